@@ -1,0 +1,299 @@
+//! The Crawlee storage directory as a backend: what the official SDKs read and write, beside them.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `layout` | names: percent-encoding, sidecars, temporaries, limits |
+//! | `dialect` | the two layouts, and how Crawlee JS 3 names files |
+//! | `sidecar` | the text of a record's sidecar |
+//! | `tree` | opening and looking, beneath a descriptor and following no link |
+//! | `staging` | bytes not yet visible, in `<source>/.storefs/` |
+//! | `records`, `stores` | the operations |
+
+mod dialect;
+mod layout;
+mod records;
+mod sidecar;
+mod staging;
+mod stores;
+mod tree;
+
+use std::collections::HashSet;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use rustix::fs::{FileType, Mode, OFlags};
+
+use dialect::Dialect;
+pub use dialect::DialectChoice;
+use staging::{Session, StagedValue, StagingArea};
+use tree::StoreDir;
+
+use super::{Backend, MetadataText, Purge, Purged, RenameRecord, Scan, Staging, Value};
+use crate::model::{
+    AttributeChange, Attributes, ContentType, Error, Key, Result, Space, StoreMetadata, StoreName,
+};
+
+/// How a storage directory is read and written.
+#[derive(Clone, Debug)]
+pub struct DirectoryOptions {
+    /// Which layout to assume.
+    pub dialect: DialectChoice,
+    /// Whether nothing at all is written.
+    pub read_only: bool,
+    /// The input key: files of this key do not tell which layout a store has.
+    pub input_key: String,
+}
+
+impl Default for DirectoryOptions {
+    fn default() -> Self {
+        let input_key = "INPUT".to_owned();
+        Self { dialect: DialectChoice::Auto, read_only: false, input_key }
+    }
+}
+
+/// A Crawlee `storage/` directory. Cheap to clone; all clones are one backend.
+#[derive(Clone, Debug)]
+pub struct DirectoryBackend {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    root: OwnedFd,
+    options: DirectoryOptions,
+    staging: StagingArea,
+    /// Device and inode number of the directories that were seen to have JS 3's layout. A leaf lock.
+    js3_stores: Mutex<HashSet<(u64, u64)>>,
+}
+
+impl DirectoryBackend {
+    /// Opens the storage directory at `path`, which may itself be a link.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it is missing, no directory, or not readable.
+    pub fn open(path: &Path, options: DirectoryOptions) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|error| Error::io(format!("open storage '{}'", path.display()), error))?;
+        let shared =
+            Shared { root, options, staging: StagingArea::default(), js3_stores: Mutex::default() };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    fn session(&self) -> Result<Arc<Session>> {
+        self.refuse_if_read_only()?;
+        self.shared.staging.session(&self.shared.root)
+    }
+
+    fn refuse_if_read_only(&self) -> Result<()> {
+        if self.shared.options.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+
+    /// The keys of a store's plain files that are records. Two files can stand for one key, `my%20file` and a
+    /// bare `my file`; then the SDK's own name is the record, and the other is passed over.
+    fn scan_store(&self, dir: &StoreDir) -> Result<Scan> {
+        let failed = |name: &StoreName, error| Error::io(format!("list store '{name}'"), error);
+        let dialect = self.dialect(dir)?;
+        let entries = tree::entries(&dir.fd).map_err(|error| failed(&dir.name, error))?;
+        let fd = dir
+            .fd
+            .try_clone()
+            .map_err(|error| Error::io(format!("list store '{}'", dir.name), error))?;
+        let own = StoreDir { fd, name: dir.name.clone() };
+        let backend = self.clone();
+        Ok(Box::new(entries.filter_map(move |entry| match entry {
+            Ok((name, listed)) => backend.listed_key(&own, dialect, &name, listed).transpose(),
+            Err(error) => Some(Err(failed(&own.name, error))),
+        })))
+    }
+
+    fn listed_key(
+        &self,
+        dir: &StoreDir,
+        dialect: Dialect,
+        name: &[u8],
+        listed: FileType,
+    ) -> Result<Option<Key>> {
+        if !layout::is_value_name(name)
+            || tree::kind(&dir.fd, name, listed) != FileType::RegularFile
+            || !self.is_record(dir, name)?
+        {
+            return Ok(None);
+        }
+        let key = dialect.key(name)?;
+        let own = dialect.value_name(&key);
+        if own != name && tree::has_file(&dir.fd, &own) == Ok(true) {
+            let bare = String::from_utf8_lossy(name);
+            log::warn!(
+                "the bare file '{bare}' in store '{}' is hidden by record '{key}'",
+                dir.name
+            );
+            return Ok(None);
+        }
+        Ok(Some(key))
+    }
+}
+
+impl Backend for DirectoryBackend {
+    fn stores(&self) -> Result<Vec<StoreName>> {
+        self.store_names()
+    }
+
+    fn store_attributes(&self, store: &StoreName) -> Result<Attributes> {
+        self.directory_attributes(&self.store_dir(store)?)
+    }
+
+    fn create_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
+        self.make_store(store, metadata)
+    }
+
+    fn rename_store(
+        &self,
+        from: &StoreName,
+        to: &StoreName,
+        metadata_name: Option<&str>,
+    ) -> Result<()> {
+        self.move_store(from, to, metadata_name)
+    }
+
+    fn drop_store(&self, store: &StoreName) -> Result<()> {
+        self.remove_store(store)
+    }
+
+    fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purged> {
+        self.purge(&self.store_dir(store)?, purge)
+    }
+
+    fn metadata(&self, store: &StoreName) -> Result<StoreMetadata> {
+        self.read_metadata(&self.store_dir(store)?)
+    }
+
+    fn metadata_text(&self, store: &StoreName) -> Result<Option<MetadataText>> {
+        self.read_metadata_text(&self.store_dir(store)?)
+    }
+
+    fn set_metadata_text(&self, store: &StoreName, text: Option<&[u8]>) -> Result<()> {
+        self.replace_metadata_text(&self.store_dir(store)?, text)
+    }
+
+    fn complete_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
+        self.add_metadata(&self.store_dir(store)?, metadata)
+    }
+
+    fn touch_store(
+        &self,
+        store: &StoreName,
+        accessed_at: Option<Timestamp>,
+        modified_at: Option<Timestamp>,
+    ) -> Result<()> {
+        self.touch(&self.store_dir(store)?, accessed_at, modified_at)
+    }
+
+    fn scan(&self, store: &StoreName) -> Result<Scan> {
+        self.scan_store(&self.store_dir(store)?)
+    }
+
+    fn record(&self, store: &StoreName, key: &Key) -> Result<Attributes> {
+        self.record_attributes(&self.store_dir(store)?, key)
+    }
+
+    fn content_type(&self, store: &StoreName, key: &Key) -> Result<Option<ContentType>> {
+        self.kept_type(&self.store_dir(store)?, key)
+    }
+
+    fn set_content_type(
+        &self,
+        store: &StoreName,
+        key: &Key,
+        content_type: &ContentType,
+    ) -> Result<()> {
+        self.refuse_if_read_only()?;
+        self.set_kept_type(&self.store_dir(store)?, key, content_type)
+    }
+
+    fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>> {
+        Ok(Arc::new(self.open_record(&self.store_dir(store)?, key)?))
+    }
+
+    fn stage(&self) -> Result<Box<dyn Staging>> {
+        let staged = self.session()?.create()?;
+        Ok(Box::new(StagedValue { backend: self.clone(), staged }))
+    }
+
+    fn check_key(&self, store: &StoreName, key: &Key) -> Result<()> {
+        self.check(self.dialect(&self.store_dir(store)?)?, key)
+    }
+
+    fn resolve_key(
+        &self,
+        store: &StoreName,
+        key: &Key,
+        content_type: Option<&ContentType>,
+    ) -> Result<Option<Key>> {
+        let dir = self.store_dir(store)?;
+        if self.dialect(&dir)? != Dialect::Js3 {
+            return Ok(None);
+        }
+        if let Some(content_type) = content_type {
+            return Ok(dialect::js3_key_for(key, content_type));
+        }
+        let known = |file: &Result<Key>| {
+            file.as_ref().map_or(true, |file| dialect::js3_is_known_as(file, key))
+        };
+        self.scan_store(&dir)?.find(known).transpose()
+    }
+
+    fn set_attributes(
+        &self,
+        store: &StoreName,
+        key: &Key,
+        change: &AttributeChange,
+    ) -> Result<Attributes> {
+        self.refuse_if_read_only()?;
+        self.change_record(&self.store_dir(store)?, key, change)
+    }
+
+    fn set_store_attributes(
+        &self,
+        store: &StoreName,
+        change: &AttributeChange,
+    ) -> Result<Attributes> {
+        self.refuse_if_read_only()?;
+        let dir = self.store_dir(store)?;
+        staging::change_attributes(&dir.fd, change)
+            .map_err(|error| Error::io(format!("change attributes of store '{store}'"), error))?;
+        self.directory_attributes(&dir)
+    }
+
+    fn delete(&self, store: &StoreName, key: &Key) -> Result<()> {
+        self.refuse_if_read_only()?;
+        self.delete_record(&self.store_dir(store)?, key)
+    }
+
+    fn rename_record(&self, rename: &RenameRecord<'_>) -> Result<()> {
+        self.refuse_if_read_only()?;
+        self.move_record(rename)
+    }
+
+    fn sync_store(&self, store: &StoreName) -> Result<()> {
+        let dir = self.store_dir(store)?;
+        rustix::fs::fsync(&dir.fd)
+            .map_err(|error| Error::io(format!("sync store '{store}'"), error))
+    }
+
+    fn space(&self) -> Result<Space> {
+        let stat = rustix::fs::fstatvfs(&self.shared.root)
+            .map_err(|error| Error::io("look at the disk", error))?;
+        Ok(Space {
+            block_size: stat.f_frsize,
+            blocks: stat.f_blocks,
+            blocks_free: stat.f_bfree,
+            blocks_available: stat.f_bavail,
+            files: stat.f_files,
+            files_free: stat.f_ffree,
+        })
+    }
+}

@@ -1,0 +1,356 @@
+//! Records of a store: where their files are, and how a version takes the place of another.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::dialect::{self, Dialect};
+use super::sidecar::{self, Sidecar};
+use super::staging::{self, StagedFile};
+use super::tree::StoreDir;
+use super::{DirectoryBackend, layout, tree};
+use crate::backend::{Publish, RenameRecord, Value};
+use crate::model::{AttributeChange, Attributes, ContentType, Error, Key, Result};
+
+/// A value file, open for reading. Versions are replaced and never rewritten, so its bytes do not change;
+/// only Crawlee JS 3 writes in place.
+#[derive(Debug)]
+pub(super) struct FileValue {
+    file: Arc<OwnedFd>,
+}
+
+impl Value for FileValue {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        staging::read_at(&*self.file, buffer, offset)
+            .map_err(|error| Error::io("read a value", error))
+    }
+
+    fn attributes(&self) -> Result<Attributes> {
+        rustix::fs::fstat(&*self.file)
+            .map(|stat| tree::attributes(&stat))
+            .map_err(|error| Error::io("look at a value", error))
+    }
+
+    fn local_file(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
+    }
+}
+
+/// The names under which a key's value file may be.
+struct Names {
+    /// What the SDK of the store's dialect calls the file, and under which it is written.
+    own: Vec<u8>,
+    /// The key itself, if a file dropped in by hand may have that as its name and would stand for this key.
+    bare: Option<Vec<u8>>,
+}
+
+impl Names {
+    fn of(dialect: Dialect, key: &Key) -> Self {
+        let own = dialect.value_name(key);
+        let name = key.as_bytes();
+        let stands_for_key = || dialect.key(name).is_ok_and(|decoded| decoded == *key);
+        let is_bare = own != name && layout::is_value_name(name) && stands_for_key();
+        Self { bare: is_bare.then(|| name.to_vec()), own }
+    }
+
+    /// In the order in which they are looked for.
+    fn all(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.own.as_slice()).chain(self.bare.as_deref())
+    }
+}
+
+impl DirectoryBackend {
+    fn names(&self, dir: &StoreDir, key: &Key) -> Result<Names> {
+        if Dialect::is_irrelevant_for(key) {
+            return Ok(Names { own: key.as_bytes().to_vec(), bare: None });
+        }
+        Ok(Names::of(self.dialect(dir)?, key))
+    }
+
+    /// Finds a record's value file: its name and what the system says of it.
+    fn locate(&self, dir: &StoreDir, key: &Key) -> Result<(Vec<u8>, Stat)> {
+        for name in self.names(dir, key)?.all() {
+            match tree::stat_file(&dir.fd, name) {
+                Ok(stat) if self.is_record(dir, name)? => return Ok((name.to_vec(), stat)),
+                Ok(_) | Err(Errno::NOENT | Errno::NAMETOOLONG) => {}
+                Err(error) => return Err(dir.failed("look for", key, error)),
+            }
+        }
+        Err(dir.no_record(key))
+    }
+
+    /// Whether a plain file is a record: it is, unless it is an SDK's temporary.
+    pub(super) fn is_record(&self, dir: &StoreDir, name: &[u8]) -> Result<bool> {
+        if !layout::is_value_name(name) {
+            return Ok(false);
+        }
+        if !layout::looks_temporary(name) {
+            return Ok(true);
+        }
+        tree::has_file(&dir.fd, &layout::sidecar_of(name))
+            .map_err(|error| Error::io(format!("look into store '{}'", dir.name), error))
+    }
+
+    pub(super) fn record_attributes(&self, dir: &StoreDir, key: &Key) -> Result<Attributes> {
+        self.locate(dir, key).map(|(_, stat)| tree::attributes(&stat))
+    }
+
+    pub(super) fn open_record(&self, dir: &StoreDir, key: &Key) -> Result<FileValue> {
+        for name in self.names(dir, key)?.all() {
+            match tree::open_file(&dir.fd, name) {
+                Ok(file) if self.is_record(dir, name)? => {
+                    return Ok(FileValue { file: Arc::new(file) });
+                }
+                Ok(_) | Err(Errno::NOENT | Errno::NAMETOOLONG) => {}
+                Err(error) => return Err(dir.failed("open", key, error)),
+            }
+        }
+        Err(dir.no_record(key))
+    }
+
+    /// The type in the sidecar, or in a JS 3 store that of the extension.
+    pub(super) fn kept_type(&self, dir: &StoreDir, key: &Key) -> Result<Option<ContentType>> {
+        if self.dialect(dir)? == Dialect::Js3 {
+            self.locate(dir, key)?;
+            return Ok(dialect::js3_content_type(key));
+        }
+        let (name, _) = self.locate(dir, key)?;
+        Ok(read_sidecar(dir, &name, key)?.and_then(|(_, sidecar)| sidecar).map(|s| s.content_type))
+    }
+
+    pub(super) fn set_kept_type(
+        &self,
+        dir: &StoreDir,
+        key: &Key,
+        content_type: &ContentType,
+    ) -> Result<()> {
+        let (found, stat) = self.locate(dir, key)?;
+        if self.dialect(dir)? == Dialect::Js3 {
+            log::debug!("the type of '{key}' in store '{}' is its extension's", dir.name);
+            return Ok(());
+        }
+        key.require_unicode()?;
+        let own = Dialect::Sidecars.value_name(key);
+        layout::check_value_name(&own, key)?;
+        if found != own {
+            staging::move_entry(&dir.fd, &found, &dir.fd, &own, false)
+                .map_err(|error| dir.failed("rename the file of", key, error))?;
+            remove_if_there(dir, &layout::sidecar_of(&found))?;
+        }
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        if let Some(staged) = self.stage_sidecar(dir, &own, key, content_type, size, false)? {
+            staged
+                .move_to(&dir.fd, &layout::sidecar_of(&own), true)
+                .map_err(|error| dir.failed("set the type of", key, error))?;
+        }
+        Ok(())
+    }
+
+    /// Stages the sidecar that a value file of this name needs; `None` if it has it already.
+    fn stage_sidecar(
+        &self,
+        dir: &StoreDir,
+        name: &[u8],
+        key: &Key,
+        content_type: &ContentType,
+        size: u64,
+        durable: bool,
+    ) -> Result<Option<StagedFile>> {
+        let text = Sidecar::text(key, content_type, size);
+        if matches!(read_sidecar(dir, name, key)?, Some((old, _)) if old == text) {
+            return Ok(None);
+        }
+        let staged = self.session()?.create()?;
+        let failed = |error: Errno| dir.failed("write the sidecar of", key, error);
+        staged.write_all_at(&text, 0).map_err(failed)?;
+        if durable {
+            staged.sync().map_err(failed)?;
+        }
+        Ok(Some(staged))
+    }
+
+    /// Makes a staged file the record: value, then sidecar, each by one rename. Whoever reads between the two
+    /// has the new value under the old type, as with crawlee-python's own writes (FORMAT 5.5).
+    pub(super) fn publish(&self, value: &StagedFile, publish: &Publish<'_>) -> Result<FileValue> {
+        self.refuse_if_read_only()?;
+        let (key, durable) = (publish.key, publish.durable);
+        let dir = self.store_dir(publish.store)?;
+        let dialect = self.dialect(&dir)?;
+        let names = Names::of(dialect, key);
+        self.check(dialect, key)?;
+        let failed = |error: Errno| dir.failed("publish", key, error);
+
+        value.date().map_err(failed)?;
+        if durable {
+            value.sync().map_err(failed)?;
+        }
+        let size = rustix::fs::fstat(value.file()).map_err(failed)?.st_size;
+        let size = u64::try_from(size).unwrap_or(0);
+        let sidecar = match dialect {
+            Dialect::Sidecars => {
+                self.stage_sidecar(&dir, &names.own, key, publish.content_type, size, durable)?
+            }
+            Dialect::Js3 => None,
+        };
+        let bare = names.bare.filter(|name| tree::has_file(&dir.fd, name) == Ok(true));
+        if !publish.replace && bare.is_some() {
+            return Err(dir.record_exists(key));
+        }
+        let fresh = tree::has_file(&dir.fd, &names.own) == Ok(false);
+        match value.move_to(&dir.fd, &names.own, publish.replace) {
+            Err(Errno::EXIST | Errno::NOTEMPTY) if !publish.replace => {
+                return Err(dir.record_exists(key));
+            }
+            Err(Errno::NOENT) => return Err(dir.no_store()),
+            moved => moved.map_err(failed)?,
+        }
+        if let Some(sidecar) = sidecar {
+            if let Err(error) = sidecar.move_to(&dir.fd, &layout::sidecar_of(&names.own), true) {
+                if fresh && value.take_back(&dir.fd, &names.own).is_err() {
+                    log::error!("record '{key}' of store '{}' stays without a sidecar", dir.name);
+                }
+                return Err(failed(error));
+            }
+        }
+        if let Some(bare) = bare {
+            self.remove_files(&dir, &bare)?;
+        }
+        if durable {
+            rustix::fs::fsync(&dir.fd).map_err(failed)?;
+        }
+        Ok(FileValue { file: Arc::clone(value.file()) })
+    }
+
+    /// Removes a record: sidecar, then value, so that no half-deleted record is listed by an SDK.
+    pub(super) fn delete_record(&self, dir: &StoreDir, key: &Key) -> Result<()> {
+        let (name, _) = self.locate(dir, key)?;
+        self.remove_files(dir, &name)
+    }
+
+    fn remove_files(&self, dir: &StoreDir, name: &[u8]) -> Result<()> {
+        remove_if_there(dir, &layout::sidecar_of(name))?;
+        remove_if_there(dir, name)
+    }
+
+    /// Moves a record: the value by one rename, then its new sidecar into place, then the old one away.
+    pub(super) fn move_record(&self, rename: &RenameRecord<'_>) -> Result<()> {
+        let (key, to_key) = (rename.from_key, rename.to_key);
+        let from = self.store_dir(rename.from_store)?;
+        let (from_name, stat) = self.locate(&from, key)?;
+        if rename.from_store == rename.to_store && key == to_key {
+            return Ok(());
+        }
+        let to = self.store_dir(rename.to_store)?;
+        let dialect = self.dialect(&to)?;
+        self.check(dialect, to_key)?;
+        let names = Names::of(dialect, to_key);
+        if !rename.replace && self.locate(&to, to_key).is_ok() {
+            return Err(to.record_exists(to_key));
+        }
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let sidecar = match dialect {
+            Dialect::Sidecars => {
+                self.stage_sidecar(&to, &names.own, to_key, rename.content_type, size, false)?
+            }
+            Dialect::Js3 => None,
+        };
+        let failed = |error: Errno| from.failed("rename", key, error);
+        match staging::move_entry(&from.fd, &from_name, &to.fd, &names.own, rename.replace) {
+            Err(Errno::EXIST) if !rename.replace => return Err(to.record_exists(to_key)),
+            Err(Errno::NOENT) => return Err(from.no_record(key)),
+            moved => moved.map_err(failed)?,
+        }
+        if let Some(sidecar) = sidecar {
+            sidecar.move_to(&to.fd, &layout::sidecar_of(&names.own), true).map_err(failed)?;
+        }
+        remove_if_there(&from, &layout::sidecar_of(&from_name))?;
+        let is_moved = |bare: &Vec<u8>| rename.from_store == rename.to_store && *bare == from_name;
+        if let Some(bare) = names.bare.filter(|bare| !is_moved(bare)) {
+            self.remove_files(&to, &bare)?;
+        }
+        Ok(())
+    }
+
+    /// Changes attributes of a value file through a descriptor, so that no link can be put in its place.
+    pub(super) fn change_record(
+        &self,
+        dir: &StoreDir,
+        key: &Key,
+        change: &AttributeChange,
+    ) -> Result<Attributes> {
+        let (name, _) = self.locate(dir, key)?;
+        let failed = |error: Errno| dir.failed("change attributes of", key, error);
+        let file = match tree::open_file(&dir.fd, &name) {
+            // Its owner may change a file that nobody may read.
+            Err(Errno::ACCESS) => {
+                let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+                rustix::fs::openat(&dir.fd, name.as_slice(), flags, Mode::empty())
+            }
+            file => file,
+        };
+        let file = file.map_err(failed)?;
+        staging::change_attributes(&file, change).map_err(failed)?;
+        rustix::fs::fstat(&file).map(|stat| tree::attributes(&stat)).map_err(failed)
+    }
+
+    pub(super) fn check(&self, dialect: Dialect, key: &Key) -> Result<()> {
+        key.require_unicode()?;
+        layout::check_value_name(&dialect.value_name(key), key)
+    }
+}
+
+impl StoreDir {
+    fn failed(&self, action: &str, key: &Key, error: impl Into<io::Error>) -> Error {
+        Error::io(format!("{action} record '{key}' of store '{}'", self.name), error)
+    }
+
+    fn no_record(&self, key: &Key) -> Error {
+        Error::NoSuchRecord { store: self.name.to_string(), key: key.to_string() }
+    }
+
+    fn record_exists(&self, key: &Key) -> Error {
+        Error::RecordExists { store: self.name.to_string(), key: key.to_string() }
+    }
+
+    pub(super) fn no_store(&self) -> Error {
+        Error::NoSuchStore { store: self.name.to_string() }
+    }
+}
+
+/// Reads a sidecar: its text, and what it says unless it is damaged (which is logged). `None` without one.
+fn read_sidecar(
+    dir: &StoreDir,
+    name: &[u8],
+    key: &Key,
+) -> Result<Option<(Vec<u8>, Option<Sidecar>)>> {
+    let damaged = |reason: &str| {
+        log::warn!("the sidecar of '{key}' in store '{}' is damaged: {reason}", dir.name);
+    };
+    match tree::read_small(&dir.fd, &layout::sidecar_of(name), sidecar::MAX_BYTES) {
+        Ok(None) => Ok(None),
+        Ok(Some((text, _))) => {
+            let parsed = Sidecar::parse(&text).inspect_err(|reason| damaged(reason)).ok();
+            Ok(Some((text, parsed)))
+        }
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            damaged("it is too large");
+            Ok(Some((Vec::new(), None)))
+        }
+        // A name so long that it can have no sidecar.
+        Err(error) if error.kind() == io::ErrorKind::InvalidFilename => Ok(None),
+        Err(error) => Err(dir.failed("read the sidecar of", key, error)),
+    }
+}
+
+fn remove_if_there(dir: &StoreDir, name: &[u8]) -> Result<()> {
+    match rustix::fs::unlinkat(&dir.fd, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(()),
+        Err(error) => {
+            let name = String::from_utf8_lossy(name);
+            Err(Error::io(format!("remove '{name}' of store '{}'", dir.name), error))
+        }
+    }
+}

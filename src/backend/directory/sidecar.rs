@@ -1,0 +1,68 @@
+//! A record's sidecar: the file beside a value that holds its key, type and size (FORMAT 5.2).
+
+use serde_json::{Value, json};
+
+use crate::model::{ContentType, Key};
+
+/// Longest sidecar that is read, in bytes. Real ones hold a key and a MIME text.
+pub(super) const MAX_BYTES: u64 = 64 * 1024;
+
+/// What is used of a sidecar. The file's name decides which record it belongs to, not its `key` field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sidecar {
+    pub(super) content_type: ContentType,
+}
+
+impl Sidecar {
+    /// Reads both spellings; where a file has both, camelCase counts, as in crawlee-python.
+    ///
+    /// # Errors
+    /// Says in words why the text is no sidecar.
+    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+        let value: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let Value::Object(fields) = value else { return Err("it is no JSON object".to_owned()) };
+        match fields.get("contentType").or_else(|| fields.get("content_type")) {
+            Some(Value::String(text)) if !text.is_empty() => {
+                Ok(Self { content_type: ContentType::new(text) })
+            }
+            _ => Err("it names no content type".to_owned()),
+        }
+    }
+
+    /// The text of a sidecar in camelCase, the one spelling that every SDK reads.
+    pub(super) fn text(key: &Key, content_type: &ContentType, size: u64) -> Vec<u8> {
+        let fields =
+            json!({"key": key.to_string(), "contentType": content_type.as_str(), "size": size});
+        // Writing JSON values into memory cannot fail.
+        serde_json::to_vec_pretty(&fields).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p12_written_in_camel_case_as_the_engine_of_js_4_does() {
+        let text = Sidecar::text(&Key::new("a/b").unwrap(), &ContentType::json(), 18);
+        let expected = "{\n  \"key\": \"a/b\",\n  \"contentType\": \"application/json; charset=utf-8\",\n  \"size\": 18\n}";
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn both_spellings_are_read_and_camel_case_wins() {
+        let parse =
+            |text: &str| Sidecar::parse(text.as_bytes()).map(|s| s.content_type.to_string());
+        assert_eq!(parse("{\"content_type\": \"a/b\"}").unwrap(), "a/b");
+        assert_eq!(parse("{\"content_type\": \"a/b\", \"contentType\": \"c/d\"}").unwrap(), "c/d");
+    }
+
+    #[test]
+    fn damaged_sidecars_are_refused() {
+        for text in ["", "{no", "[]", "null", "\"{}\"", "{}", "{\"content_type\": 5}"] {
+            assert!(Sidecar::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(Sidecar::parse(b"{\"content_type\": \"\xff\"}").is_err());
+        assert!(Sidecar::parse("[".repeat(100_000).as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,463 @@
+//! Bytes that are written and not yet visible: files in `<source>/.storefs/`, moved into place at once (P9).
+//!
+//! Each process has a directory of its own there, made at its first write and held by an `flock`. A directory
+//! whose lock nobody holds was left by a process that died, and is removed by the next one that stages.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use rustix::fs::{
+    AtFlags, FallocateFlags, FileType, FlockOperation, Gid, Mode, OFlags, Timespec, Timestamps,
+    UTIME_NOW, UTIME_OMIT, Uid,
+};
+use rustix::io::Errno;
+
+use super::{DirectoryBackend, layout, tree};
+use crate::backend::{Publish, PublishError, Staging, Value};
+use crate::model::{AttributeChange, Attributes, Error, Result, TimeChange};
+
+/// The directory of this process for what it stages.
+#[derive(Debug, Default)]
+pub(super) struct StagingArea {
+    /// The open, locked directory; `None` until the first write. A leaf lock.
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    /// `<source>/.storefs`.
+    private: OwnedFd,
+    /// Our directory in it; the descriptor carries the lock.
+    directory: OwnedFd,
+    name: String,
+    next: AtomicU64,
+}
+
+impl StagingArea {
+    /// The session of this process, made if need be.
+    pub(super) fn session(&self, root: impl AsFd) -> Result<Arc<Session>> {
+        let mut session = self.session.lock();
+        if let Some(session) = session.as_ref().filter(|session| session.is_linked()) {
+            return Ok(Arc::clone(session));
+        }
+        let made = Session::make(root)
+            .map_err(|error| Error::io(format!("stage in '{}'", layout::PRIVATE), error))?;
+        Ok(Arc::clone(session.insert(Arc::new(made))))
+    }
+}
+
+impl Session {
+    fn make(root: impl AsFd) -> io::Result<Self> {
+        match rustix::fs::mkdirat(&root, layout::PRIVATE, Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let private = tree::open_dir(&root, layout::PRIVATE)?;
+        remove_abandoned(&private)?;
+        loop {
+            let name = format!("{}-{:08x}", std::process::id(), random()?);
+            rustix::fs::mkdirat(&private, name.as_str(), Mode::from_raw_mode(0o700))?;
+            let directory = tree::open_dir(&private, &name)?;
+            rustix::fs::flock(&directory, FlockOperation::LockExclusive)?;
+            let session =
+                Self { private: private.try_clone()?, directory, name, next: AtomicU64::new(0) };
+            // Another process may have taken it for abandoned before it was locked.
+            if session.is_linked() {
+                return Ok(session);
+            }
+        }
+    }
+
+    /// Whether the directory is still the one under its name; someone may have removed `.storefs` by hand.
+    fn is_linked(&self) -> bool {
+        let linked =
+            rustix::fs::statat(&self.private, self.name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+        match (linked, rustix::fs::fstat(&self.directory)) {
+            (Ok(linked), Ok(own)) => linked.st_ino == own.st_ino && linked.st_dev == own.st_dev,
+            _ => false,
+        }
+    }
+
+    fn next_name(&self) -> String {
+        self.next.fetch_add(1, Ordering::Relaxed).to_string()
+    }
+
+    /// Makes an empty file that only its owner may read until it is published.
+    pub(super) fn create(self: &Arc<Self>) -> Result<StagedFile> {
+        let name = self.next_name();
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o666);
+        let file = rustix::fs::openat(&self.directory, name.as_str(), flags, mode)
+            .map_err(|error| Error::io("make a staging file", error))?;
+        let state = StagedState::default();
+        Ok(StagedFile { session: Arc::clone(self), file: Arc::new(file), name, state })
+    }
+
+    /// Makes an empty directory, to be moved into place when it is complete.
+    pub(super) fn create_dir(&self) -> rustix::io::Result<(String, OwnedFd)> {
+        let name = self.next_name();
+        rustix::fs::mkdirat(&self.directory, name.as_str(), Mode::from_raw_mode(0o777))?;
+        let directory = tree::open_dir(&self.directory, &name)?;
+        Ok((name, directory))
+    }
+
+    /// A name for something that is moved in here to be removed.
+    pub(super) fn trash_name(&self) -> String {
+        self.next_name()
+    }
+
+    pub(super) fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Nothing is staged any more, since every staged file holds its session. Whoever wins the race to
+        // remove an empty directory does what is wanted.
+        if self.is_linked() {
+            let _ = remove_tree(&self.private, self.name.as_bytes());
+        }
+    }
+}
+
+/// Removes the directories of processes that died.
+fn remove_abandoned(private: &OwnedFd) -> io::Result<()> {
+    for entry in tree::entries(private)? {
+        let (name, listed) = entry?;
+        if tree::kind(private, &name, listed) != FileType::Directory {
+            continue;
+        }
+        let Ok(text) = std::str::from_utf8(&name) else { continue };
+        let Ok(directory) = tree::open_dir(private, text) else { continue };
+        if rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            log::info!("removing what process {text} left in '{}'", layout::PRIVATE);
+            remove_tree(private, &name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a directory with all that is in it, following no link.
+pub(super) fn remove_tree(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
+    let parent = parent.as_fd();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    for entry in tree::entries(&directory)? {
+        let (inner, listed) = entry?;
+        let removed = if tree::kind(&directory, &inner, listed) == FileType::Directory {
+            remove_tree(&directory, &inner)
+        } else {
+            rustix::fs::unlinkat(&directory, inner.as_slice(), AtFlags::empty())
+        };
+        match removed {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
+}
+
+fn random() -> io::Result<u32> {
+    getrandom::u32().map_err(io::Error::from)
+}
+
+/// A file in the staging directory. Dropped before it is published, it is removed.
+#[derive(Debug)]
+pub(super) struct StagedFile {
+    session: Arc<Session>,
+    file: Arc<OwnedFd>,
+    name: String,
+    state: StagedState,
+}
+
+#[derive(Debug, Default)]
+struct StagedState {
+    /// Whether the file has been moved into a store.
+    published: AtomicBool,
+    /// Whether the modification time was set by hand, so that publishing keeps it.
+    dated: AtomicBool,
+}
+
+impl StagedFile {
+    pub(super) fn file(&self) -> &Arc<OwnedFd> {
+        &self.file
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    pub(super) fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> rustix::io::Result<()> {
+        while !bytes.is_empty() {
+            match rustix::io::pwrite(&*self.file, bytes, offset) {
+                Ok(0) => return Err(Errno::IO),
+                Ok(count) => {
+                    bytes = bytes.get(count..).unwrap_or_default();
+                    offset += count as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the bytes durable, and the times too.
+    pub(super) fn sync(&self) -> rustix::io::Result<()> {
+        rustix::fs::fsync(&*self.file)
+    }
+
+    /// Dates the file: its modification time is the moment of publication, unless set by hand.
+    pub(super) fn date(&self) -> rustix::io::Result<()> {
+        if self.state.dated.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+        };
+        rustix::fs::futimens(&*self.file, &times)
+    }
+
+    /// Moves the file into a store in one step.
+    pub(super) fn move_to(
+        &self,
+        directory: impl AsFd,
+        name: &[u8],
+        replace: bool,
+    ) -> rustix::io::Result<()> {
+        move_entry(&self.session.directory, self.name.as_bytes(), directory, name, replace)?;
+        self.state.published.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes back a file that [`move_to`](Self::move_to) has moved.
+    pub(super) fn take_back(&self, directory: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
+        move_entry(directory, name, &self.session.directory, self.name.as_bytes(), false)?;
+        self.state.published.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Drop for StagedFile {
+    fn drop(&mut self) {
+        if !self.state.published.load(Ordering::Relaxed) {
+            let directory = &self.session.directory;
+            if let Err(error) =
+                rustix::fs::unlinkat(directory, self.name.as_str(), AtFlags::empty())
+            {
+                log::warn!("staging file '{}' stays until the next start: {error}", self.name);
+            }
+        }
+    }
+}
+
+/// Moves a directory entry; with `replace` false, fails with `EEXIST` if the target is there.
+pub(super) fn move_entry(
+    from: impl AsFd,
+    from_name: &[u8],
+    to: impl AsFd,
+    to_name: &[u8],
+    replace: bool,
+) -> rustix::io::Result<()> {
+    use rustix::fs::RenameFlags;
+    if replace {
+        return rustix::fs::renameat(from, from_name, to, to_name);
+    }
+    let (from, to) = (from.as_fd(), to.as_fd());
+    match rustix::fs::renameat_with(from, from_name, to, to_name, RenameFlags::NOREPLACE) {
+        // A file system that does not know the flag: the check and the move are two steps there.
+        Err(Errno::INVAL) => match rustix::fs::statat(to, to_name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Err(Errno::EXIST),
+            Err(Errno::NOENT) => rustix::fs::renameat(from, from_name, to, to_name),
+            Err(error) => Err(error),
+        },
+        other => other,
+    }
+}
+
+/// Reads at an offset, again after an interruption and after a short read before the end.
+pub(super) fn read_at(
+    file: impl AsFd,
+    buffer: &mut [u8],
+    offset: u64,
+) -> rustix::io::Result<usize> {
+    let file = file.as_fd();
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::pread(file, rest, offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Changes owner, mode and times of an open file.
+pub(super) fn change_attributes(
+    file: impl AsFd,
+    change: &AttributeChange,
+) -> rustix::io::Result<()> {
+    let file = file.as_fd();
+    if change.uid.is_some() || change.gid.is_some() {
+        // -1 means "leave as it is" to the system, so it is nobody's number.
+        let uid = change.uid.filter(|uid| *uid != u32::MAX).map(Uid::from_raw);
+        let gid = change.gid.filter(|gid| *gid != u32::MAX).map(Gid::from_raw);
+        rustix::fs::fchown(file, uid, gid)?;
+    }
+    if let Some(mode) = change.mode {
+        rustix::fs::fchmod(file, Mode::from_raw_mode(mode & 0o7777))?;
+    }
+    if change.accessed.is_some() || change.modified.is_some() {
+        let times = Timestamps {
+            last_access: timespec(change.accessed),
+            last_modification: timespec(change.modified),
+        };
+        rustix::fs::futimens(file, &times)?;
+    }
+    Ok(())
+}
+
+fn timespec(change: Option<TimeChange>) -> Timespec {
+    let epoch = std::time::SystemTime::UNIX_EPOCH;
+    match change {
+        None => Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        Some(TimeChange::Now) => Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+        Some(TimeChange::At(time)) => match time.duration_since(epoch) {
+            Ok(after) => Timespec {
+                tv_sec: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: after.subsec_nanos().into(),
+            },
+            Err(before) => {
+                // Nanoseconds count forward, also before the epoch.
+                let distance = before.duration();
+                let seconds = -i64::try_from(distance.as_secs()).unwrap_or(i64::MAX);
+                match distance.subsec_nanos() {
+                    0 => Timespec { tv_sec: seconds, tv_nsec: 0 },
+                    rest => {
+                        Timespec { tv_sec: seconds - 1, tv_nsec: (1_000_000_000 - rest).into() }
+                    }
+                }
+            }
+        },
+    }
+}
+
+/// A value being staged in a directory storage.
+#[derive(Debug)]
+pub(super) struct StagedValue {
+    pub(super) backend: DirectoryBackend,
+    pub(super) staged: StagedFile,
+}
+
+impl StagedValue {
+    fn failed(&self, action: &str, error: impl Into<io::Error>) -> Error {
+        Error::io(format!("{action} staging file '{}'", self.staged.name), error)
+    }
+}
+
+impl Staging for StagedValue {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        read_at(self.staged.file(), buffer, offset).map_err(|error| self.failed("read", error))
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
+        self.staged.write_all_at(data, offset).map_err(|error| self.failed("write", error))
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        rustix::fs::ftruncate(self.staged.file(), len)
+            .map_err(|error| self.failed("truncate", error))
+    }
+
+    fn reserve(&self, offset: u64, len: u64, keep_size: bool) -> Result<()> {
+        let flags = if keep_size { FallocateFlags::KEEP_SIZE } else { FallocateFlags::empty() };
+        rustix::fs::fallocate(self.staged.file(), flags, offset, len)
+            .map_err(|error| self.failed("reserve room for", error))
+    }
+
+    fn begin_with(&self, value: &dyn Value, len: u64) -> Result<()> {
+        self.keep_owner_and_mode(&value.attributes()?);
+        let mut copied = 0;
+        if let Some(local) = value.local_file() {
+            copied =
+                self.copy_local(local, len).map_err(|error| self.failed("copy into", error))?;
+        }
+        let mut buffer = vec![0; 256 * 1024];
+        while copied < len {
+            let most = usize::try_from(len - copied).unwrap_or(usize::MAX).min(buffer.len());
+            let room = buffer.get_mut(..most).unwrap_or_default();
+            let count = value.read_at(room, copied)?;
+            if count == 0 {
+                break;
+            }
+            self.write_at(room.get(..count).unwrap_or_default(), copied)?;
+            copied += count as u64;
+        }
+        Ok(())
+    }
+
+    fn set_attributes(&self, change: &AttributeChange) -> Result<()> {
+        change_attributes(self.staged.file(), change)
+            .map_err(|error| self.failed("change attributes of", error))?;
+        if change.modified.is_some() {
+            self.staged.state.dated.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn attributes(&self) -> Result<Attributes> {
+        rustix::fs::fstat(self.staged.file())
+            .map(|stat| tree::attributes(&stat))
+            .map_err(|error| self.failed("look at", error))
+    }
+
+    fn publish(self: Box<Self>, publish: &Publish<'_>) -> Result<Arc<dyn Value>, PublishError> {
+        match self.backend.publish(&self.staged, publish) {
+            Ok(value) => Ok(Arc::new(value)),
+            Err(error) => Err((error, self)),
+        }
+    }
+}
+
+impl StagedValue {
+    /// As a write in place would, keep whose file it is and who may read it. Without the privilege to give a
+    /// file away it becomes the writer's own, as with any editor that saves by rename.
+    fn keep_owner_and_mode(&self, old: &Attributes) {
+        let mode = Some(old.mode);
+        let owned =
+            AttributeChange { mode, uid: Some(old.uid), gid: Some(old.gid), ..Default::default() };
+        if change_attributes(self.staged.file(), &owned).is_err() {
+            let moded = AttributeChange { mode, ..AttributeChange::default() };
+            if let Err(error) = change_attributes(self.staged.file(), &moded) {
+                log::debug!("mode {:o} is not kept: {error}", old.mode);
+            }
+        }
+    }
+
+    /// Shares or copies blocks inside the kernel, as far as the file systems can. Gives back how far it came.
+    fn copy_local(&self, from: BorrowedFd<'_>, len: u64) -> rustix::io::Result<u64> {
+        let whole =
+            rustix::fs::fstat(from).is_ok_and(|stat| u64::try_from(stat.st_size) == Ok(len));
+        if whole && len > 0 && rustix::fs::ioctl_ficlone(self.staged.file(), from).is_ok() {
+            return Ok(len);
+        }
+        let (mut read, mut written) = (0, 0);
+        while written < len {
+            let most = usize::try_from(len - written).unwrap_or(usize::MAX);
+            let into = self.staged.file();
+            match rustix::fs::copy_file_range(from, Some(&mut read), into, Some(&mut written), most)
+            {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+}

@@ -1,0 +1,370 @@
+//! Stores: their directories and their metadata.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use jiff::Timestamp;
+use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::io::Errno;
+
+use super::dialect::Dialect;
+use super::tree::{self, StoreDir};
+use super::{DialectChoice, DirectoryBackend, layout, staging};
+use crate::backend::document::Document;
+use crate::backend::{MetadataText, Purge, Purged, is_input_key};
+use crate::model::{Attributes, Error, Result, StoreMetadata, StoreName, StoreTimes};
+
+/// Longest store metadata that is read, in bytes. Real ones hold a few hundred.
+const MAX_METADATA_BYTES: u64 = 1024 * 1024;
+
+impl DirectoryBackend {
+    /// Opens a store's directory.
+    pub(super) fn store_dir(&self, name: &StoreName) -> Result<StoreDir> {
+        let missing = || Error::NoSuchStore { store: name.to_string() };
+        let stores = tree::open_stores(&self.shared.root)?.ok_or_else(missing)?;
+        match tree::open_dir(stores, name.as_str()) {
+            Ok(fd) => Ok(StoreDir { fd, name: name.clone() }),
+            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => Err(missing()),
+            Err(error) => Err(Error::io(format!("open store '{name}'"), error)),
+        }
+    }
+
+    pub(super) fn store_names(&self) -> Result<Vec<StoreName>> {
+        let failed = |error: Errno| Error::io(format!("list '{}'", layout::STORES), error);
+        let Some(stores) = tree::open_stores(&self.shared.root)? else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        for entry in tree::entries(&stores).map_err(failed)? {
+            let (name, listed) = entry.map_err(failed)?;
+            if tree::kind(&stores, &name, listed) != FileType::Directory {
+                log::debug!("'{}' is no store: it is no directory", String::from_utf8_lossy(&name));
+                continue;
+            }
+            match std::str::from_utf8(&name).map(StoreName::new) {
+                Ok(Ok(name)) => names.push(name),
+                _ => log::warn!(
+                    "the store directory '{}' is passed over: its name is not UTF-8",
+                    String::from_utf8_lossy(&name)
+                ),
+            }
+        }
+        Ok(names)
+    }
+
+    pub(super) fn directory_attributes(&self, dir: &StoreDir) -> Result<Attributes> {
+        let stat = rustix::fs::fstat(&dir.fd)
+            .map_err(|error| Error::io(format!("look at store '{}'", dir.name), error))?;
+        Ok(Attributes { size: 0, ..tree::attributes(&stat) })
+    }
+
+    /// The layout of a store (P12). It is JS 3's if it has no metadata and no sidecar, but a bare file that is
+    /// no input. Once seen, that holds for the directory until metadata appears in it.
+    pub(super) fn dialect(&self, dir: &StoreDir) -> Result<Dialect> {
+        match self.shared.options.dialect {
+            DialectChoice::Sidecars => return Ok(Dialect::Sidecars),
+            DialectChoice::Js3 => return Ok(Dialect::Js3),
+            DialectChoice::Auto => {}
+        }
+        let failed = |error: Errno| Error::io(format!("look into store '{}'", dir.name), error);
+        if tree::has_file(&dir.fd, layout::METADATA.as_bytes()).map_err(failed)? {
+            return Ok(Dialect::Sidecars);
+        }
+        let stat = rustix::fs::fstat(&dir.fd).map_err(failed)?;
+        let identity = (stat.st_dev, stat.st_ino);
+        if self.shared.js3_stores.lock().contains(&identity) {
+            return Ok(Dialect::Js3);
+        }
+        let mut has_bare_file = false;
+        for entry in tree::entries(&dir.fd).map_err(failed)? {
+            let (name, listed) = entry.map_err(failed)?;
+            if tree::kind(&dir.fd, &name, listed) != FileType::RegularFile {
+                continue;
+            }
+            if layout::value_of_sidecar(&name).is_some() {
+                return Ok(Dialect::Sidecars);
+            }
+            let is_input = Dialect::Js3
+                .key(&name)
+                .is_ok_and(|key| is_input_key(&key, &self.shared.options.input_key));
+            has_bare_file |= !is_input && !layout::looks_temporary(&name);
+        }
+        if !has_bare_file {
+            return Ok(Dialect::Sidecars);
+        }
+        self.shared.js3_stores.lock().insert(identity);
+        Ok(Dialect::Js3)
+    }
+
+    /// Makes a store: a directory that already holds its metadata is moved into place.
+    pub(super) fn make_store(&self, name: &StoreName, metadata: &StoreMetadata) -> Result<()> {
+        self.refuse_if_read_only()?;
+        let failed = |error: Errno| Error::io(format!("make store '{name}'"), error);
+        let stores = self.open_or_make_stores()?;
+        if rustix::fs::statat(&stores, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            return Err(Error::StoreExists { store: name.to_string() });
+        }
+        let session = self.session()?;
+        let (staged_name, directory) = session.create_dir().map_err(failed)?;
+        let made = self.fill_new_store(name, directory, metadata).and_then(|()| {
+            let staged = staged_name.as_bytes();
+            match staging::move_entry(
+                session.directory(),
+                staged,
+                &stores,
+                name.as_str().as_bytes(),
+                false,
+            ) {
+                Err(Errno::EXIST | Errno::NOTEMPTY) => {
+                    Err(Error::StoreExists { store: name.to_string() })
+                }
+                moved => moved.map_err(failed),
+            }
+        });
+        if made.is_err() {
+            let _ = staging::remove_tree(session.directory(), staged_name.as_bytes());
+        }
+        made
+    }
+
+    fn fill_new_store(
+        &self,
+        name: &StoreName,
+        fd: OwnedFd,
+        metadata: &StoreMetadata,
+    ) -> Result<()> {
+        if self.shared.options.dialect == DialectChoice::Js3 {
+            return Ok(());
+        }
+        let dir = StoreDir { fd, name: name.clone() };
+        self.write_metadata(&dir, &Document::new(metadata).to_bytes(), None, true)
+    }
+
+    fn open_or_make_stores(&self) -> Result<OwnedFd> {
+        let failed = |error: Errno| Error::io(format!("make '{}'", layout::STORES), error);
+        if let Some(stores) = tree::open_stores(&self.shared.root)? {
+            return Ok(stores);
+        }
+        match rustix::fs::mkdirat(&self.shared.root, layout::STORES, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        tree::open_stores(&self.shared.root)?.ok_or_else(|| failed(Errno::NOENT))
+    }
+
+    /// Renames the directory, then the name in its metadata.
+    pub(super) fn move_store(
+        &self,
+        from: &StoreName,
+        to: &StoreName,
+        metadata_name: Option<&str>,
+    ) -> Result<()> {
+        self.refuse_if_read_only()?;
+        let dir = self.store_dir(from)?;
+        if from == to {
+            return Ok(());
+        }
+        let Some(stores) = tree::open_stores(&self.shared.root)? else {
+            return Err(dir.no_store());
+        };
+        let (old, new) = (from.as_str().as_bytes(), to.as_str().as_bytes());
+        match staging::move_entry(&stores, old, &stores, new, false) {
+            Err(Errno::EXIST | Errno::NOTEMPTY) => {
+                return Err(Error::StoreExists { store: to.to_string() });
+            }
+            Err(Errno::NOENT) => return Err(dir.no_store()),
+            moved => moved.map_err(|error| Error::io(format!("rename store '{from}'"), error))?,
+        }
+        self.edit_metadata(&self.store_dir(to)?, |document| {
+            document.set_name(metadata_name);
+            true
+        })
+    }
+
+    /// Takes a store out of sight in one step, then removes it.
+    pub(super) fn remove_store(&self, name: &StoreName) -> Result<()> {
+        self.refuse_if_read_only()?;
+        let dir = self.store_dir(name)?;
+        let failed = |error: Errno| Error::io(format!("drop store '{name}'"), error);
+        let Some(stores) = tree::open_stores(&self.shared.root)? else {
+            return Err(dir.no_store());
+        };
+        let session = self.session()?;
+        let trash = session.trash_name();
+        let (own, trash) = (name.as_str().as_bytes(), trash.as_bytes());
+        staging::move_entry(&stores, own, session.directory(), trash, false).map_err(failed)?;
+        staging::remove_tree(session.directory(), trash).map_err(failed)
+    }
+
+    pub(super) fn read_metadata_text(&self, dir: &StoreDir) -> Result<Option<MetadataText>> {
+        let read = tree::read_small(&dir.fd, layout::METADATA.as_bytes(), MAX_METADATA_BYTES);
+        match read {
+            Ok(None) => Ok(None),
+            Ok(Some((bytes, stat))) => {
+                Ok(Some(MetadataText { bytes, attributes: tree::attributes(&stat) }))
+            }
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                Err(dir.damaged("it is too large".to_owned()))
+            }
+            Err(error) => {
+                Err(Error::io(format!("read the metadata of store '{}'", dir.name), error))
+            }
+        }
+    }
+
+    pub(super) fn read_metadata(&self, dir: &StoreDir) -> Result<StoreMetadata> {
+        if let Some(text) = self.read_metadata_text(dir)? {
+            let document = Document::parse(&text.bytes).map_err(|reason| dir.damaged(reason))?;
+            return Ok(document.metadata().clone());
+        }
+        let attributes = self.directory_attributes(dir)?;
+        let at = |time| Timestamp::try_from(time).unwrap_or_default();
+        let times = StoreTimes {
+            created_at: at(attributes.changed.min(attributes.modified)),
+            accessed_at: at(attributes.accessed),
+            modified_at: at(attributes.modified),
+        };
+        Ok(StoreMetadata { id: None, name: dir.name.metadata_name(), times })
+    }
+
+    pub(super) fn replace_metadata_text(&self, dir: &StoreDir, text: Option<&[u8]>) -> Result<()> {
+        self.refuse_if_read_only()?;
+        let Some(text) = text else {
+            log::warn!(
+                "the metadata of store '{}' is removed: the store will get a new id",
+                dir.name
+            );
+            return match rustix::fs::unlinkat(&dir.fd, layout::METADATA, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(error) => {
+                    Err(Error::io(format!("remove the metadata of store '{}'", dir.name), error))
+                }
+            };
+        };
+        Document::parse(text).map_err(|reason| dir.damaged(reason))?;
+        let old = self.read_metadata_text(dir).ok().flatten();
+        self.write_metadata(dir, text, old.as_ref().map(|old| &old.attributes), true)
+    }
+
+    pub(super) fn add_metadata(&self, dir: &StoreDir, metadata: &StoreMetadata) -> Result<()> {
+        if self.dialect(dir)? == Dialect::Js3 {
+            return Ok(());
+        }
+        match self.write_metadata(dir, &Document::new(metadata).to_bytes(), None, false) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    pub(super) fn touch(
+        &self,
+        dir: &StoreDir,
+        accessed_at: Option<Timestamp>,
+        modified_at: Option<Timestamp>,
+    ) -> Result<()> {
+        self.edit_metadata(dir, |document| document.touch(accessed_at, modified_at))
+    }
+
+    /// Reads the metadata anew, changes it and writes it back if `edit` says that it has changed. Metadata that
+    /// is missing or damaged stays as it is.
+    fn edit_metadata(
+        &self,
+        dir: &StoreDir,
+        edit: impl FnOnce(&mut Document) -> bool,
+    ) -> Result<()> {
+        self.refuse_if_read_only()?;
+        let Some(text) = self.read_metadata_text(dir)? else { return Ok(()) };
+        match Document::parse(&text.bytes) {
+            Err(reason) => log::warn!("{}", dir.damaged(reason)),
+            Ok(mut document) => {
+                if edit(&mut document) {
+                    let bytes = document.to_bytes();
+                    self.write_metadata(dir, &bytes, Some(&text.attributes), true)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a text in the place of a store's metadata, in one step.
+    fn write_metadata(
+        &self,
+        dir: &StoreDir,
+        text: &[u8],
+        old: Option<&Attributes>,
+        replace: bool,
+    ) -> Result<()> {
+        self.refuse_if_read_only()?;
+        let failed =
+            |error: Errno| Error::io(format!("write the metadata of store '{}'", dir.name), error);
+        let staged = self.session()?.create()?;
+        if let Some(old) = old {
+            let mode = Mode::from_raw_mode(old.mode);
+            rustix::fs::fchmod(staged.file(), mode).map_err(failed)?;
+        }
+        staged.write_all_at(text, 0).map_err(failed)?;
+        match staged.move_to(&dir.fd, layout::METADATA.as_bytes(), replace) {
+            Err(Errno::NOENT) => Err(dir.no_store()),
+            moved => moved.map_err(failed),
+        }
+    }
+
+    /// Removes what the Apify SDK's purge removes: every plain file, and every link to one, but the metadata,
+    /// the input files and their sidecars (FORMAT 7.1, 7.3).
+    pub(super) fn purge(&self, dir: &StoreDir, purge: &Purge<'_>) -> Result<Purged> {
+        self.refuse_if_read_only()?;
+        let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
+        let dialect = self.dialect(dir)?;
+        let mut purged = Purged::default();
+        let mut spared_names: Vec<Vec<u8>> = Vec::new();
+        for key in self.scan_store(dir)? {
+            let key = key?;
+            if is_input_key(&key, purge.input_key) {
+                spared_names.extend([dialect.value_name(&key), key.as_bytes().to_vec()]);
+                purged.spared.push(key);
+            }
+        }
+        if spared_names.is_empty() {
+            spared_names.push(purge.input_key.as_bytes().to_vec());
+        }
+        for entry in tree::entries(&dir.fd).map_err(failed)? {
+            let (name, listed) = entry.map_err(failed)?;
+            let value = layout::value_of_sidecar(&name);
+            let is_spared = spared_names.iter().any(|spared| spared == value.unwrap_or(&name));
+            if name == layout::METADATA.as_bytes()
+                || is_spared
+                || !is_file_to_the_sdk(&dir.fd, &name, listed)
+            {
+                continue;
+            }
+            match rustix::fs::unlinkat(&dir.fd, name.as_slice(), AtFlags::empty()) {
+                Ok(()) => purged.removed += u64::from(value.is_none()),
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        self.edit_metadata(dir, |document| {
+            document.set_purged(purge.at);
+            true
+        })?;
+        Ok(purged)
+    }
+}
+
+/// Whether Python's `Path.is_file` says yes: a plain file, or a link to one. The link's target is only looked
+/// at, and the link is what is removed.
+fn is_file_to_the_sdk(dir: impl AsFd, name: &[u8], listed: FileType) -> bool {
+    match tree::kind(dir.as_fd(), name, listed) {
+        FileType::RegularFile => true,
+        FileType::Symlink => {
+            rustix::fs::statat(dir, name, AtFlags::empty()).is_ok_and(|stat| tree::is_plain(&stat))
+        }
+        _ => false,
+    }
+}
+
+impl StoreDir {
+    fn damaged(&self, reason: String) -> Error {
+        Error::DamagedMetadata { store: self.name.to_string(), reason }
+    }
+}

@@ -1,0 +1,145 @@
+//! Opening what is in a storage directory, without ever leaving it.
+//!
+//! Every name is resolved as one component beneath a directory descriptor, and no symbolic link is followed
+//! (P18): a planted link is as good as absent.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::layout;
+use crate::model::{Attributes, Error, Result, Stamp, StoreName};
+
+/// How a directory is opened to look into it.
+const LOOK_INTO: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// How a value is opened. Without `NONBLOCK` a planted FIFO would hang the caller.
+const READ_FILE: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+
+/// An open store directory.
+#[derive(Debug)]
+pub(super) struct StoreDir {
+    pub(super) fd: OwnedFd,
+    pub(super) name: StoreName,
+}
+
+/// Opens a directory that is one component beneath another.
+pub(super) fn open_dir(parent: impl AsFd, name: &str) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::openat(parent, name, LOOK_INTO, Mode::empty())
+}
+
+/// Opens a plain file to read it; anything else under the name is refused as if it were absent.
+pub(super) fn open_file(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let file = match rustix::fs::openat(parent, name, READ_FILE, Mode::empty()) {
+        Err(Errno::LOOP | Errno::NXIO | Errno::NODEV) => return Err(Errno::NOENT),
+        file => file?,
+    };
+    if is_plain(&rustix::fs::fstat(&file)?) { Ok(file) } else { Err(Errno::NOENT) }
+}
+
+/// Attributes of a plain file; anything else under the name is as good as absent.
+pub(super) fn stat_file(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<Stat> {
+    let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if is_plain(&stat) { Ok(stat) } else { Err(Errno::NOENT) }
+}
+
+/// Whether a plain file of this name is there.
+pub(super) fn has_file(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<bool> {
+    match stat_file(parent, name) {
+        Err(Errno::NOENT) => Ok(false),
+        other => other.map(|_| true),
+    }
+}
+
+/// Reads a whole small file; `None` if it is absent.
+///
+/// # Errors
+/// `EFBIG` if it holds more than `limit` bytes: what a file claims is never allocated.
+pub(super) fn read_small(
+    parent: impl AsFd,
+    name: &[u8],
+    limit: u64,
+) -> io::Result<Option<(Vec<u8>, Stat)>> {
+    let file = match open_file(parent, name) {
+        Err(Errno::NOENT) => return Ok(None),
+        file => file?,
+    };
+    let stat = rustix::fs::fstat(&file)?;
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(std::fs::File::from(file), limit + 1), &mut bytes)?;
+    if bytes.len() as u64 > limit { Err(Errno::FBIG.into()) } else { Ok(Some((bytes, stat))) }
+}
+
+/// Name and kind of each entry of a directory but `.` and `..`, from a position of its own.
+pub(super) fn entries(
+    directory: &OwnedFd,
+) -> rustix::io::Result<impl Iterator<Item = rustix::io::Result<(Vec<u8>, FileType)>> + Send + use<>>
+{
+    let own = rustix::fs::openat(directory, c".", LOOK_INTO, Mode::empty())?;
+    let entries = Dir::new(own)?
+        .map(|entry| entry.map(|entry| (entry.file_name().to_bytes().to_vec(), entry.file_type())));
+    Ok(entries
+        .filter(|entry| !matches!(entry, Ok((name, _)) if matches!(name.as_slice(), b"." | b".."))))
+}
+
+/// The kind of an entry, also on file systems that do not list kinds. Gone meanwhile counts as unknown.
+pub(super) fn kind(parent: impl AsFd, name: &[u8], listed: FileType) -> FileType {
+    if listed != FileType::Unknown {
+        return listed;
+    }
+    rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+        .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode))
+}
+
+pub(super) fn is_plain(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+/// What the system says of a file, in the model's words.
+pub(super) fn attributes(stat: &Stat) -> Attributes {
+    let modified_ns = nanoseconds(stat.st_mtime, stat.st_mtime_nsec);
+    let changed_ns = nanoseconds(stat.st_ctime, stat.st_ctime_nsec);
+    let size = u64::try_from(stat.st_size).unwrap_or(0);
+    Attributes {
+        size,
+        blocks: u64::try_from(stat.st_blocks).unwrap_or(0),
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        accessed: system_time(nanoseconds(stat.st_atime, stat.st_atime_nsec)),
+        modified: system_time(modified_ns),
+        changed: system_time(changed_ns),
+        stamp: Stamp { object: stat.st_ino, size, modified_ns, changed_ns },
+    }
+}
+
+/// Nanoseconds since the epoch; they fit until the year 2262.
+fn nanoseconds(seconds: i64, nanoseconds: impl TryInto<i64>) -> i64 {
+    let nanoseconds = nanoseconds.try_into().unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+}
+
+fn system_time(nanoseconds: i64) -> SystemTime {
+    let distance = Duration::from_nanos(nanoseconds.unsigned_abs());
+    let epoch = SystemTime::UNIX_EPOCH;
+    let time =
+        if nanoseconds < 0 { epoch.checked_sub(distance) } else { epoch.checked_add(distance) };
+    time.unwrap_or(epoch)
+}
+
+/// Opens the directory that holds all stores; `None` while there is none.
+pub(super) fn open_stores(root: impl AsFd) -> Result<Option<OwnedFd>> {
+    match open_dir(root, layout::STORES) {
+        Err(Errno::NOENT) => Ok(None),
+        Err(Errno::LOOP | Errno::NOTDIR) => Err(Error::io(
+            format!("open '{}': it must be a directory, and no link", layout::STORES),
+            io::Error::from(Errno::NOTDIR),
+        )),
+        other => other.map(Some).map_err(|e| Error::io(format!("open '{}'", layout::STORES), e)),
+    }
+}

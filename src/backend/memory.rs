@@ -1,0 +1,622 @@
+//! A storage in memory: the reference model of what a [`Backend`] promises.
+//!
+//! It is the simplest code that is obviously right. One lock guards everything that is published, so each call
+//! is one step for every observer; a version's bytes are never changed, only let go. Other backends must be
+//! indistinguishable from this one by the suite `tests/backend_suite`. It knows no dialect, no sidecar and no
+//! litter; a record inserted without a content type ([`MemoryBackend::insert_bare`]) stands for a bare file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use parking_lot::{Mutex, RwLock};
+use rustix::io::Errno;
+
+use super::document::Document;
+use super::{
+    Backend, MetadataText, Publish, PublishError, Purge, Purged, RenameRecord, Scan, Staging,
+    Value, is_input_key,
+};
+use crate::model::{
+    AttributeChange, Attributes, ContentType, Error, Key, Result, Space, Stamp, StoreMetadata,
+    StoreName, StoreTimes, TimeChange,
+};
+
+/// Permission bits of a new record.
+const RECORD_MODE: u32 = 0o644;
+
+/// Permission bits of a new store.
+const STORE_MODE: u32 = 0o755;
+
+/// Bytes in a unit of [`Attributes::blocks`].
+const BLOCK: u64 = 512;
+
+/// Longest value in bytes. Holes take memory here: without a limit, one far offset would end the process.
+const MAX_VALUE: usize = 1 << 30;
+
+/// A storage in memory. Clones are handles on the same storage.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryBackend {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// All that is published. A leaf lock: nothing is called while it is held.
+    stores: RwLock<Stores>,
+    /// The last number given to a store, a version or a staging.
+    last_object: AtomicU64,
+}
+
+type Stores = BTreeMap<StoreName, Store>;
+
+#[derive(Debug)]
+struct Store {
+    /// The text of the metadata, always one that [`Document::parse`] accepts.
+    metadata: Option<Vec<u8>>,
+    records: BTreeMap<Key, Record>,
+    facts: Facts,
+}
+
+#[derive(Clone, Debug)]
+struct Record {
+    bytes: Arc<Bytes>,
+    /// `None` for a bare record.
+    content_type: Option<ContentType>,
+    facts: Facts,
+}
+
+/// The bytes of one value. Debug output gives their number only.
+struct Bytes(Vec<u8>);
+
+/// All attributes but those that follow from the length.
+#[derive(Clone, Copy, Debug)]
+struct Facts {
+    object: u64,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    accessed: SystemTime,
+    modified: SystemTime,
+    changed: SystemTime,
+}
+
+impl MemoryBackend {
+    /// An empty storage.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts a record without a content type into a store, as a file dropped in by hand has none. Replaces what
+    /// is there. For tests of what the layers above make of such a record.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`].
+    pub fn insert_bare(&self, store: &StoreName, key: &Key, bytes: &[u8]) -> Result<()> {
+        let facts = self.shared.new_facts(RECORD_MODE);
+        let record = Record { bytes: Arc::new(Bytes(bytes.to_vec())), content_type: None, facts };
+        find_mut(&mut self.shared.stores.write(), store)?.records_mut().insert(key.clone(), record);
+        Ok(())
+    }
+}
+
+impl Backend for MemoryBackend {
+    fn stores(&self) -> Result<Vec<StoreName>> {
+        Ok(self.shared.stores.read().keys().cloned().collect())
+    }
+
+    fn store_attributes(&self, store: &StoreName) -> Result<Attributes> {
+        Ok(find(&self.shared.stores.read(), store)?.facts.attributes(0))
+    }
+
+    fn create_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
+        let facts = self.shared.new_facts(STORE_MODE);
+        let mut stores = self.shared.stores.write();
+        if stores.contains_key(store) {
+            return Err(Error::StoreExists { store: store.to_string() });
+        }
+        let metadata = Some(Document::new(metadata).to_bytes());
+        stores.insert(store.clone(), Store { metadata, records: BTreeMap::new(), facts });
+        Ok(())
+    }
+
+    fn rename_store(
+        &self,
+        from: &StoreName,
+        to: &StoreName,
+        metadata_name: Option<&str>,
+    ) -> Result<()> {
+        let mut stores = self.shared.stores.write();
+        find(&stores, from)?;
+        if stores.contains_key(to) {
+            return Err(Error::StoreExists { store: to.to_string() });
+        }
+        if let Some(mut store) = stores.remove(from) {
+            store.edit_metadata(|document| {
+                document.set_name(metadata_name);
+                true
+            });
+            store.facts.changed = SystemTime::now();
+            stores.insert(to.clone(), store);
+        }
+        Ok(())
+    }
+
+    fn drop_store(&self, store: &StoreName) -> Result<()> {
+        self.shared.stores.write().remove(store).map(drop).ok_or_else(|| no_such_store(store))
+    }
+
+    fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purged> {
+        let mut stores = self.shared.stores.write();
+        let store = find_mut(&mut stores, store)?;
+        let mut purged = Purged::default();
+        store.records_mut().retain(|key, _| {
+            let spare = is_input_key(key, purge.input_key);
+            if spare {
+                purged.spared.push(key.clone());
+            } else {
+                purged.removed += 1;
+            }
+            spare
+        });
+        store.edit_metadata(|document| document.touch(Some(purge.at), Some(purge.at)));
+        Ok(purged)
+    }
+
+    fn metadata(&self, store: &StoreName) -> Result<StoreMetadata> {
+        let stores = self.shared.stores.read();
+        let found = find(&stores, store)?;
+        match &found.metadata {
+            Some(text) => Ok(parse(store, text)?.metadata().clone()),
+            None => {
+                let times = StoreTimes::at(found.facts.modified.try_into().unwrap_or_default());
+                Ok(StoreMetadata { id: None, name: store.metadata_name(), times })
+            }
+        }
+    }
+
+    fn metadata_text(&self, store: &StoreName) -> Result<Option<MetadataText>> {
+        let stores = self.shared.stores.read();
+        let store = find(&stores, store)?;
+        Ok(store.metadata.as_ref().map(|bytes| MetadataText {
+            bytes: bytes.clone(),
+            attributes: Facts { mode: RECORD_MODE, ..store.facts }.attributes(bytes.len()),
+        }))
+    }
+
+    fn set_metadata_text(&self, store: &StoreName, text: Option<&[u8]>) -> Result<()> {
+        let mut stores = self.shared.stores.write();
+        let found = find_mut(&mut stores, store)?;
+        if let Some(text) = text {
+            parse(store, text)?;
+        }
+        found.set_metadata(text.map(<[u8]>::to_vec));
+        Ok(())
+    }
+
+    fn complete_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
+        let mut stores = self.shared.stores.write();
+        let store = find_mut(&mut stores, store)?;
+        if store.metadata.is_none() {
+            store.set_metadata(Some(Document::new(metadata).to_bytes()));
+        }
+        Ok(())
+    }
+
+    fn touch_store(
+        &self,
+        store: &StoreName,
+        accessed_at: Option<Timestamp>,
+        modified_at: Option<Timestamp>,
+    ) -> Result<()> {
+        find_mut(&mut self.shared.stores.write(), store)?
+            .edit_metadata(|document| document.touch(accessed_at, modified_at));
+        Ok(())
+    }
+
+    fn scan(&self, store: &StoreName) -> Result<Scan> {
+        // A copy of the keys, all taken at one moment: no dearer than the records, which are in memory too.
+        let stores = self.shared.stores.read();
+        let keys: Vec<_> = find(&stores, store)?.records.keys().cloned().map(Ok).collect();
+        Ok(Box::new(keys.into_iter()))
+    }
+
+    fn record(&self, store: &StoreName, key: &Key) -> Result<Attributes> {
+        Ok(find_record(&self.shared.stores.read(), store, key)?.attributes())
+    }
+
+    fn content_type(&self, store: &StoreName, key: &Key) -> Result<Option<ContentType>> {
+        Ok(find_record(&self.shared.stores.read(), store, key)?.content_type.clone())
+    }
+
+    fn set_content_type(
+        &self,
+        store: &StoreName,
+        key: &Key,
+        content_type: &ContentType,
+    ) -> Result<()> {
+        let mut stores = self.shared.stores.write();
+        find_record_mut(&mut stores, store, key)?.content_type = Some(content_type.clone());
+        Ok(())
+    }
+
+    fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>> {
+        Ok(find_record(&self.shared.stores.read(), store, key)?.open())
+    }
+
+    fn stage(&self) -> Result<Box<dyn Staging>> {
+        let facts = self.shared.new_facts(RECORD_MODE);
+        let staged = Mutex::new(Staged { bytes: Bytes(Vec::new()), facts, modified_given: false });
+        Ok(Box::new(MemoryStaging { shared: Arc::clone(&self.shared), staged }))
+    }
+
+    fn check_key(&self, _store: &StoreName, key: &Key) -> Result<()> {
+        key.require_unicode().map(drop)
+    }
+
+    fn set_attributes(
+        &self,
+        store: &StoreName,
+        key: &Key,
+        change: &AttributeChange,
+    ) -> Result<Attributes> {
+        let mut stores = self.shared.stores.write();
+        let record = find_record_mut(&mut stores, store, key)?;
+        record.facts.apply(change);
+        Ok(record.attributes())
+    }
+
+    fn set_store_attributes(
+        &self,
+        store: &StoreName,
+        change: &AttributeChange,
+    ) -> Result<Attributes> {
+        let mut stores = self.shared.stores.write();
+        let store = find_mut(&mut stores, store)?;
+        store.facts.apply(change);
+        Ok(store.facts.attributes(0))
+    }
+
+    fn delete(&self, store: &StoreName, key: &Key) -> Result<()> {
+        let mut stores = self.shared.stores.write();
+        find_record(&stores, store, key)?;
+        find_mut(&mut stores, store)?.records_mut().remove(key);
+        Ok(())
+    }
+
+    fn rename_record(&self, rename: &RenameRecord<'_>) -> Result<()> {
+        self.check_key(rename.to_store, rename.to_key)?;
+        let mut stores = self.shared.stores.write();
+        let mut record = find_record(&stores, rename.from_store, rename.from_key)?.clone();
+        find(&stores, rename.to_store)?.admit(rename.to_store, rename.to_key, rename.replace)?;
+        record.content_type = Some(rename.content_type.clone());
+        record.facts.changed = SystemTime::now();
+        // Taken away before it is put back, so that a record renamed onto itself stays.
+        find_mut(&mut stores, rename.from_store)?.records_mut().remove(rename.from_key);
+        find_mut(&mut stores, rename.to_store)?.records_mut().insert(rename.to_key.clone(), record);
+        Ok(())
+    }
+
+    fn sync_store(&self, store: &StoreName) -> Result<()> {
+        find(&self.shared.stores.read(), store).map(drop)
+    }
+
+    fn space(&self) -> Result<Space> {
+        // 1 TiB, all free: tools that ask for room first are never turned away.
+        let (blocks, files) = (1 << 28, 1 << 32);
+        let (blocks_free, blocks_available, files_free) = (blocks, blocks, files);
+        Ok(Space { block_size: 4096, blocks, blocks_free, blocks_available, files, files_free })
+    }
+}
+
+impl Shared {
+    /// The facts of something made now by this process, with a number that nothing else has.
+    fn new_facts(&self, mode: u32) -> Facts {
+        let now = SystemTime::now();
+        Facts {
+            object: self.last_object.fetch_add(1, Ordering::Relaxed) + 1,
+            mode,
+            uid: rustix::process::getuid().as_raw(),
+            gid: rustix::process::getgid().as_raw(),
+            accessed: now,
+            modified: now,
+            changed: now,
+        }
+    }
+}
+
+impl Store {
+    /// The records, about to be changed: every change of the listing passes here.
+    fn records_mut(&mut self) -> &mut BTreeMap<Key, Record> {
+        self.facts.touch();
+        &mut self.records
+    }
+
+    /// Replaces the metadata, which counts as a change of the listing, as in a directory.
+    fn set_metadata(&mut self, text: Option<Vec<u8>>) {
+        self.facts.touch();
+        self.metadata = text;
+    }
+
+    /// Checks that a record may come under `key`. `store` is this store's name, for the error.
+    fn admit(&self, store: &StoreName, key: &Key, replace: bool) -> Result<()> {
+        if !replace && self.records.contains_key(key) {
+            return Err(Error::RecordExists { store: store.to_string(), key: key.to_string() });
+        }
+        Ok(())
+    }
+
+    /// Edits the metadata, if there is any. `edit` says whether it has changed anything: only then is the
+    /// text written anew.
+    fn edit_metadata(&mut self, edit: impl FnOnce(&mut Document) -> bool) {
+        if let Some(text) = &self.metadata
+            && let Ok(mut document) = Document::parse(text)
+            && edit(&mut document)
+        {
+            self.set_metadata(Some(document.to_bytes()));
+        }
+    }
+}
+
+impl Record {
+    fn attributes(&self) -> Attributes {
+        self.facts.attributes(self.bytes.0.len())
+    }
+
+    fn open(&self) -> Arc<dyn Value> {
+        Arc::new(MemoryValue { bytes: Arc::clone(&self.bytes), attributes: self.attributes() })
+    }
+}
+
+impl Facts {
+    fn attributes(&self, size: usize) -> Attributes {
+        let size = size as u64;
+        Attributes {
+            size,
+            blocks: size.div_ceil(BLOCK),
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            accessed: self.accessed,
+            modified: self.modified,
+            changed: self.changed,
+            stamp: Stamp {
+                object: self.object,
+                size,
+                modified_ns: epoch_ns(self.modified),
+                changed_ns: epoch_ns(self.changed),
+            },
+        }
+    }
+
+    /// Notes that what the facts are about has changed.
+    fn touch(&mut self) {
+        self.modified = SystemTime::now();
+        self.changed = self.modified;
+    }
+
+    fn apply(&mut self, change: &AttributeChange) {
+        if change.is_empty() {
+            return;
+        }
+        let now = SystemTime::now();
+        let time = |change: Option<TimeChange>, old| match change {
+            None => old,
+            Some(TimeChange::Now) => now,
+            Some(TimeChange::At(at)) => at,
+        };
+        self.mode = change.mode.map_or(self.mode, |mode| mode & 0o7777);
+        self.uid = change.uid.unwrap_or(self.uid);
+        self.gid = change.gid.unwrap_or(self.gid);
+        self.accessed = time(change.accessed, self.accessed);
+        self.modified = time(change.modified, self.modified);
+        self.changed = now;
+    }
+}
+
+impl Bytes {
+    /// Copies from an offset as much as there is and as `buffer` takes. Gives back how much that was.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> usize {
+        let rest = usize::try_from(offset).ok().and_then(|offset| self.0.get(offset..));
+        // Reading from memory cannot fail.
+        rest.unwrap_or_default().read(buffer).unwrap_or_default()
+    }
+
+    /// Cuts or extends with zeroes.
+    fn resize(&mut self, len: u64) -> Result<()> {
+        let len = usize::try_from(len).ok().filter(|len| *len <= MAX_VALUE);
+        let len = len.ok_or_else(|| Error::io("extend a value in memory", Errno::FBIG))?;
+        self.0
+            .try_reserve(len.saturating_sub(self.0.len()))
+            .map_err(|_| Error::io("extend a value in memory", Errno::NOSPC))?;
+        self.0.resize(len, 0);
+        Ok(())
+    }
+
+    /// The `len` bytes from `offset`, after extending with zeroes up to their end.
+    fn range_mut(&mut self, offset: u64, len: u64) -> Result<&mut [u8]> {
+        let end = offset.saturating_add(len);
+        self.resize(end.max(self.0.len() as u64))?;
+        // Both fit, since the value has been extended up to the end.
+        let range =
+            usize::try_from(offset).unwrap_or_default()..usize::try_from(end).unwrap_or_default();
+        Ok(self.0.get_mut(range).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+/// A version as it was when it was opened.
+#[derive(Debug)]
+struct MemoryValue {
+    bytes: Arc<Bytes>,
+    attributes: Attributes,
+}
+
+impl Value for MemoryValue {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        Ok(self.bytes.read_at(buffer, offset))
+    }
+
+    fn attributes(&self) -> Result<Attributes> {
+        Ok(self.attributes)
+    }
+}
+
+/// A version in the making. Nobody but its owner has a way to it.
+#[derive(Debug)]
+struct MemoryStaging {
+    shared: Arc<Shared>,
+    /// All that is staged. A leaf lock; never held together with [`Shared::stores`].
+    staged: Mutex<Staged>,
+}
+
+#[derive(Debug)]
+struct Staged {
+    bytes: Bytes,
+    facts: Facts,
+    /// Whether the modification time was set by hand after the last write, and so outlives publication.
+    modified_given: bool,
+}
+
+impl Staged {
+    /// Notes that the bytes have changed.
+    fn written(&mut self) {
+        self.facts.touch();
+        self.modified_given = false;
+    }
+}
+
+impl Staging for MemoryStaging {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        Ok(self.staged.lock().bytes.read_at(buffer, offset))
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        let mut staged = self.staged.lock();
+        staged.bytes.range_mut(offset, data.len() as u64)?.copy_from_slice(data);
+        staged.written();
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        let mut staged = self.staged.lock();
+        staged.bytes.resize(len)?;
+        staged.written();
+        Ok(())
+    }
+
+    fn reserve(&self, offset: u64, len: u64, keep_size: bool) -> Result<()> {
+        if !keep_size {
+            let mut staged = self.staged.lock();
+            staged.bytes.range_mut(offset, len)?;
+            staged.written();
+        }
+        Ok(())
+    }
+
+    fn begin_with(&self, value: &dyn Value, len: u64) -> Result<()> {
+        let attributes = value.attributes()?;
+        let mut bytes = Bytes(Vec::new());
+        bytes.resize(len.min(attributes.size))?;
+        let count = value.read_at(&mut bytes.0, 0)?;
+        bytes.0.truncate(count);
+        let mut staged = self.staged.lock();
+        staged.bytes = bytes;
+        staged.facts.mode = attributes.mode;
+        staged.facts.uid = attributes.uid;
+        staged.facts.gid = attributes.gid;
+        staged.written();
+        Ok(())
+    }
+
+    fn set_attributes(&self, change: &AttributeChange) -> Result<()> {
+        let mut staged = self.staged.lock();
+        staged.facts.apply(change);
+        staged.modified_given |= change.modified.is_some();
+        Ok(())
+    }
+
+    fn attributes(&self) -> Result<Attributes> {
+        let staged = self.staged.lock();
+        Ok(staged.facts.attributes(staged.bytes.0.len()))
+    }
+
+    fn publish(self: Box<Self>, publish: &Publish<'_>) -> Result<Arc<dyn Value>, PublishError> {
+        let Publish { store, key, content_type, replace, durable: _ } = *publish;
+        let shared = Arc::clone(&self.shared);
+        let mut stores = shared.stores.write();
+        let admitted = key.require_unicode().and_then(|_| {
+            let found = find_mut(&mut stores, store)?;
+            found.admit(store, key, replace)?;
+            Ok(found)
+        });
+        let found = match admitted {
+            Ok(found) => found,
+            Err(error) => return Err((error, self)),
+        };
+        let Staged { bytes, mut facts, modified_given } = self.staged.into_inner();
+        facts.changed = SystemTime::now();
+        if !modified_given {
+            facts.touch();
+        }
+        let content_type = Some(content_type.clone());
+        let record = Record { bytes: Arc::new(bytes), content_type, facts };
+        let value = record.open();
+        found.records_mut().insert(key.clone(), record);
+        Ok(value)
+    }
+}
+
+fn no_such_store(store: &StoreName) -> Error {
+    Error::NoSuchStore { store: store.to_string() }
+}
+
+fn no_such_record(store: &StoreName, key: &Key) -> Error {
+    Error::NoSuchRecord { store: store.to_string(), key: key.to_string() }
+}
+
+fn find<'a>(stores: &'a Stores, store: &StoreName) -> Result<&'a Store> {
+    stores.get(store).ok_or_else(|| no_such_store(store))
+}
+
+fn find_mut<'a>(stores: &'a mut Stores, store: &StoreName) -> Result<&'a mut Store> {
+    stores.get_mut(store).ok_or_else(|| no_such_store(store))
+}
+
+fn find_record<'a>(stores: &'a Stores, store: &StoreName, key: &Key) -> Result<&'a Record> {
+    find(stores, store)?.records.get(key).ok_or_else(|| no_such_record(store, key))
+}
+
+/// A record whose attributes or content type are about to change; the listing stays as it is.
+fn find_record_mut<'a>(
+    stores: &'a mut Stores,
+    store: &StoreName,
+    key: &Key,
+) -> Result<&'a mut Record> {
+    let found = find_mut(stores, store)?.records.get_mut(key);
+    found.ok_or_else(|| no_such_record(store, key))
+}
+
+fn parse(store: &StoreName, text: &[u8]) -> Result<Document> {
+    Document::parse(text)
+        .map_err(|reason| Error::DamagedMetadata { store: store.to_string(), reason })
+}
+
+/// Nanoseconds since the epoch, negative before it.
+fn epoch_ns(time: SystemTime) -> i64 {
+    let time = Timestamp::try_from(time).unwrap_or_default();
+    i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)
+}

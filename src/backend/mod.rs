@@ -1,0 +1,408 @@
+//! Where a storage lives and how.
+//!
+//! A [`Backend`] keeps stores and records; it knows nothing of inference of content types, of input records
+//! by default, of who has what open, or of a mount. The [engine](crate::engine) gives those their meaning.
+//! No path and no descriptor passes through the trait, except as the optional capability
+//! [`Value::local_file`]. Every implementation passes the same suite, `tests/backend_suite`.
+
+pub mod directory;
+mod document;
+pub mod memory;
+
+use std::fmt::Debug;
+use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::model::{
+    AttributeChange, Attributes, ContentType, Key, Result, Space, StoreMetadata, StoreName,
+};
+
+/// The records of a store as they are listed, in no particular order, each once.
+pub type Scan = Box<dyn Iterator<Item = Result<Key>> + Send>;
+
+/// A place that keeps stores and records.
+///
+/// All methods may be called from several threads at once, and other programs may change the same storage at
+/// any time. What one call makes visible, it makes visible at once and whole.
+pub trait Backend: Debug + Send + Sync {
+    /// Names of all stores, in no particular order.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if the storage cannot be read.
+    fn stores(&self) -> Result<Vec<StoreName>>;
+
+    /// Attributes of a store: its times are those of its listing, its size is 0.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    fn store_attributes(&self, store: &StoreName) -> Result<Attributes>;
+
+    /// Makes an empty store that holds `metadata`.
+    ///
+    /// # Errors
+    /// [`Error::StoreExists`](crate::Error::StoreExists); then the store there is left as it is.
+    fn create_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
+
+    /// Gives a store another name and sets the `name` of its metadata to `metadata_name`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore), [`Error::StoreExists`](crate::Error::StoreExists).
+    fn rename_store(
+        &self,
+        from: &StoreName,
+        to: &StoreName,
+        metadata_name: Option<&str>,
+    ) -> Result<()>;
+
+    /// Removes a store with all that it holds.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    fn drop_store(&self, store: &StoreName) -> Result<()>;
+
+    /// Removes every record but the spared ones, and what else the official SDK's purge removes, and sets the
+    /// store's accessed and modified times to `purge.at`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purged>;
+
+    /// The store's metadata. A store whose layout keeps none has no id.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore),
+    /// [`Error::DamagedMetadata`](crate::Error::DamagedMetadata).
+    fn metadata(&self, store: &StoreName) -> Result<StoreMetadata>;
+
+    /// The store's metadata as the text of a `__metadata__.json`, damaged or not; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    fn metadata_text(&self, store: &StoreName) -> Result<Option<MetadataText>>;
+
+    /// Replaces the store's metadata by the text of a `__metadata__.json`, or removes it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore);
+    /// [`Error::DamagedMetadata`](crate::Error::DamagedMetadata) if no SDK could read the text.
+    fn set_metadata_text(&self, store: &StoreName, text: Option<&[u8]>) -> Result<()>;
+
+    /// Makes the metadata of a store that has none, if its layout keeps metadata; else does nothing.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    fn complete_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
+
+    /// Moves the store's accessed and modified times forward; never back. Keeps what others wrote into the
+    /// metadata; does nothing where the layout keeps none or the metadata is damaged.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    fn touch_store(
+        &self,
+        store: &StoreName,
+        accessed_at: Option<Timestamp>,
+        modified_at: Option<Timestamp>,
+    ) -> Result<()>;
+
+    /// The keys of all records. Takes no memory that grows with the store.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    fn scan(&self, store: &StoreName) -> Result<Scan>;
+
+    /// Attributes of a record's current version.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord),
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    fn record(&self, store: &StoreName, key: &Key) -> Result<Attributes>;
+
+    /// The content type that is kept for a record; `None` for a bare file and a corrupt sidecar.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord) if there is neither value nor content type.
+    fn content_type(&self, store: &StoreName, key: &Key) -> Result<Option<ContentType>>;
+
+    /// Sets the content type of a record, leaving its value alone.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
+    fn set_content_type(
+        &self,
+        store: &StoreName,
+        key: &Key,
+        content_type: &ContentType,
+    ) -> Result<()>;
+
+    /// Opens a record's current version.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
+    fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>>;
+
+    /// Begins a new version of a record, empty and visible to nobody. Dropping it discards it.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io), [`Error::ReadOnly`](crate::Error::ReadOnly).
+    fn stage(&self) -> Result<Box<dyn Staging>>;
+
+    /// Checks that a record could be kept under this key, before any byte is written.
+    ///
+    /// # Errors
+    /// [`Error::NameTooLong`](crate::Error::NameTooLong),
+    /// [`Error::InvalidKey`](crate::Error::InvalidKey), [`Error::NotUnicode`](crate::Error::NotUnicode).
+    fn check_key(&self, store: &StoreName, key: &Key) -> Result<()>;
+
+    /// The key under which the record that an SDK means by `key` is kept, where that is another one: an SDK
+    /// whose layout keeps types as extensions knows the file `page.html` as the key `page`. Given a content
+    /// type, the key under which such a layout would keep a new record.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    fn resolve_key(
+        &self,
+        _store: &StoreName,
+        _key: &Key,
+        _content_type: Option<&ContentType>,
+    ) -> Result<Option<Key>> {
+        Ok(None)
+    }
+
+    /// Changes owner, mode and times of a record's value, as far as the backend keeps them.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
+    fn set_attributes(
+        &self,
+        store: &StoreName,
+        key: &Key,
+        change: &AttributeChange,
+    ) -> Result<Attributes>;
+
+    /// Changes owner, mode and times of a store, as far as the backend keeps them.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    fn set_store_attributes(
+        &self,
+        store: &StoreName,
+        change: &AttributeChange,
+    ) -> Result<Attributes>;
+
+    /// Removes a record: value and content type.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
+    fn delete(&self, store: &StoreName, key: &Key) -> Result<()>;
+
+    /// Moves a record to another key, in the same store or another, replacing what is there unless
+    /// `replace` is false.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord),
+    /// [`Error::RecordExists`](crate::Error::RecordExists) without `replace`.
+    fn rename_record(&self, rename: &RenameRecord<'_>) -> Result<()>;
+
+    /// Makes durable what was published in a store.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    fn sync_store(&self, store: &StoreName) -> Result<()>;
+
+    /// Room on the medium.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    fn space(&self) -> Result<Space>;
+}
+
+/// One published version of a record, open for reading. It never changes, whatever becomes of the record.
+pub trait Value: Debug + Send + Sync {
+    /// Reads at an offset; fewer bytes than asked for only at the end.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
+
+    /// Attributes of this version, also after the record has been replaced or removed.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    fn attributes(&self) -> Result<Attributes>;
+
+    /// A local file that holds the same bytes, where the backend has one to hand to the kernel.
+    fn local_file(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+/// A version of a record in the making, visible to nobody but its writers until [`Staging::publish`].
+pub trait Staging: Debug + Send + Sync {
+    /// Reads back at an offset; fewer bytes than asked for only at the end.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
+
+    /// Writes all of `data` at an offset.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io), such as ENOSPC.
+    fn write_at(&self, data: &[u8], offset: u64) -> Result<()>;
+
+    /// Cuts or extends with zeroes.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    fn set_len(&self, len: u64) -> Result<()>;
+
+    /// Reserves room for `len` bytes from `offset`, extending the value unless `keep_size`.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    fn reserve(&self, offset: u64, len: u64, keep_size: bool) -> Result<()>;
+
+    /// Begins with the first `len` bytes of a published version, and with its owner and mode.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    fn begin_with(&self, value: &dyn Value, len: u64) -> Result<()>;
+
+    /// Changes owner, mode and times; they pass to the published version.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    fn set_attributes(&self, change: &AttributeChange) -> Result<()>;
+
+    /// Attributes of what is staged.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    fn attributes(&self) -> Result<Attributes>;
+
+    /// Makes the staged bytes the record, in one step for every observer, and gives back the new version. An
+    /// error leaves the old version in place and the staged bytes as they are.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore),
+    /// [`Error::RecordExists`](crate::Error::RecordExists) without `replace`,
+    /// [`Error::Io`](crate::Error::Io).
+    fn publish(self: Box<Self>, publish: &Publish<'_>) -> Result<Arc<dyn Value>, PublishError>;
+}
+
+/// Why a publish failed, with the staged bytes, so that the writer may try again.
+pub type PublishError = (crate::model::Error, Box<dyn Staging>);
+
+/// How staged bytes become a record.
+#[derive(Clone, Copy, Debug)]
+pub struct Publish<'a> {
+    /// The store.
+    pub store: &'a StoreName,
+    /// The record's key.
+    pub key: &'a Key,
+    /// The content type that the record gets.
+    pub content_type: &'a ContentType,
+    /// Whether the new version must be durable when the call returns.
+    pub durable: bool,
+    /// Whether a record of this key may be replaced.
+    pub replace: bool,
+}
+
+/// Where a record moves.
+#[derive(Clone, Copy, Debug)]
+pub struct RenameRecord<'a> {
+    /// The store it leaves.
+    pub from_store: &'a StoreName,
+    /// The key it leaves.
+    pub from_key: &'a Key,
+    /// The store it moves to.
+    pub to_store: &'a StoreName,
+    /// The key it gets.
+    pub to_key: &'a Key,
+    /// The content type that it has afterwards.
+    pub content_type: &'a ContentType,
+    /// Whether a record of the new key may be replaced.
+    pub replace: bool,
+}
+
+/// What a purge spares, and when it happens.
+#[derive(Clone, Copy, Debug)]
+pub struct Purge<'a> {
+    /// The input key: the record of this key, and those of this key with an extension, are spared.
+    pub input_key: &'a str,
+    /// The new accessed and modified time of the store.
+    pub at: Timestamp,
+}
+
+/// What a purge did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// How many records and pieces of litter were removed, sidecars not counted.
+    pub removed: u64,
+    /// The input records that were spared.
+    pub spared: Vec<Key>,
+}
+
+/// The text of a store's metadata, and what it is shown with.
+#[derive(Clone, Debug)]
+pub struct MetadataText {
+    /// The bytes as the backend holds them.
+    pub bytes: Vec<u8>,
+    /// Attributes of the file.
+    pub attributes: Attributes,
+}
+
+/// Whether a key belongs to the input record: the input key itself, or that key with an extension.
+///
+/// The test is that of the Apify SDK, which looks for files named `KEY` and `KEY.*` (FORMAT 8.2).
+#[must_use]
+pub fn is_input_key(key: &Key, input_key: &str) -> bool {
+    match key.as_bytes().strip_prefix(input_key.as_bytes()) {
+        Some(rest) => rest.is_empty() || rest.first() == Some(&b'.'),
+        None => false,
+    }
+}
+
+/// Reads a [`Value`] or [`Staging`] from its beginning.
+#[derive(Debug)]
+pub struct Reader<R> {
+    source: R,
+    offset: u64,
+}
+
+impl<R> Reader<R> {
+    /// Begins at the first byte.
+    pub fn new(source: R) -> Self {
+        Self { source, offset: 0 }
+    }
+
+    fn advance(&mut self, read: impl FnOnce(&R, u64) -> Result<usize>) -> io::Result<usize> {
+        let count = read(&self.source, self.offset).map_err(into_io)?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
+impl Read for Reader<&dyn Staging> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.advance(|staging, offset| staging.read_at(buffer, offset))
+    }
+}
+
+impl Read for Reader<Arc<dyn Value>> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.advance(|value, offset| value.read_at(buffer, offset))
+    }
+}
+
+/// The system's answer inside an error, or the error itself as an I/O error.
+fn into_io(error: crate::model::Error) -> io::Error {
+    match error {
+        crate::model::Error::Io { source, .. } => source,
+        other => io::Error::other(other),
+    }
+}

@@ -1,0 +1,219 @@
+//! Which content type a record gets (P10).
+//!
+//! The rules never change a value's bytes. They look at the name, at what was there before and at the bytes
+//! themselves, which are read again as often as it takes and never held as a whole.
+
+use std::io::{self, Read};
+
+use crate::backend::is_input_key;
+use crate::model::{ContentType, Key};
+
+/// A record as it was before.
+#[derive(Clone, Debug)]
+pub(super) struct Previous {
+    pub(super) content_type: ContentType,
+    /// Length in bytes of the value that had this type.
+    pub(super) size: u64,
+}
+
+impl Previous {
+    /// Whether the type says something about the record. An empty value of a type that anything fits was
+    /// made by `touch` or a truncating shell, before its first byte was there to tell.
+    fn is_telling(&self) -> bool {
+        self.size > 0
+            || !(self.content_type == ContentType::text()
+                || self.content_type == ContentType::bytes())
+    }
+}
+
+/// The type for a record that is published: the one it had, if the new bytes fit it; else as [`infer`]. For
+/// an input record, the Apify SDK's own table holds instead.
+pub(super) fn on_publish<R: Read>(
+    key: &Key,
+    input_key: &str,
+    previous: Option<&Previous>,
+    value: impl Fn() -> R,
+) -> io::Result<ContentType> {
+    if !is_input_key(key, input_key) {
+        if let Some(previous) = previous.filter(|previous| previous.is_telling()) {
+            if previous.content_type.fits(&mut value())? {
+                return Ok(previous.content_type.clone());
+            }
+        }
+    }
+    infer(key, input_key, value)
+}
+
+/// The type that a bare file has: by the input table, else by file-name extension if the bytes fit, else by
+/// the bytes.
+pub(super) fn infer<R: Read>(
+    key: &Key,
+    input_key: &str,
+    value: impl Fn() -> R,
+) -> io::Result<ContentType> {
+    if is_input_key(key, input_key) {
+        return infer_input(key, value);
+    }
+    if let Some(content_type) = of_extension(key) {
+        if content_type.fits(&mut value())? {
+            return Ok(content_type);
+        }
+    }
+    of_bytes(value)
+}
+
+/// The type that the key's extension names.
+pub(super) fn of_extension(key: &Key) -> Option<ContentType> {
+    ContentType::of_file_name(key.as_str()?)
+}
+
+/// What follows the last dot, which is not the first character.
+fn extension(key: &Key) -> Option<&str> {
+    let (stem, extension) = key.as_str()?.rsplit_once('.')?;
+    (!stem.is_empty() && !extension.is_empty()).then_some(extension)
+}
+
+/// JSON object or array, UTF-8 text, or bytes.
+fn of_bytes<R: Read>(value: impl Fn() -> R) -> io::Result<ContentType> {
+    if json_kind(&value)? == Some(JsonKind::Container) {
+        Ok(ContentType::json())
+    } else if ContentType::text().fits(&mut value())? {
+        Ok(ContentType::text())
+    } else {
+        Ok(ContentType::bytes())
+    }
+}
+
+/// The table by which the Apify SDK types an input file that has no sidecar (FORMAT 8.2). Where that SDK
+/// would raise, since the text is no JSON, the bytes decide.
+fn infer_input<R: Read>(key: &Key, value: impl Fn() -> R) -> io::Result<ContentType> {
+    match extension(key) {
+        Some("json") => match json_kind(&value)? {
+            Some(kind) => Ok(kind.as_input()),
+            None => of_bytes(value),
+        },
+        Some("txt") => {
+            let text = ContentType::text();
+            Ok(if text.fits(&mut value())? { text } else { ContentType::bytes() })
+        }
+        Some(_) => Ok(ContentType::bytes()),
+        None => Ok(json_kind(&value)?.map_or_else(ContentType::bytes, JsonKind::as_input)),
+    }
+}
+
+/// What kind of document a JSON text holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum JsonKind {
+    /// An object or array.
+    Container,
+    /// `null`.
+    Null,
+    /// A string, number or boolean.
+    Scalar,
+}
+
+impl JsonKind {
+    /// The type that the Apify SDK gives to an input of this kind.
+    fn as_input(self) -> ContentType {
+        match self {
+            Self::Container => ContentType::json(),
+            Self::Scalar => ContentType::text(),
+            Self::Null => ContentType::bytes(),
+        }
+    }
+}
+
+fn json_kind<R: Read>(value: impl Fn() -> R) -> io::Result<Option<JsonKind>> {
+    let kind = match first_letter(&mut value())? {
+        Some(b'{' | b'[') => JsonKind::Container,
+        Some(b'n') => JsonKind::Null,
+        Some(b'"' | b'-' | b't' | b'f' | b'0'..=b'9') => JsonKind::Scalar,
+        _ => return Ok(None),
+    };
+    Ok(ContentType::json().fits(&mut value())?.then_some(kind))
+}
+
+/// The first byte that is no JSON white space.
+fn first_letter(value: &mut impl Read) -> io::Result<Option<u8>> {
+    let mut buffer = [0; 512];
+    loop {
+        let count = value.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(None);
+        }
+        let letters = buffer.iter().take(count);
+        if let Some(letter) = letters.copied().find(|byte| !b" \t\r\n".contains(byte)) {
+            return Ok(Some(letter));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JSON: &str = "application/json; charset=utf-8";
+    const TEXT: &str = "text/plain; charset=utf-8";
+    const BYTES: &str = "application/octet-stream";
+
+    fn inferred(key: &str, value: &[u8]) -> String {
+        infer(&Key::new(key).unwrap(), "INPUT", || value).unwrap().to_string()
+    }
+
+    fn published(key: &str, previous: (&str, u64), value: &[u8]) -> String {
+        let previous = Previous { content_type: ContentType::new(previous.0), size: previous.1 };
+        on_publish(&Key::new(key).unwrap(), "INPUT", Some(&previous), || value).unwrap().to_string()
+    }
+
+    #[test]
+    fn p10_extension_then_bytes() {
+        assert_eq!(inferred("a.json", b"{}"), JSON);
+        assert_eq!(inferred("a.json", b"{"), TEXT, "an SDK could not decode it as JSON");
+        assert_eq!(inferred("a.html", b"<p>"), "text/html; charset=utf-8");
+        assert_eq!(inferred("a.html", b"\xff"), BYTES);
+        assert_eq!(inferred("shot.PNG", b"\x89PNG"), "image/png");
+        assert_eq!(inferred("OUTPUT", b" [1]\n"), JSON);
+        assert_eq!(inferred("OUTPUT", b"\"text\""), TEXT);
+        assert_eq!(inferred("OUTPUT", b"hello"), TEXT);
+        assert_eq!(inferred("OUTPUT", b"\x00\xff"), BYTES);
+        assert_eq!(inferred("OUTPUT", b""), TEXT);
+        assert_eq!(inferred("https://example.com", b"{}"), JSON);
+    }
+
+    #[test]
+    fn p10_the_type_it_had_stays_while_the_bytes_fit() {
+        assert_eq!(published("x", (TEXT, 5), b"{}"), TEXT);
+        assert_eq!(published("x", (JSON, 2), b"[1]"), JSON);
+        assert_eq!(published("x", (JSON, 2), b"plain"), TEXT);
+        assert_eq!(published("x", ("application/xml", 4), b"{}"), "application/xml");
+        assert_eq!(published("x.json", (BYTES, 4), b"{}"), BYTES);
+        assert_eq!(published("x", ("application/x-none", 0), b"{}"), JSON);
+        assert_eq!(published("x", ("application/x-none", 0), b""), "application/x-none");
+    }
+
+    #[test]
+    fn p10_an_empty_value_tells_nothing() {
+        assert_eq!(published("x.json", (TEXT, 0), b"{}"), JSON);
+        assert_eq!(published("x", (BYTES, 0), b"text"), TEXT);
+        assert_eq!(published("x", ("image/png", 0), b"text"), "image/png");
+    }
+
+    #[test]
+    fn p10_the_input_follows_the_sdk_table() {
+        assert_eq!(inferred("INPUT.json", b"{\"a\": 1}"), JSON);
+        assert_eq!(inferred("INPUT.json", b"[]"), JSON);
+        assert_eq!(inferred("INPUT.json", b"\"s\""), TEXT);
+        assert_eq!(inferred("INPUT.json", b"12"), TEXT);
+        assert_eq!(inferred("INPUT.json", b"null"), BYTES);
+        assert_eq!(inferred("INPUT.json", b"{bad"), TEXT);
+        assert_eq!(inferred("INPUT", b"{}"), JSON);
+        assert_eq!(inferred("INPUT", b"true"), TEXT);
+        assert_eq!(inferred("INPUT", b"just text"), BYTES);
+        assert_eq!(inferred("INPUT.", b"{}"), JSON);
+        assert_eq!(inferred("INPUT.txt", b"{}"), TEXT);
+        assert_eq!(inferred("INPUT.yaml", b"a: 1"), BYTES);
+        assert_eq!(inferred("INPUT.JSON", b"{}"), BYTES);
+        assert_eq!(published("INPUT.json", (TEXT, 3), b"{}"), JSON);
+        assert_eq!(inferred("INPUT_SCHEMA.json", b"{}"), JSON);
+    }
+}

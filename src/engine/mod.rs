@@ -1,0 +1,218 @@
+//! What stores and records mean: the operations of the SDKs over any [`Backend`].
+//!
+//! The engine owns the rules that hold for every backend: how a store is opened by id, name or alias, which
+//! content type a published record gets, which records are the input, and when the metadata's times move. It
+//! knows nothing of file names, inodes or a mount.
+
+mod activity;
+mod content_type;
+mod iterate;
+mod open;
+mod store;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use activity::Activity;
+pub use iterate::{IterateKeys, KeyPage, RecordMetadata};
+pub use open::OpenStore;
+pub use store::{PublishAs, Record, Store};
+
+pub use crate::backend::directory::{DialectChoice, DirectoryOptions};
+use crate::backend::{Backend, directory::DirectoryBackend};
+pub use crate::backend::{MetadataText, PublishError, Purged, Scan, Staging, Value};
+use crate::model::{Error, Result, Space, StoreMetadata, StoreName, StoreTimes};
+
+/// Environment variables that name the input key, the first one set winning (FORMAT 8.1).
+const INPUT_KEY_VARIABLES: [&str; 3] = ["ACTOR_INPUT_KEY", "APIFY_INPUT_KEY", "CRAWLEE_INPUT_KEY"];
+
+/// The input key where nothing says otherwise.
+const DEFAULT_INPUT_KEY: &str = "INPUT";
+
+/// How a storage is opened.
+#[derive(Clone, Debug, Default)]
+pub struct StorageOptions {
+    /// The input key; `None` asks the environment, then takes `INPUT`.
+    pub input_key: Option<String>,
+    /// How a directory is read and written.
+    pub directory: DirectoryOptions,
+}
+
+/// An open storage: a set of stores. Cheap to clone; all clones are one storage.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    backend: Arc<dyn Backend>,
+    input_key: String,
+    activity: Activity,
+}
+
+impl Storage {
+    /// Opens the Crawlee storage directory at `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it is missing, no directory, or not readable.
+    pub fn open_directory(path: &Path, options: StorageOptions) -> Result<Self> {
+        let input_key = options.input_key.unwrap_or_else(input_key_of_environment);
+        let directory = DirectoryOptions { input_key: input_key.clone(), ..options.directory };
+        let backend = DirectoryBackend::open(path, directory)?;
+        Ok(Self::with_backend(Arc::new(backend), Some(input_key)))
+    }
+
+    /// Opens a storage over any backend. Without `input_key` the environment is asked.
+    #[must_use]
+    pub fn with_backend(backend: Arc<dyn Backend>, input_key: Option<String>) -> Self {
+        let input_key = input_key.unwrap_or_else(input_key_of_environment);
+        Self { shared: Arc::new(Shared { backend, input_key, activity: Activity::default() }) }
+    }
+
+    /// The input key in force.
+    #[must_use]
+    pub fn input_key(&self) -> &str {
+        &self.shared.input_key
+    }
+
+    /// The names of all stores, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the storage cannot be read.
+    pub fn stores(&self) -> Result<Vec<StoreName>> {
+        let mut stores = self.backend().stores()?;
+        stores.sort_unstable();
+        Ok(stores)
+    }
+
+    /// A handle on the store of this name, whether or not it is there; its methods will tell.
+    #[must_use]
+    pub fn store(&self, name: &StoreName) -> Store {
+        Store::new(self.clone(), name.clone())
+    }
+
+    /// Opens a store as the SDKs do: by id it must be there; by name, alias, or as the default store it is
+    /// made if it is not. Metadata that is missing is made, with a new id (FORMAT 4.3, 4.5).
+    ///
+    /// # Errors
+    /// [`Error::AmbiguousOpen`], [`Error::NoSuchStoreId`], [`Error::InvalidStoreName`],
+    /// [`Error::DamagedMetadata`].
+    pub fn open_store(&self, open: &OpenStore) -> Result<Store> {
+        open::open_store(self, open)
+    }
+
+    /// Finds a store as [`open_store`](Self::open_store) does, but makes nothing.
+    ///
+    /// # Errors
+    /// As `open_store`, and [`Error::NoSuchStore`].
+    pub fn find_store(&self, open: &OpenStore) -> Result<Store> {
+        open::find_store(self, open)
+    }
+
+    /// Makes an empty store; `default` is unnamed, any other is named after its directory.
+    ///
+    /// # Errors
+    /// [`Error::StoreExists`].
+    pub fn create_store(&self, name: &StoreName) -> Result<Store> {
+        self.backend().create_store(name, &new_metadata(name.metadata_name()))?;
+        Ok(self.store(name))
+    }
+
+    /// Gives a store another name, in its metadata too; renamed to `default` it becomes unnamed.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::StoreExists`].
+    pub fn rename_store(&self, from: &StoreName, to: &StoreName) -> Result<Store> {
+        self.write_back_store(from)?;
+        self.backend().rename_store(from, to, to.metadata_name().as_deref())?;
+        Ok(self.store(to))
+    }
+
+    /// Writes the times that have moved into the metadata of every store (P17). Called once a second by a
+    /// mount, and when a storage is closed; costs nothing where nothing was read or changed.
+    ///
+    /// A store whose metadata cannot be written keeps its times for the next call; the first error is given back.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_back(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        for store in self.shared.activity.active() {
+            let written = self.write_back_store(&store);
+            outcome = outcome.and(written);
+        }
+        outcome
+    }
+
+    /// Waits until some store's times have moved since the last write-back, or until [`Storage::close`].
+    /// Gives back whether the storage is still open.
+    pub fn wait_for_activity(&self) -> bool {
+        self.shared.activity.wait()
+    }
+
+    /// Ends every [`Storage::wait_for_activity`].
+    pub fn close(&self) {
+        self.shared.activity.close();
+    }
+
+    /// Room on the medium.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn space(&self) -> Result<Space> {
+        self.backend().space()
+    }
+
+    fn write_back_store(&self, store: &StoreName) -> Result<()> {
+        let Some(times) = self.shared.activity.take(store) else { return Ok(()) };
+        let written = self.move_times(store, times);
+        match written {
+            Err(Error::NoSuchStore { .. } | Error::ReadOnly) => Ok(()),
+            Err(error) => {
+                self.shared.activity.put_back(store, times);
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn move_times(&self, store: &StoreName, times: activity::Times) -> Result<()> {
+        let backend = self.backend();
+        if times.modified_at.is_some() && backend.metadata_text(store)?.is_none() {
+            backend.complete_metadata(store, &new_metadata(store.metadata_name()))?;
+        }
+        backend.touch_store(store, times.accessed_at, times.modified_at)
+    }
+
+    fn backend(&self) -> &dyn Backend {
+        &*self.shared.backend
+    }
+
+    fn activity(&self) -> &Activity {
+        &self.shared.activity
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.activity.close();
+    }
+}
+
+/// Metadata for a store made now, with a new id.
+fn new_metadata(name: Option<String>) -> StoreMetadata {
+    // Whole microseconds: no dialect keeps more.
+    let now = Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or_default();
+    StoreMetadata { id: Some(open::new_id()), name, times: StoreTimes::at(now) }
+}
+
+fn input_key_of_environment() -> String {
+    INPUT_KEY_VARIABLES
+        .iter()
+        .filter_map(|variable| std::env::var(variable).ok())
+        .find(|key| !key.is_empty())
+        .unwrap_or_else(|| DEFAULT_INPUT_KEY.to_owned())
+}

@@ -1,0 +1,541 @@
+//! One store and the operations on its records.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::Storage;
+use super::content_type::{self, Previous};
+use super::iterate::{self, IterateKeys, KeyPage};
+use crate::backend::{
+    Backend, MetadataText, Publish, PublishError, Purge, Purged, Reader, RenameRecord, Scan,
+    Staging, Value, is_input_key,
+};
+use crate::model::{
+    AttributeChange, Attributes, ContentType, Error, Key, Result, StoreMetadata, StoreName,
+};
+
+/// Spellings under which an input record is usually kept, tried before all names are looked through.
+const USUAL_INPUT_EXTENSIONS: [&str; 3] = ["json", "txt", "bin"];
+
+/// A handle on one store of a [`Storage`].
+#[derive(Clone, Debug)]
+pub struct Store {
+    storage: Storage,
+    name: StoreName,
+}
+
+/// A record that was got: its value is one version, read as a whole or by range.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The key under which it is kept; for the input, this may be `INPUT.json` where `INPUT` was asked for.
+    pub key: Key,
+    /// The content type.
+    pub content_type: ContentType,
+    /// The value.
+    pub value: Arc<dyn Value>,
+}
+
+impl Record {
+    /// The value from its first byte on.
+    #[must_use]
+    pub fn reader(&self) -> Reader<Arc<dyn Value>> {
+        Reader::new(Arc::clone(&self.value))
+    }
+}
+
+/// How staged bytes become a record.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PublishAs<'a> {
+    /// The content type if it was set by hand; else the engine finds it (P10).
+    pub content_type: Option<&'a ContentType>,
+    /// Whether the version must be durable when the call returns.
+    pub durable: bool,
+    /// Whether a record that is there already is an error.
+    pub exclusive: bool,
+}
+
+impl Store {
+    pub(super) fn new(storage: Storage, name: StoreName) -> Self {
+        Self { storage, name }
+    }
+
+    /// The store's name: its directory name.
+    #[must_use]
+    pub fn name(&self) -> &StoreName {
+        &self.name
+    }
+
+    /// The storage it belongs to.
+    #[must_use]
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    // The SDKs' operations
+
+    /// The store's metadata, including what was read and changed up to now.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::DamagedMetadata`].
+    pub fn get_metadata(&self) -> Result<StoreMetadata> {
+        self.storage.write_back_store(&self.name)?;
+        self.backend().metadata(&self.name)
+    }
+
+    /// The record of a key, or nothing. The input key finds the input record in any of its spellings.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn get_value(&self, key: &Key) -> Result<Option<Record>> {
+        let key = self.resolve(key)?;
+        let value = match self.open_value(&key) {
+            Err(Error::NoSuchRecord { .. }) => return Ok(None),
+            value => value?,
+        };
+        let content_type = self.content_type_of(&key, &value)?;
+        Ok(Some(Record { key, content_type, value }))
+    }
+
+    /// Stores a value, read from `value` to its end, in one step. Without a content type the engine finds one.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`], [`Error::NameTooLong`], [`Error::Io`]; then nothing has changed.
+    pub fn set_value(
+        &self,
+        key: &Key,
+        value: &mut dyn Read,
+        content_type: Option<&ContentType>,
+    ) -> Result<()> {
+        let resolved = self.resolve(key)?;
+        let key = match self.backend().resolve_key(&self.name, &resolved, content_type)? {
+            Some(own) => own,
+            None => resolved,
+        };
+        self.backend().check_key(&self.name, &key)?;
+        let staging = self.stage()?;
+        if let Ok(old) = self.backend().open_value(&self.name, &key) {
+            // Not a byte of the old value: only its owner and mode.
+            staging.begin_with(&*old, 0)?;
+        }
+        copy(value, &*staging)?;
+        let publish = PublishAs { content_type, ..PublishAs::default() };
+        self.publish(&key, staging, &publish).map_err(|(error, _)| error)?;
+        Ok(())
+    }
+
+    /// Removes a record; gives back whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn delete_value(&self, key: &Key) -> Result<bool> {
+        match self.delete(&self.resolve(key)?) {
+            Err(Error::NoSuchRecord { .. }) => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
+    /// Whether there is a record of this key.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn record_exists(&self, key: &Key) -> Result<bool> {
+        self.storage.activity().accessed(&self.name);
+        self.exists(&self.resolve(key)?)
+    }
+
+    /// Lists one page of records, in ascending order of keys.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn iterate_keys(&self, query: &IterateKeys) -> Result<KeyPage> {
+        let page = iterate::page(self, query)?;
+        self.storage.activity().accessed(&self.name);
+        Ok(page)
+    }
+
+    /// Removes every record but the input, and what else the official SDK's purge removes; sets accessed and
+    /// modified times to one new moment. An input that has no content type yet gets the one that the Apify SDK
+    /// gives it when it opens a store, so that both leave the same files.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn purge(&self) -> Result<Purged> {
+        self.storage.activity().forget(&self.name);
+        if self.backend().metadata_text(&self.name)?.is_none() {
+            let metadata = super::new_metadata(self.name.metadata_name());
+            self.backend().complete_metadata(&self.name, &metadata)?;
+        }
+        let at = Timestamp::now();
+        let purge = Purge { input_key: self.storage.input_key(), at };
+        let purged = self.backend().purge_store(&self.name, &purge)?;
+        for key in &purged.spared {
+            self.adopt(key)?;
+        }
+        Ok(purged)
+    }
+
+    /// Removes the store.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn drop_store(&self) -> Result<()> {
+        self.storage.activity().forget(&self.name);
+        self.backend().drop_store(&self.name)
+    }
+
+    // The parts that a file system is made of
+
+    /// Attributes of the store.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`].
+    pub fn attributes(&self) -> Result<Attributes> {
+        self.backend().store_attributes(&self.name)
+    }
+
+    /// Changes owner, mode and times of the store.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn set_attributes(&self, change: &AttributeChange) -> Result<Attributes> {
+        self.backend().set_store_attributes(&self.name, change)
+    }
+
+    /// The text of the store's metadata, if it has any.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn metadata_text(&self) -> Result<Option<MetadataText>> {
+        self.backend().metadata_text(&self.name)
+    }
+
+    /// Replaces or removes the text of the store's metadata.
+    ///
+    /// # Errors
+    /// [`Error::DamagedMetadata`] if no SDK could read the text.
+    pub fn set_metadata_text(&self, text: Option<&[u8]>) -> Result<()> {
+        self.backend().set_metadata_text(&self.name, text)
+    }
+
+    /// All keys, in no particular order.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn scan(&self) -> Result<Scan> {
+        self.backend().scan(&self.name)
+    }
+
+    /// Notes that the store was read.
+    pub fn accessed(&self) {
+        self.storage.activity().accessed(&self.name);
+    }
+
+    /// Whether the store has any record.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.scan()?.next().transpose()?.is_none())
+    }
+
+    /// Attributes of a record.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`], [`Error::NoSuchStore`].
+    pub fn record(&self, key: &Key) -> Result<Attributes> {
+        self.backend().record(&self.name, key)
+    }
+
+    /// Changes owner, mode and times of a record's value.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`], [`Error::Io`].
+    pub fn set_record_attributes(&self, key: &Key, change: &AttributeChange) -> Result<Attributes> {
+        self.backend().set_attributes(&self.name, key, change)
+    }
+
+    /// The content type of a record: the one that is kept, or what a bare file's name and bytes say.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`], [`Error::Io`].
+    pub fn content_type(&self, key: &Key) -> Result<ContentType> {
+        match self.backend().content_type(&self.name, key)? {
+            Some(content_type) => Ok(content_type),
+            None => self.content_type_of(key, &self.backend().open_value(&self.name, key)?),
+        }
+    }
+
+    /// Sets the content type of a record by hand.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`], [`Error::Io`].
+    pub fn set_content_type(&self, key: &Key, content_type: &ContentType) -> Result<()> {
+        self.backend().set_content_type(&self.name, key, content_type)?;
+        self.storage.activity().modified(&self.name);
+        Ok(())
+    }
+
+    /// Gives a record the content type that its name and bytes say, as if nobody had ever set one.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`], [`Error::Io`].
+    pub fn reset_content_type(&self, key: &Key) -> Result<()> {
+        let value = self.backend().open_value(&self.name, key)?;
+        self.set_content_type(key, &self.infer(key, &value)?)
+    }
+
+    /// Opens a record's current version.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`], [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn open_value(&self, key: &Key) -> Result<Arc<dyn Value>> {
+        self.storage.activity().accessed(&self.name);
+        self.backend().open_value(&self.name, key)
+    }
+
+    /// Checks that a record could be kept under this key.
+    ///
+    /// # Errors
+    /// [`Error::NameTooLong`], [`Error::InvalidKey`], [`Error::NotUnicode`].
+    pub fn check_key(&self, key: &Key) -> Result<()> {
+        self.backend().check_key(&self.name, key)
+    }
+
+    /// Begins a new version of a record.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::ReadOnly`].
+    pub fn stage(&self) -> Result<Box<dyn Staging>> {
+        self.backend().stage()
+    }
+
+    /// Makes staged bytes the record.
+    ///
+    /// # Errors
+    /// [`Error::RecordExists`] if exclusive, [`Error::NoSuchStore`], [`Error::Io`]; the old version then stays,
+    /// and the staged bytes come back with the error.
+    pub fn publish(
+        &self,
+        key: &Key,
+        staging: Box<dyn Staging>,
+        publish: &PublishAs<'_>,
+    ) -> Result<Arc<dyn Value>, PublishError> {
+        let content_type = match self.content_type_for(key, &*staging, publish.content_type) {
+            Ok(content_type) => content_type,
+            Err(error) => return Err((error, staging)),
+        };
+        let value = staging.publish(&Publish {
+            store: &self.name,
+            key,
+            content_type: &content_type,
+            durable: publish.durable,
+            replace: !publish.exclusive,
+        })?;
+        self.storage.activity().modified(&self.name);
+        if publish.durable {
+            // The record is durable; metadata that cannot be written is tried again later.
+            if let Err(error) = self.storage.write_back_store(&self.name) {
+                log::warn!("times of store '{}' are not written yet: {error}", self.name);
+            }
+        }
+        Ok(value)
+    }
+
+    /// Removes a record that is there.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`], [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn delete(&self, key: &Key) -> Result<()> {
+        self.backend().delete(&self.name, key)?;
+        self.storage.activity().modified(&self.name);
+        Ok(())
+    }
+
+    /// Moves a record to another key or store. Its type follows the rules of publishing (P10), unless
+    /// `content_type` says that it was set by hand.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`]; [`Error::RecordExists`] if `exclusive`.
+    pub fn rename_record(
+        &self,
+        key: &Key,
+        to_store: &Store,
+        to_key: &Key,
+        publish: &PublishAs<'_>,
+    ) -> Result<()> {
+        self.backend().check_key(&to_store.name, to_key)?;
+        let content_type = match publish.content_type {
+            Some(content_type) => content_type.clone(),
+            None => self.content_type_after_rename(key, to_store, to_key)?,
+        };
+        self.backend().rename_record(&RenameRecord {
+            from_store: &self.name,
+            from_key: key,
+            to_store: &to_store.name,
+            to_key,
+            content_type: &content_type,
+            replace: !publish.exclusive,
+        })?;
+        self.storage.activity().modified(&self.name);
+        to_store.storage.activity().modified(&to_store.name);
+        Ok(())
+    }
+
+    /// Gives a bare file the content type that it shows (P11). Gives back whether it had none.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`], [`Error::Io`].
+    pub fn adopt(&self, key: &Key) -> Result<bool> {
+        if self.backend().content_type(&self.name, key)?.is_some() {
+            return Ok(false);
+        }
+        let value = self.backend().open_value(&self.name, key)?;
+        let content_type = self.infer(key, &value)?;
+        self.backend().set_content_type(&self.name, key, &content_type)?;
+        Ok(true)
+    }
+
+    /// Makes durable what was published.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn sync(&self) -> Result<()> {
+        self.storage.write_back_store(&self.name)?;
+        self.backend().sync_store(&self.name)
+    }
+
+    // Inside
+
+    fn exists(&self, key: &Key) -> Result<bool> {
+        match self.record(key) {
+            Err(Error::NoSuchRecord { .. }) => Ok(false),
+            other => other.map(|_| true),
+        }
+    }
+
+    /// The key under which the record that an SDK means by `key` is kept: the input in any of its spellings,
+    /// a JS 3 record with its extension. The key itself if there is no other.
+    fn resolve(&self, key: &Key) -> Result<Key> {
+        if self.exists(key)? {
+            return Ok(key.clone());
+        }
+        let found = if key.as_bytes() == self.storage.input_key().as_bytes() {
+            self.find_input()?
+        } else {
+            self.backend().resolve_key(&self.name, key, None)?
+        };
+        Ok(found.unwrap_or_else(|| key.clone()))
+    }
+
+    fn find_input(&self) -> Result<Option<Key>> {
+        let input_key = self.storage.input_key();
+        for extension in USUAL_INPUT_EXTENSIONS {
+            let key = Key::new(&format!("{input_key}.{extension}"))?;
+            if self.exists(&key)? {
+                return Ok(Some(key));
+            }
+        }
+        self.scan()?
+            .find(|key| key.as_ref().map_or(true, |key| is_input_key(key, input_key)))
+            .transpose()
+    }
+
+    fn content_type_of(&self, key: &Key, value: &Arc<dyn Value>) -> Result<ContentType> {
+        match self.backend().content_type(&self.name, key)? {
+            Some(content_type) => Ok(content_type),
+            None => self.infer(key, value),
+        }
+    }
+
+    fn infer(&self, key: &Key, value: &Arc<dyn Value>) -> Result<ContentType> {
+        content_type::infer(key, self.storage.input_key(), || Reader::new(Arc::clone(value)))
+            .map_err(|error| self.reading(key, error))
+    }
+
+    fn content_type_for(
+        &self,
+        key: &Key,
+        staging: &dyn Staging,
+        by_hand: Option<&ContentType>,
+    ) -> Result<ContentType> {
+        let read = |error| self.reading(key, error);
+        if let Some(content_type) = by_hand {
+            if !content_type.fits(&mut Reader::new(staging)).map_err(read)? {
+                log::warn!(
+                    "record '{key}' of store '{}' does not decode as {content_type}, which was set by hand",
+                    self.name
+                );
+            }
+            return Ok(content_type.clone());
+        }
+        let previous = self.previous(key)?;
+        let input_key = self.storage.input_key();
+        content_type::on_publish(key, input_key, previous.as_ref(), || Reader::new(staging))
+            .map_err(read)
+    }
+
+    /// The record that is there now, for the rule that a type stays while it fits.
+    fn previous(&self, key: &Key) -> Result<Option<Previous>> {
+        let kept = match self.backend().content_type(&self.name, key) {
+            Err(Error::NoSuchRecord { .. }) => return Ok(None),
+            kept => kept?,
+        };
+        let Some(content_type) = kept else { return Ok(None) };
+        match self.record(key) {
+            Err(Error::NoSuchRecord { .. }) => Ok(None),
+            record => Ok(Some(Previous { content_type, size: record?.size })),
+        }
+    }
+
+    /// A type that says more than the old name and the bytes did was set by hand or by an SDK, and stays. Else
+    /// the record that is replaced, then the new name, then the old type decide.
+    fn content_type_after_rename(
+        &self,
+        key: &Key,
+        to_store: &Store,
+        to_key: &Key,
+    ) -> Result<ContentType> {
+        let value = self.backend().open_value(&self.name, key)?;
+        let inferred = self.infer(key, &value)?;
+        let had = self.backend().content_type(&self.name, key)?;
+        let own = had.unwrap_or_else(|| inferred.clone());
+        let input = is_input_key(to_key, self.storage.input_key());
+        if own != inferred && !input {
+            return Ok(own);
+        }
+        let replaced = to_store.previous(to_key)?;
+        let named_by_extension = content_type::of_extension(to_key).is_some();
+        if replaced.is_none() && !input && !named_by_extension {
+            return Ok(own);
+        }
+        let reader = || Reader::new(Arc::clone(&value));
+        content_type::on_publish(to_key, self.storage.input_key(), replaced.as_ref(), reader)
+            .map_err(|error| self.reading(key, error))
+    }
+
+    fn reading(&self, key: &Key, error: io::Error) -> Error {
+        Error::io(format!("read record '{key}' of store '{}'", self.name), error)
+    }
+
+    fn backend(&self) -> &dyn Backend {
+        self.storage.backend()
+    }
+}
+
+/// Copies a stream into staging in pieces that fit a cache.
+fn copy(value: &mut dyn Read, staging: &dyn Staging) -> Result<()> {
+    let mut buffer = vec![0; 256 * 1024];
+    let mut offset = 0;
+    loop {
+        let count = match value.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Error::io("read the new value", error)),
+        };
+        staging.write_at(buffer.get(..count).unwrap_or_default(), offset)?;
+        offset += count as u64;
+    }
+}

@@ -1,0 +1,143 @@
+//! What can go wrong with a storage, said in its own words.
+
+use std::io;
+
+/// The result of an operation on a storage.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation on a storage failed.
+///
+/// Each kind names the store and key that it is about and, where there is one, the next step. The mapping to
+/// errno is the FUSE adapter's, that to an exit status the command line's.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No store has this name.
+    #[error("there is no key-value store '{store}'; 'storefs stores' lists what is there")]
+    NoSuchStore {
+        /// The name that was looked for.
+        store: String,
+    },
+    /// No store has this id. The text is the SDK's own (FORMAT 4.5).
+    #[error("Key-value store with ID \"{id}\" not found.")]
+    NoSuchStoreId {
+        /// The id that was looked for.
+        id: String,
+    },
+    /// The store has no record of this key.
+    #[error("there is no record '{key}' in store '{store}'")]
+    NoSuchRecord {
+        /// The store.
+        store: String,
+        /// The key that was looked for.
+        key: String,
+    },
+    /// A store of this name is there already.
+    #[error("store '{store}' exists already")]
+    StoreExists {
+        /// The name.
+        store: String,
+    },
+    /// A record of this key is there already.
+    #[error("record '{key}' of store '{store}' exists already")]
+    RecordExists {
+        /// The store.
+        store: String,
+        /// The key.
+        key: String,
+    },
+    /// The store still has records.
+    #[error("store '{store}' still has records")]
+    StoreNotEmpty {
+        /// The store.
+        store: String,
+    },
+    /// The text can be no store's name.
+    #[error("invalid store name '{name}': {reason}")]
+    InvalidStoreName {
+        /// The text.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The text can be no record's key here.
+    #[error("invalid key '{key}': {reason}")]
+    InvalidKey {
+        /// The text.
+        key: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A name that is not Unicode cannot be given to a record.
+    #[error("'{name}' is not UTF-8, so no SDK could open the record")]
+    NotUnicode {
+        /// The name, with replacement characters.
+        name: String,
+    },
+    /// The name is longer than the backend can keep.
+    #[error(
+        "name '{name}' is too long: this storage keeps at most {limit} bytes of its encoded form"
+    )]
+    NameTooLong {
+        /// The name.
+        name: String,
+        /// Longest encoded name in bytes.
+        limit: usize,
+    },
+    /// More than one of id, name and alias was given. The text is the SDK's own (FORMAT 4.5).
+    #[error(
+        "Only one of \"id\", \"name\", \"alias\" can be specified, but following arguments were specified: {given}."
+    )]
+    AmbiguousOpen {
+        /// The arguments that were given, in words.
+        given: String,
+    },
+    /// The store's metadata cannot be read.
+    #[error(
+        "the metadata of store '{store}' is damaged: {reason}; 'storefs doctor' lists such stores"
+    )]
+    DamagedMetadata {
+        /// The store.
+        store: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The storage is mounted or opened for reading only.
+    #[error("the storage is opened for reading only")]
+    ReadOnly,
+    /// What was opened has been replaced meanwhile.
+    #[error("record '{key}' of store '{store}' was replaced meanwhile")]
+    Stale {
+        /// The store.
+        store: String,
+        /// The key.
+        key: String,
+    },
+    /// The operating system said no.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was tried, with the names it was tried on.
+        action: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Wraps the system's answer to something that was tried. `action` completes "cannot …".
+    pub(crate) fn io(action: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self::Io { action: action.into(), source: source.into() }
+    }
+
+    /// Whether the error says that something is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::NoSuchStore { .. } | Self::NoSuchStoreId { .. } | Self::NoSuchRecord { .. } => {
+                true
+            }
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+}

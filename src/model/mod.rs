@@ -1,0 +1,17 @@
+//! The words of a storage as types: names, keys, content types, metadata, errors.
+//!
+//! Every layer may use this room; it knows none of them. Nothing here does I/O.
+
+mod attributes;
+mod content_type;
+mod error;
+mod key;
+mod metadata;
+mod store_name;
+
+pub use attributes::{AttributeChange, Attributes, Space, Stamp, TimeChange};
+pub use content_type::ContentType;
+pub use error::{Error, Result};
+pub use key::Key;
+pub use metadata::{StoreMetadata, StoreTimes};
+pub use store_name::{DEFAULT_STORE, StoreName};
