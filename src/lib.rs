@@ -28,6 +28,8 @@
 
 pub mod backend;
 pub mod engine;
+pub mod fs;
+pub mod fuse;
 pub mod model;
 
 pub use model::{Error, Result};

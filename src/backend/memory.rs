@@ -164,7 +164,10 @@ impl Backend for MemoryBackend {
             }
             spare
         });
-        store.edit_metadata(|document| document.touch(Some(purge.at), Some(purge.at)));
+        store.edit_metadata(|document| {
+            document.set_purged(purge.at);
+            true
+        });
         Ok(purged)
     }
 

@@ -1,0 +1,285 @@
+//! Attributes: what is shown, and what a change of them does.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::inode::{Node, ROOT, STATUS, STORES, StoreNode, VersionNode};
+use super::sessions::Join;
+use super::{Caller, Entry, FileSystem, FsError, FsResult, Handle, Ino};
+use crate::engine::Value;
+use crate::model::{AttributeChange, Attributes, Error, Space, Stamp, TimeChange};
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A directory.
+    Directory,
+    /// A plain file.
+    File,
+}
+
+/// Attributes as they are shown.
+#[derive(Clone, Copy, Debug)]
+pub struct FileAttr {
+    /// Inode number.
+    pub ino: Ino,
+    /// Directory or file.
+    pub kind: FileKind,
+    /// Hard links; 0 for a version that was replaced or removed and is still open.
+    pub links: u32,
+    /// Everything else.
+    pub attributes: Attributes,
+}
+
+/// A change of attributes, as the kernel asks for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AttrChange {
+    /// New length.
+    pub size: Option<u64>,
+    /// Owner, mode and times.
+    pub attributes: AttributeChange,
+}
+
+/// Permission bits of `@purge`.
+const PURGE_MODE: u32 = 0o644;
+
+/// Permission bits of what only shows a text.
+const TEXT_MODE: u32 = 0o444;
+
+impl FileSystem {
+    /// Attributes of an inode.
+    ///
+    /// # Errors
+    /// [`FsError::Stale`] if it stands for a version that nobody has open and that is no longer the record.
+    pub fn getattr(&self, ino: Ino) -> FsResult<FileAttr> {
+        match &*self.node(ino)? {
+            Node::Root | Node::Stores => Ok(self.virtual_directory(ino)),
+            Node::Status => Ok(self.virtual_file(STATUS, TEXT_MODE, None)),
+            Node::Store(store) => self.store_attr(store),
+            Node::Purge(store) => {
+                let directory = self.store(store).attributes()?;
+                Ok(self.virtual_file(ino, PURGE_MODE, Some(&directory)))
+            }
+            Node::Metadata(store) => self.metadata_attr(ino, store),
+            Node::Version(version) => self.version_attr(ino, version),
+            Node::Writer(session) => Ok(self.file(ino, session.attributes()?)),
+        }
+    }
+
+    /// How long the kernel may trust the attributes of an inode: not at all where they change by themselves.
+    pub fn attr_ttl(&self, ino: Ino) -> Duration {
+        match self.inodes.get(ino).as_deref() {
+            Some(Node::Writer(_) | Node::Metadata(_) | Node::Purge(_) | Node::Status) | None => {
+                Duration::ZERO
+            }
+            Some(_) => self.options.ttl,
+        }
+    }
+
+    /// Changes attributes.
+    ///
+    /// # Errors
+    /// [`FsError::Stale`] where the length of a published version is to change: the kernel looks the name up
+    /// again and is given the writers' inode.
+    pub fn setattr(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        change: &AttrChange,
+        handle: Option<Handle>,
+    ) -> FsResult<FileAttr> {
+        self.refuse_if_read_only()?;
+        let attributes = self.effective(&change.attributes)?;
+        match &*self.node(ino)? {
+            Node::Root | Node::Stores => {
+                if !attributes.is_empty() && self.options.strict {
+                    return Err(FsError::NotPermitted);
+                }
+            }
+            Node::Status => {
+                if change.size.is_some() {
+                    return Err(FsError::NotPermitted);
+                }
+            }
+            // Touching or truncating a control file does nothing (P15).
+            Node::Purge(_) => {}
+            Node::Metadata(_) => {
+                if let Some(size) = change.size {
+                    self.truncate_metadata(handle, size)?;
+                }
+            }
+            Node::Store(store) => {
+                if !attributes.is_empty() {
+                    self.store(store).set_attributes(&attributes)?;
+                }
+            }
+            Node::Version(version) => {
+                if change.size.is_some() {
+                    self.intents.announce(caller.thread, &version.store, &version.key());
+                    return Err(FsError::Stale);
+                }
+                return self.change_version(ino, version, &attributes);
+            }
+            Node::Writer(session) => {
+                let (store, _) = session.record();
+                let store = self.store(&store);
+                if let Some(size) = change.size {
+                    self.truncate_session(session, &store, size, handle)?;
+                }
+                if !attributes.is_empty() {
+                    session.set_attributes(&store, &attributes)?;
+                }
+            }
+        }
+        self.getattr(ino)
+    }
+
+    /// Room on the medium.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub fn statfs(&self) -> FsResult<Space> {
+        Ok(self.storage.space()?)
+    }
+
+    /// The inode's entry, with the time to live that the options say.
+    pub(super) fn entry(&self, attr: FileAttr) -> Entry {
+        let attr_ttl = self.attr_ttl(attr.ino);
+        Entry { attr, entry_ttl: self.options.ttl, attr_ttl }
+    }
+
+    pub(super) fn file(&self, ino: Ino, attributes: Attributes) -> FileAttr {
+        FileAttr { ino, kind: FileKind::File, links: 1, attributes: self.shown(attributes) }
+    }
+
+    pub(super) fn store_attr(&self, store: &StoreNode) -> FsResult<FileAttr> {
+        let attributes = self.shown(self.store(store).attributes()?);
+        Ok(FileAttr { ino: store.ino, kind: FileKind::Directory, links: 2, attributes })
+    }
+
+    pub(super) fn metadata_attr(&self, ino: Ino, store: &StoreNode) -> FsResult<FileAttr> {
+        let text = self.store(store).metadata_text()?.ok_or(FsError::NotFound)?;
+        Ok(self.file(ino, text.attributes))
+    }
+
+    pub(super) fn virtual_directory(&self, ino: Ino) -> FileAttr {
+        debug_assert!(matches!(ino, ROOT | STORES));
+        let attributes = self.shown(self.made_up(0o755, None));
+        FileAttr { ino, kind: FileKind::Directory, links: 2, attributes }
+    }
+
+    pub(super) fn virtual_file(
+        &self,
+        ino: Ino,
+        mode: u32,
+        directory: Option<&Attributes>,
+    ) -> FileAttr {
+        self.file(ino, self.made_up(mode, directory))
+    }
+
+    /// Attributes of something that no backend keeps: as old as the mount, owned as its directory is.
+    fn made_up(&self, mode: u32, directory: Option<&Attributes>) -> Attributes {
+        let at = self.started.1;
+        let own = || (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+        let (uid, gid) = directory.map_or_else(own, |directory| (directory.uid, directory.gid));
+        let stamp = Stamp { object: 0, size: 0, modified_ns: 0, changed_ns: 0 };
+        Attributes {
+            size: 0,
+            blocks: 0,
+            mode,
+            uid,
+            gid,
+            accessed: at,
+            modified: at,
+            changed: at,
+            stamp,
+        }
+    }
+
+    fn shown(&self, mut attributes: Attributes) -> Attributes {
+        attributes.uid = self.options.uid.unwrap_or(attributes.uid);
+        attributes.gid = self.options.gid.unwrap_or(attributes.gid);
+        attributes.mode &= !self.options.umask.unwrap_or(0);
+        attributes
+    }
+
+    /// What of a change reaches the files: an owner that is overridden does not.
+    fn effective(&self, change: &AttributeChange) -> FsResult<AttributeChange> {
+        let overrides_uid = change.uid.is_some() && self.options.uid.is_some();
+        let overrides_gid = change.gid.is_some() && self.options.gid.is_some();
+        if (overrides_uid || overrides_gid) && self.options.strict {
+            return Err(FsError::NotPermitted);
+        }
+        Ok(AttributeChange {
+            uid: change.uid.filter(|_| !overrides_uid),
+            gid: change.gid.filter(|_| !overrides_gid),
+            ..*change
+        })
+    }
+
+    fn version_attr(&self, ino: Ino, version: &VersionNode) -> FsResult<FileAttr> {
+        let current = self.store(&version.store).record(&version.key());
+        match current {
+            Ok(attributes) if attributes.stamp == version.stamp() => {
+                return Ok(self.file(ino, attributes));
+            }
+            Ok(_) | Err(Error::NoSuchRecord { .. } | Error::NoSuchStore { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let value: Arc<dyn Value> = version.open_value().ok_or(FsError::Stale)?;
+        Ok(FileAttr { links: 0, ..self.file(ino, value.attributes()?) })
+    }
+
+    fn change_version(
+        &self,
+        ino: Ino,
+        version: &VersionNode,
+        change: &AttributeChange,
+    ) -> FsResult<FileAttr> {
+        let store = self.store(&version.store);
+        let key = version.key();
+        if store.record(&key)?.stamp != version.stamp() {
+            return Err(FsError::Stale);
+        }
+        let attributes = store.set_record_attributes(&key, change)?;
+        version.set_stamp(attributes.stamp);
+        Ok(self.file(ino, attributes))
+    }
+
+    /// A truncation by path has no handle whose close would publish it.
+    fn truncate_session(
+        &self,
+        session: &Arc<super::session::Session>,
+        store: &crate::engine::Store,
+        size: u64,
+        handle: Option<Handle>,
+    ) -> FsResult<()> {
+        session.truncate(store, size)?;
+        if handle.is_none() {
+            self.publish(session, false)?;
+        }
+        Ok(())
+    }
+
+    /// The moment of the change, or a given one.
+    #[must_use]
+    pub fn time_change(time: Option<SystemTime>) -> TimeChange {
+        time.map_or(TimeChange::Now, TimeChange::At)
+    }
+
+    /// Joins the record's write session if this lookup was announced by an open for writing.
+    pub(super) fn announced_writer(
+        &self,
+        caller: &Caller,
+        store: &Arc<StoreNode>,
+        key: &crate::model::Key,
+    ) -> FsResult<Option<Entry>> {
+        if !self.intents.take(caller.thread, store, key) {
+            return Ok(None);
+        }
+        let session = self.begin_session(store, key, Join::Announce)?;
+        self.inodes.count_lookup(session.ino);
+        let attr = self.file(session.ino, session.attributes()?);
+        Ok(Some(Entry { attr, entry_ttl: Duration::ZERO, attr_ttl: Duration::ZERO }))
+    }
+}

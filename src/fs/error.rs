@@ -1,0 +1,78 @@
+//! What a file-system call can fail with.
+
+use crate::model::Error;
+
+/// The result of a file-system call.
+pub type FsResult<T> = std::result::Result<T, FsError>;
+
+/// Why a file-system call failed. The FUSE adapter's one table turns each kind into an errno.
+#[derive(Debug, thiserror::Error)]
+pub enum FsError {
+    /// The storage said no.
+    #[error(transparent)]
+    Storage(#[from] Error),
+    /// There is nothing of this name.
+    #[error("no such file")]
+    NotFound,
+    /// There is something of this name.
+    #[error("the file exists")]
+    Exists,
+    /// A directory was called for.
+    #[error("not a directory")]
+    NotDirectory,
+    /// A file was called for.
+    #[error("is a directory")]
+    IsDirectory,
+    /// The store still has records.
+    #[error("the store has records")]
+    NotEmpty,
+    /// An argument makes no sense here.
+    #[error("invalid argument")]
+    Invalid,
+    /// The name is no key's file name.
+    #[error("the name is not how any key is shown: write '%' as '%25'")]
+    InvalidName,
+    /// The name is not UTF-8.
+    #[error("the name is not UTF-8")]
+    NotUnicode,
+    /// The name is a sidecar's or begins with `@`.
+    #[error("the name is reserved")]
+    Reserved,
+    /// Nobody may do this here.
+    #[error("not permitted here")]
+    NotPermitted,
+    /// The mount is for reading only.
+    #[error("mounted for reading only")]
+    ReadOnly,
+    /// The inode stands for a version that is no longer what its name shows: the kernel looks again.
+    #[error("replaced meanwhile")]
+    Stale,
+    /// The handle does not allow this.
+    #[error("the file is not open for this")]
+    BadHandle,
+    /// An earlier write or publish of this file failed.
+    #[error("an earlier write of this file failed")]
+    Failed,
+    /// No such extended attribute.
+    #[error("no such attribute")]
+    NoAttribute,
+    /// The buffer is too small for the attribute.
+    #[error("the buffer is too small")]
+    OutOfRange,
+    /// More bytes than this file can hold.
+    #[error("too large")]
+    TooLarge,
+    /// Not supported for this file.
+    #[error("not supported for this file")]
+    Unsupported,
+    /// Not supported by this mount: the kernel need not ask again.
+    #[error("not supported by this mount")]
+    UnsupportedHere,
+}
+
+#[cfg(test)]
+impl PartialEq for FsError {
+    fn eq(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}

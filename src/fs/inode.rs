@@ -1,0 +1,349 @@
+//! The inode table: which number stands for what, and how often the kernel has heard it.
+//!
+//! An inode of a record stands for *one version*: it never changes its bytes. So what the kernel has cached of
+//! it is always right, and a reader keeps its version (P1). A record that is replaced gets a new inode at its
+//! next lookup. Writers of a record have an inode of their own, see [`super::session`]. Numbers are never
+//! reused, hence the generation is always 0.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::session::Session;
+use crate::backend::Value;
+use crate::model::{Key, Stamp, StoreName};
+
+/// An inode number.
+pub type Ino = u64;
+
+/// The root of the mount.
+pub const ROOT: Ino = 1;
+
+/// The directory of all key-value stores.
+pub const STORES: Ino = 2;
+
+/// `@status`.
+pub(super) const STATUS: Ino = 3;
+
+/// The first number that is given out.
+const FIRST_FREE: Ino = 16;
+
+/// What an inode stands for.
+#[derive(Debug)]
+pub(super) enum Node {
+    /// The root.
+    Root,
+    /// `key_value_stores`.
+    Stores,
+    /// `@status`.
+    Status,
+    /// A store.
+    Store(Arc<StoreNode>),
+    /// `@purge` of a store.
+    Purge(Arc<StoreNode>),
+    /// `__metadata__.json` of a store.
+    Metadata(Arc<StoreNode>),
+    /// One published version of a record.
+    Version(VersionNode),
+    /// What the writers of a record see.
+    Writer(Arc<Session>),
+}
+
+/// A store that the kernel knows.
+#[derive(Debug)]
+pub(super) struct StoreNode {
+    pub(super) ino: Ino,
+    /// Changes when the store is renamed through this mount. A leaf lock.
+    name: RwLock<StoreName>,
+}
+
+impl StoreNode {
+    pub(super) fn name(&self) -> StoreName {
+        self.name.read().clone()
+    }
+}
+
+/// One published version of a record.
+#[derive(Debug)]
+pub(super) struct VersionNode {
+    pub(super) store: Arc<StoreNode>,
+    /// Key, stamp and open value; a leaf lock.
+    state: Mutex<VersionState>,
+}
+
+#[derive(Debug)]
+struct VersionState {
+    key: Key,
+    stamp: Stamp,
+    /// The version's bytes, while any handle has them open.
+    value: Option<Weak<dyn Value>>,
+}
+
+impl VersionNode {
+    pub(super) fn key(&self) -> Key {
+        self.state.lock().key.clone()
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        self.state.lock().stamp
+    }
+
+    /// Notes that owner, mode, times or name changed through this mount: the bytes are still the same.
+    pub(super) fn set_stamp(&self, stamp: Stamp) {
+        self.state.lock().stamp = stamp;
+    }
+
+    /// The open bytes of this version, also when the record is replaced or gone.
+    pub(super) fn open_value(&self) -> Option<Arc<dyn Value>> {
+        self.state.lock().value.as_ref()?.upgrade()
+    }
+
+    pub(super) fn set_open_value(&self, value: &Arc<dyn Value>) {
+        self.state.lock().value = Some(Arc::downgrade(value));
+    }
+}
+
+/// What a name in a directory means to the table.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Slot {
+    Store(StoreName),
+    Purge(Ino),
+    Metadata(Ino),
+    Version(Ino, Key),
+}
+
+#[derive(Debug)]
+struct Known {
+    node: Arc<Node>,
+    /// How many times the kernel was told of the inode and has not forgotten it.
+    lookups: u64,
+    /// The name under which the inode is found again; a version that was replaced has none.
+    slot: Option<Slot>,
+}
+
+/// The table. One lock guards all of it, so that a lookup count never changes between a look and an increment;
+/// it is a leaf lock and never held over I/O.
+#[derive(Debug)]
+pub(super) struct InodeTable {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    known: HashMap<Ino, Known>,
+    slots: HashMap<Slot, Ino>,
+    next: Ino,
+}
+
+impl InodeTable {
+    pub(super) fn new() -> Self {
+        let fixed = [(ROOT, Node::Root), (STORES, Node::Stores), (STATUS, Node::Status)];
+        let known = fixed.into_iter().map(|(ino, node)| {
+            // One reference of our own keeps the fixed inodes for ever.
+            (ino, Known { node: Arc::new(node), lookups: 1, slot: None })
+        });
+        let inner = Inner { known: known.collect(), slots: HashMap::new(), next: FIRST_FREE };
+        Self { inner: Mutex::new(inner) }
+    }
+
+    /// The node of an inode, if the kernel may still know it.
+    pub(super) fn get(&self, ino: Ino) -> Option<Arc<Node>> {
+        self.inner.lock().known.get(&ino).map(|known| Arc::clone(&known.node))
+    }
+
+    /// Counts a lookup of a fixed inode.
+    pub(super) fn count_lookup(&self, ino: Ino) {
+        if let Some(known) = self.inner.lock().known.get_mut(&ino) {
+            known.lookups += 1;
+        }
+    }
+
+    /// The inode of a store, counting a lookup.
+    pub(super) fn store(&self, name: &StoreName) -> Arc<StoreNode> {
+        let mut inner = self.inner.lock();
+        let slot = Slot::Store(name.clone());
+        if let Some(Node::Store(store)) = inner.found(&slot).as_deref() {
+            return Arc::clone(store);
+        }
+        let ino = inner.take_number();
+        let store = Arc::new(StoreNode { ino, name: RwLock::new(name.clone()) });
+        inner.add(ino, Node::Store(Arc::clone(&store)), Some(slot));
+        store
+    }
+
+    /// The inode of a store's `@purge`, counting a lookup.
+    pub(super) fn purge(&self, store: &Arc<StoreNode>) -> Ino {
+        self.inner.lock().intern(Slot::Purge(store.ino), || Node::Purge(Arc::clone(store)))
+    }
+
+    /// The inode of a store's metadata, counting a lookup.
+    pub(super) fn metadata(&self, store: &Arc<StoreNode>) -> Ino {
+        self.inner.lock().intern(Slot::Metadata(store.ino), || Node::Metadata(Arc::clone(store)))
+    }
+
+    /// The inode of the version of a record that has this stamp, counting a lookup.
+    pub(super) fn version(&self, store: &Arc<StoreNode>, key: &Key, stamp: Stamp) -> Ino {
+        let mut inner = self.inner.lock();
+        let slot = Slot::Version(store.ino, key.clone());
+        if let Some(ino) = inner.slots.get(&slot).copied() {
+            if let Some(known) = inner.known.get_mut(&ino) {
+                if matches!(&*known.node, Node::Version(version) if version.stamp() == stamp) {
+                    known.lookups += 1;
+                    return ino;
+                }
+                // An older version: it stays known by number until it is forgotten.
+                known.slot = None;
+            }
+        }
+        let ino = inner.take_number();
+        let state = VersionState { key: key.clone(), stamp, value: None };
+        let node = VersionNode { store: Arc::clone(store), state: Mutex::new(state) };
+        inner.add(ino, Node::Version(node), Some(slot));
+        ino
+    }
+
+    /// A new inode for the writers of a record, not yet counted as looked up.
+    pub(super) fn writer(&self, make: impl FnOnce(Ino) -> Arc<Session>) -> Arc<Session> {
+        let mut inner = self.inner.lock();
+        let ino = inner.take_number();
+        let session = make(ino);
+        inner.known.insert(
+            ino,
+            Known { node: Arc::new(Node::Writer(Arc::clone(&session))), lookups: 0, slot: None },
+        );
+        session
+    }
+
+    /// Takes back lookups; an inode without any is dropped. Gives it back if it was a writers' inode.
+    pub(super) fn forget(&self, ino: Ino, lookups: u64) -> Option<Arc<Session>> {
+        let mut inner = self.inner.lock();
+        let known = inner.known.get_mut(&ino)?;
+        known.lookups = known.lookups.saturating_sub(lookups);
+        if known.lookups > 0 {
+            return None;
+        }
+        let known = inner.known.remove(&ino)?;
+        if let Some(slot) = known.slot {
+            inner.slots.remove(&slot);
+        }
+        inner.shrink();
+        match &*known.node {
+            Node::Writer(session) => Some(Arc::clone(session)),
+            _ => None,
+        }
+    }
+
+    /// The record's version moves to another name: its inode follows, and what had that name loses it.
+    pub(super) fn rename_version(
+        &self,
+        from: (&Arc<StoreNode>, &Key),
+        to: (&Arc<StoreNode>, &Key),
+        stamp: Stamp,
+    ) {
+        let mut inner = self.inner.lock();
+        let to_slot = Slot::Version(to.0.ino, to.1.clone());
+        inner.release_slot(&to_slot);
+        let Some(ino) = inner.release_slot(&Slot::Version(from.0.ino, from.1.clone())) else {
+            return;
+        };
+        let Some(known) = inner.known.get_mut(&ino) else { return };
+        let Node::Version(old) = &*known.node else { return };
+        let value = old.state.lock().value.clone();
+        let state = VersionState { key: to.1.clone(), stamp, value };
+        let moved = VersionNode { store: Arc::clone(to.0), state: Mutex::new(state) };
+        known.node = Arc::new(Node::Version(moved));
+        known.slot = Some(to_slot.clone());
+        inner.slots.insert(to_slot, ino);
+    }
+
+    /// The record of this name is gone; its inode stays known by number.
+    pub(super) fn unlink_version(&self, store: &StoreNode, key: &Key) {
+        self.inner.lock().release_slot(&Slot::Version(store.ino, key.clone()));
+    }
+
+    /// A store has another name.
+    pub(super) fn rename_store(&self, from: &StoreName, to: &StoreName) {
+        let mut inner = self.inner.lock();
+        inner.release_slot(&Slot::Store(to.clone()));
+        let Some(ino) = inner.release_slot(&Slot::Store(from.clone())) else { return };
+        let Some(known) = inner.known.get_mut(&ino) else { return };
+        if let Node::Store(store) = &*known.node {
+            *store.name.write() = to.clone();
+        }
+        known.slot = Some(Slot::Store(to.clone()));
+        inner.slots.insert(Slot::Store(to.clone()), ino);
+    }
+
+    /// A store is gone; its inode stays known by number.
+    pub(super) fn unlink_store(&self, name: &StoreName) {
+        self.inner.lock().release_slot(&Slot::Store(name.clone()));
+    }
+
+    /// The keys of all versions of a store that the kernel may have cached.
+    pub(super) fn known_keys(&self, store: &StoreNode) -> Vec<Key> {
+        let inner = self.inner.lock();
+        let keys = inner.slots.keys().filter_map(|slot| match slot {
+            Slot::Version(ino, key) if *ino == store.ino => Some(key.clone()),
+            _ => None,
+        });
+        keys.collect()
+    }
+
+    /// How many inodes the kernel may know.
+    pub(super) fn len(&self) -> usize {
+        self.inner.lock().known.len()
+    }
+}
+
+impl Inner {
+    fn take_number(&mut self) -> Ino {
+        let ino = self.next;
+        self.next += 1;
+        ino
+    }
+
+    fn found(&mut self, slot: &Slot) -> Option<Arc<Node>> {
+        let ino = self.slots.get(slot)?;
+        let known = self.known.get_mut(ino)?;
+        known.lookups += 1;
+        Some(Arc::clone(&known.node))
+    }
+
+    fn intern(&mut self, slot: Slot, node: impl FnOnce() -> Node) -> Ino {
+        if let Some(ino) = self.slots.get(&slot).copied() {
+            if let Some(known) = self.known.get_mut(&ino) {
+                known.lookups += 1;
+                return ino;
+            }
+        }
+        let ino = self.take_number();
+        self.add(ino, node(), Some(slot));
+        ino
+    }
+
+    fn add(&mut self, ino: Ino, node: Node, slot: Option<Slot>) {
+        if let Some(slot) = slot.clone() {
+            self.slots.insert(slot, ino);
+        }
+        self.known.insert(ino, Known { node: Arc::new(node), lookups: 1, slot });
+    }
+
+    fn release_slot(&mut self, slot: &Slot) -> Option<Ino> {
+        let ino = self.slots.remove(slot)?;
+        if let Some(known) = self.known.get_mut(&ino) {
+            known.slot = None;
+        }
+        Some(ino)
+    }
+
+    /// Gives memory back when most of the table has been forgotten.
+    fn shrink(&mut self) {
+        const WORTH_SHRINKING: usize = 4096;
+        let capacity = self.known.capacity();
+        if capacity > WORTH_SHRINKING && self.known.len() < capacity / 8 {
+            self.known.shrink_to(self.known.len() * 2);
+            self.slots.shrink_to(self.slots.len() * 2);
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! Opening, reading, writing and closing files.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::control::{EditedText, MetadataEdit, PurgeTrigger};
+use super::handle::Open;
+use super::inode::{Node, StoreNode, VersionNode};
+use super::name::{self, Name};
+use super::session::{Session, Target};
+use super::sessions::Join;
+use super::{Caller, Entry, FileSystem, FsError, FsResult, Handle, Ino};
+use crate::model::{AttributeChange, Key};
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenMode {
+    /// For reading.
+    pub read: bool,
+    /// For writing.
+    pub write: bool,
+    /// Every write goes to the end.
+    pub append: bool,
+    /// Emptied at open.
+    pub truncate: bool,
+    /// Only if it is not there.
+    pub exclusive: bool,
+}
+
+impl OpenMode {
+    fn changes(self) -> bool {
+        self.write || self.truncate
+    }
+}
+
+/// An open file, and how the kernel may cache it.
+#[derive(Clone, Copy, Debug)]
+pub struct Opened {
+    /// The handle.
+    pub handle: Handle,
+    /// Whether reads and writes bypass the kernel's cache: for texts that change by themselves.
+    pub direct: bool,
+    /// Whether what the kernel has cached of the inode is still right.
+    pub keep_cache: bool,
+    /// Whether closing needs no request.
+    pub no_flush: bool,
+}
+
+impl FileSystem {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`FsError::Stale`] if the inode is not what its name shows now, or stands for a published version and is
+    /// to be written: the kernel then looks the name up again and opens what it finds.
+    pub fn open(&self, caller: &Caller, ino: Ino, mode: OpenMode) -> FsResult<Opened> {
+        if mode.changes() {
+            self.refuse_if_read_only()?;
+        }
+        match &*self.node(ino)? {
+            Node::Root | Node::Stores | Node::Store(_) => Err(FsError::IsDirectory),
+            Node::Status if mode.changes() => Err(FsError::NotPermitted),
+            Node::Status => Ok(self.open_text(self.status_text())),
+            Node::Purge(store) => {
+                let open = if mode.write {
+                    let pulled = Mutex::new(false);
+                    Open::Purge(PurgeTrigger { store: Arc::clone(store), pulled })
+                } else {
+                    Open::Text(self.purge_text(store))
+                };
+                Ok(self.direct(open))
+            }
+            Node::Metadata(store) => self.open_metadata(store, mode),
+            Node::Version(version) if mode.changes() => {
+                self.intents.announce(caller.thread, &version.store, &version.key());
+                Err(FsError::Stale)
+            }
+            Node::Version(version) => self.open_version(version),
+            Node::Writer(session) => {
+                if !session.add_announced_handle() {
+                    return Err(FsError::Stale);
+                }
+                self.open_session(session, mode)
+            }
+        }
+    }
+
+    /// Creates and opens a file, or opens it if it is there and `mode` is not exclusive.
+    ///
+    /// # Errors
+    /// [`FsError::Exists`], [`FsError::Reserved`], [`FsError::InvalidName`], [`FsError::NotUnicode`], and
+    /// what the storage says of the key.
+    pub fn create(
+        &self,
+        caller: &Caller,
+        parent: Ino,
+        name: &[u8],
+        permissions: u32,
+        mode: OpenMode,
+    ) -> FsResult<(Entry, Opened)> {
+        self.refuse_if_read_only()?;
+        let store = self.store_node(parent)?;
+        match name::parse(name)? {
+            Name::Purge => Err(FsError::Exists),
+            Name::Metadata => self.create_metadata(&store, mode),
+            Name::Record(key) => self.create_record(caller, &store, &key, permissions, mode),
+        }
+    }
+
+    /// Reads at an offset; fewer bytes than asked for only at the end.
+    ///
+    /// # Errors
+    /// [`FsError::BadHandle`], and what the storage says.
+    pub fn read(&self, handle: Handle, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
+        let text = |text: &[u8], buffer: &mut [u8]| {
+            let rest = usize::try_from(offset).ok().and_then(|offset| text.get(offset..));
+            let rest = rest.unwrap_or_default();
+            let count = rest.len().min(buffer.len());
+            for (into, byte) in buffer.iter_mut().zip(rest) {
+                *into = *byte;
+            }
+            count
+        };
+        match &*self.opened(handle)? {
+            Open::Reader(value) => Ok(value.read_at(buffer, offset)?),
+            Open::Writer { session, .. } => session.read(buffer, offset),
+            Open::Text(bytes) => Ok(text(bytes, buffer)),
+            Open::Purge(trigger) => Ok(text(&self.purge_text(&trigger.store), buffer)),
+            Open::Metadata(edit) => Ok(text(&edit.text.lock().bytes, buffer)),
+            Open::Directory(_) => Err(FsError::IsDirectory),
+        }
+    }
+
+    /// Writes at an offset, or at the end if the file was opened so.
+    ///
+    /// # Errors
+    /// [`FsError::BadHandle`]; [`FsError::Invalid`] for anything but `1` into `@purge`; what the storage says.
+    pub fn write(&self, handle: Handle, data: &[u8], offset: u64) -> FsResult<()> {
+        match &*self.opened(handle)? {
+            Open::Writer { session, append } => {
+                session.write(&self.store_of(session), data, offset, *append)
+            }
+            Open::Purge(trigger) => self.write_purge(trigger, data, offset),
+            Open::Metadata(edit) => self.write_metadata(edit, data, offset),
+            Open::Reader(_) | Open::Text(_) | Open::Directory(_) => Err(FsError::BadHandle),
+        }
+    }
+
+    /// Reserves room for a file that is being written.
+    ///
+    /// # Errors
+    /// [`FsError::BadHandle`], and what the storage says.
+    pub fn reserve(&self, handle: Handle, offset: u64, len: u64, keep_size: bool) -> FsResult<()> {
+        match &*self.opened(handle)? {
+            Open::Writer { session, .. } => {
+                session.reserve(&self.store_of(session), offset, len, keep_size)
+            }
+            _ => Err(FsError::BadHandle),
+        }
+    }
+
+    /// A descriptor of the handle is being closed: what was written is published, and the writer is told if that
+    /// fails (P3, P7).
+    ///
+    /// # Errors
+    /// What the storage says; [`FsError::Failed`] if an earlier write had failed.
+    pub fn flush(&self, handle: Handle) -> FsResult<()> {
+        match &*self.opened(handle)? {
+            Open::Writer { session, .. } => {
+                self.with_target(session, |target| session.close(target))
+            }
+            Open::Metadata(edit) => self.keep_metadata(edit),
+            _ => Ok(()),
+        }
+    }
+
+    /// Publishes what was written and makes it durable (P5).
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn fsync(&self, handle: Handle) -> FsResult<()> {
+        match &*self.opened(handle)? {
+            Open::Writer { session, .. } => self.publish(session, true),
+            Open::Metadata(edit) => {
+                self.keep_metadata(edit)?;
+                Ok(self.store(&edit.store).sync()?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a directory's records durable.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub fn fsyncdir(&self, ino: Ino) -> FsResult<()> {
+        match &*self.node(ino)? {
+            Node::Store(store) if !self.options.read_only => Ok(self.store(store).sync()?),
+            _ => Ok(()),
+        }
+    }
+
+    /// The last descriptor of the handle is closed.
+    pub fn release(&self, handle: Handle) {
+        let Some(open) = self.handles.remove(handle) else { return };
+        match &*open {
+            Open::Writer { session, .. } => self.leave(session),
+            Open::Metadata(edit) => {
+                if let Err(error) = self.keep_metadata(edit) {
+                    self.log_late_failure("the metadata", &error);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn opened(&self, handle: Handle) -> FsResult<Arc<Open>> {
+        self.handles.get(handle).ok_or(FsError::BadHandle)
+    }
+
+    fn open_text(&self, text: Vec<u8>) -> Opened {
+        Opened { no_flush: true, ..self.direct(Open::Text(text)) }
+    }
+
+    fn direct(&self, open: Open) -> Opened {
+        let handle = self.handles.insert(open);
+        Opened { handle, direct: true, keep_cache: false, no_flush: false }
+    }
+
+    fn open_version(&self, version: &VersionNode) -> FsResult<Opened> {
+        let key = version.key();
+        if let Some(session) = self.sessions.get(&version.store, &key) {
+            session.settle();
+        }
+        let value = self.store(&version.store).open_value(&key)?;
+        if value.attributes()?.stamp != version.stamp() {
+            return Err(FsError::Stale);
+        }
+        version.set_open_value(&value);
+        let handle = self.handles.insert(Open::Reader(value));
+        Ok(Opened { handle, direct: false, keep_cache: true, no_flush: true })
+    }
+
+    fn open_session(&self, session: &Arc<Session>, mode: OpenMode) -> FsResult<Opened> {
+        if mode.truncate {
+            if let Err(error) = session.truncate_at_open(&self.store_of(session)) {
+                self.sessions.leave(session);
+                return Err(error);
+            }
+        }
+        let open = Open::Writer { session: Arc::clone(session), append: mode.append };
+        let handle = self.handles.insert(open);
+        Ok(Opened { handle, direct: false, keep_cache: true, no_flush: false })
+    }
+
+    fn open_metadata(&self, store: &Arc<StoreNode>, mode: OpenMode) -> FsResult<Opened> {
+        let text = self.store(store).metadata_text()?.ok_or(FsError::NotFound)?;
+        if !mode.changes() {
+            return Ok(self.open_text(text.bytes));
+        }
+        let bytes = if mode.truncate { Vec::new() } else { text.bytes };
+        Ok(self.edit_metadata(store, bytes))
+    }
+
+    fn edit_metadata(&self, store: &Arc<StoreNode>, bytes: Vec<u8>) -> Opened {
+        let text = Mutex::new(EditedText { bytes, dirty: false });
+        self.direct(Open::Metadata(MetadataEdit { store: Arc::clone(store), text }))
+    }
+
+    /// Truncating the metadata to nothing waits for the text that follows; alone it changes nothing.
+    pub(super) fn truncate_metadata(&self, handle: Option<Handle>, size: u64) -> FsResult<()> {
+        let open = handle.and_then(|handle| self.handles.get(handle));
+        let Some(Open::Metadata(edit)) = open.as_deref() else { return Err(FsError::NotPermitted) };
+        let mut text = edit.text.lock();
+        let size = usize::try_from(size).map_err(|_| FsError::TooLarge)?;
+        if size > text.bytes.len() {
+            return Err(FsError::Invalid);
+        }
+        text.bytes.truncate(size);
+        text.dirty = size > 0;
+        Ok(())
+    }
+
+    fn create_metadata(&self, store: &Arc<StoreNode>, mode: OpenMode) -> FsResult<(Entry, Opened)> {
+        let ino = self.inodes.metadata(store);
+        let kept = self.store(store).metadata_text()?;
+        let attr = match &kept {
+            Some(_) if mode.exclusive => {
+                self.forget(ino, 1);
+                return Err(FsError::Exists);
+            }
+            Some(text) => self.file(ino, text.attributes),
+            None => self.virtual_file(ino, 0o644, Some(&self.store(store).attributes()?)),
+        };
+        let bytes = kept.filter(|_| !mode.truncate).map(|text| text.bytes).unwrap_or_default();
+        let entry = Entry { attr, entry_ttl: Duration::ZERO, attr_ttl: Duration::ZERO };
+        Ok((entry, self.edit_metadata(store, bytes)))
+    }
+
+    fn create_record(
+        &self,
+        caller: &Caller,
+        store: &Arc<StoreNode>,
+        key: &Key,
+        permissions: u32,
+        mode: OpenMode,
+    ) -> FsResult<(Entry, Opened)> {
+        let own = self.store(store);
+        own.check_key(key)?;
+        let session = match self.sessions.join(store, key, Join::Open) {
+            Some(session) => {
+                if mode.exclusive {
+                    self.sessions.leave(&session);
+                    return Err(FsError::Exists);
+                }
+                session
+            }
+            None => match own.record(key) {
+                Ok(_) if mode.exclusive => return Err(FsError::Exists),
+                Ok(_) => self.begin_session(store, key, Join::Open)?,
+                Err(crate::Error::NoSuchRecord { .. }) => {
+                    self.begin_new_record(caller, store, key, permissions, mode.exclusive)?
+                }
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let opened = self.open_session(&session, mode)?;
+        self.inodes.count_lookup(session.ino);
+        let attr = self.file(session.ino, session.attributes()?);
+        Ok((Entry { attr, entry_ttl: Duration::ZERO, attr_ttl: Duration::ZERO }, opened))
+    }
+
+    /// Joins the write session of a record that is there, beginning one if need be.
+    pub(super) fn begin_session(
+        &self,
+        store: &Arc<StoreNode>,
+        key: &Key,
+        how: Join,
+    ) -> FsResult<Arc<Session>> {
+        if let Some(session) = self.sessions.join(store, key, how) {
+            return Ok(session);
+        }
+        let base = self.store(store).open_value(key)?;
+        let begin = || {
+            self.inodes.writer(|ino| {
+                Arc::new(Session::of_record(ino, Arc::clone(store), key.clone(), base))
+            })
+        };
+        Ok(self.sessions.join_or_begin(store, key, how, begin).0)
+    }
+
+    fn begin_new_record(
+        &self,
+        caller: &Caller,
+        store: &Arc<StoreNode>,
+        key: &Key,
+        permissions: u32,
+        exclusive: bool,
+    ) -> FsResult<Arc<Session>> {
+        let staging = self.store(store).stage()?;
+        let mut owned = AttributeChange { mode: Some(permissions & 0o7777), ..Default::default() };
+        let made = staging.attributes()?;
+        // A daemon that serves other users makes their files theirs.
+        owned.uid = (caller.uid != made.uid).then_some(caller.uid);
+        owned.gid = (caller.gid != made.gid).then_some(caller.gid);
+        staging.set_attributes(&owned)?;
+        let begin = || {
+            self.inodes.writer(|ino| {
+                Arc::new(Session::of_new_record(ino, Arc::clone(store), key.clone(), staging))
+            })
+        };
+        let (session, is_new) = self.sessions.join_or_begin(store, key, Join::Open, begin);
+        if exclusive && !is_new {
+            self.sessions.leave(&session);
+            return Err(FsError::Exists);
+        }
+        Ok(session)
+    }
+
+    /// Takes back a handle of a session and publishes what is left in it.
+    fn leave(&self, session: &Arc<Session>) {
+        let released = self.with_target(session, |target| session.release(target));
+        let (store, key) = session.record();
+        if let Err(error) = released {
+            self.log_late_failure(&format!("record '{key}' of store '{}'", store.name()), &error);
+        }
+        if self.sessions.leave(session) && !session.has_record() {
+            self.take_hand_set_type(&store, &key);
+        }
+    }
+
+    pub(super) fn publish(&self, session: &Session, durable: bool) -> FsResult<()> {
+        self.with_target(session, |target| session.publish(target, durable))
+    }
+
+    fn with_target<R>(&self, session: &Session, act: impl FnOnce(&Target<'_>) -> R) -> R {
+        let (store, key) = session.record();
+        let content_type = self.hand_set_type(&store, &key);
+        act(&Target { store: &self.store(&store), content_type: content_type.as_ref() })
+    }
+
+    fn store_of(&self, session: &Session) -> crate::engine::Store {
+        self.store(&session.record().0)
+    }
+
+    fn log_late_failure(&self, what: &str, error: &FsError) {
+        self.late_failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        log::error!("{what} could not be published after its last close: {error}");
+    }
+}

@@ -1,0 +1,302 @@
+//! Names: looking up, making, removing and renaming stores and records.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::inode::{Node, STATUS, STORES, StoreNode};
+use super::name::{self, Name};
+use super::{Caller, Entry, FileSystem, FsError, FsResult, Ino, OpenMode, STORES_NAME};
+use crate::engine::PublishAs;
+use crate::model::{AttributeChange, Error, Key, StoreName};
+
+impl FileSystem {
+    /// Looks a name up and counts the lookup.
+    ///
+    /// # Errors
+    /// [`FsError::NotFound`], and what the storage says.
+    pub fn lookup(&self, caller: &Caller, parent: Ino, name: &[u8]) -> FsResult<Entry> {
+        if let (Node::Store(store), Ok(Name::Record(key))) =
+            (&*self.node(parent)?, name::parse(name))
+        {
+            if let Some(entry) = self.announced_writer(caller, store, &key)? {
+                return Ok(entry);
+            }
+        }
+        self.entry_of(parent, name)
+    }
+
+    /// The entry of a name as everybody sees it, counting a lookup.
+    pub(super) fn entry_of(&self, parent: Ino, name: &[u8]) -> FsResult<Entry> {
+        match &*self.node(parent)? {
+            Node::Root => {
+                let ino = match name {
+                    STORES_NAME => STORES,
+                    name::STATUS => STATUS,
+                    _ => return Err(FsError::NotFound),
+                };
+                self.inodes.count_lookup(ino);
+                Ok(self.entry(self.getattr(ino)?))
+            }
+            Node::Stores => {
+                let name = store_name(name).map_err(|_| FsError::NotFound)?;
+                self.storage.store(&name).attributes()?;
+                let store = self.inodes.store(&name);
+                self.counted(store.ino, |fs| fs.store_attr(&store))
+            }
+            Node::Store(store) => match name::parse(name) {
+                Ok(Name::Metadata) => {
+                    let ino = self.inodes.metadata(store);
+                    self.counted(ino, |fs| fs.metadata_attr(ino, store))
+                }
+                Ok(Name::Purge) => {
+                    let ino = self.inodes.purge(store);
+                    self.counted(ino, |fs| fs.getattr(ino))
+                }
+                Ok(Name::Record(key)) => self.record_entry(store, &key),
+                Err(_) => Err(FsError::NotFound),
+            },
+            _ => Err(FsError::NotDirectory),
+        }
+    }
+
+    /// Takes back lookups.
+    pub fn forget(&self, ino: Ino, lookups: u64) {
+        if let Some(session) = self.inodes.forget(ino, lookups) {
+            if !session.has_handles() {
+                self.sessions.forget(&session);
+            }
+        }
+    }
+
+    /// Makes a store.
+    ///
+    /// # Errors
+    /// [`FsError::NotPermitted`] anywhere but in `key_value_stores`; [`Error::StoreExists`].
+    pub fn mkdir(
+        &self,
+        caller: &Caller,
+        parent: Ino,
+        name: &[u8],
+        permissions: u32,
+    ) -> FsResult<Entry> {
+        self.refuse_if_read_only()?;
+        if !matches!(&*self.node(parent)?, Node::Stores) {
+            return Err(FsError::NotPermitted);
+        }
+        let name = store_name(name)?;
+        let store = self.storage.create_store(&name)?;
+        let made = store.attributes()?;
+        let owned = AttributeChange {
+            mode: Some(permissions & 0o7777),
+            uid: (caller.uid != made.uid).then_some(caller.uid),
+            gid: (caller.gid != made.gid).then_some(caller.gid),
+            ..AttributeChange::default()
+        };
+        store.set_attributes(&owned)?;
+        self.entry_of(parent, name.as_str().as_bytes())
+    }
+
+    /// Makes an empty record.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn mknod(
+        &self,
+        caller: &Caller,
+        parent: Ino,
+        name: &[u8],
+        permissions: u32,
+    ) -> FsResult<Entry> {
+        let mode = OpenMode { write: true, exclusive: true, ..OpenMode::default() };
+        let (entry, opened) = self.create(caller, parent, name, permissions, mode)?;
+        self.release(opened.handle);
+        self.forget(entry.attr.ino, 1);
+        self.entry_of(parent, name)
+    }
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// [`FsError::NotPermitted`] for a control file; [`FsError::NotFound`].
+    pub fn unlink(&self, parent: Ino, name: &[u8]) -> FsResult<()> {
+        self.refuse_if_read_only()?;
+        let store = self.store_node(parent)?;
+        match name::parse(name).map_err(|_| FsError::NotFound)? {
+            Name::Purge => Err(FsError::NotPermitted),
+            Name::Metadata => Ok(self.store(&store).set_metadata_text(None)?),
+            Name::Record(key) => {
+                self.settle(&store, &key);
+                self.store(&store).delete(&key)?;
+                self.unlinked(&store, &key);
+                self.take_hand_set_type(&store, &key);
+                Ok(())
+            }
+        }
+    }
+
+    /// Drops a store that has no records.
+    ///
+    /// # Errors
+    /// [`FsError::NotEmpty`], [`Error::NoSuchStore`].
+    pub fn rmdir(&self, parent: Ino, name: &[u8]) -> FsResult<()> {
+        self.refuse_if_read_only()?;
+        if !matches!(&*self.node(parent)?, Node::Stores) {
+            return Err(FsError::NotPermitted);
+        }
+        let name = store_name(name)?;
+        let store = self.storage.store(&name);
+        if !store.is_empty()? {
+            return Err(FsError::NotEmpty);
+        }
+        store.drop_store()?;
+        self.inodes.unlink_store(&name);
+        Ok(())
+    }
+
+    /// Renames a store or a record; `exclusive` refuses to replace.
+    ///
+    /// # Errors
+    /// [`FsError::NotPermitted`] where neither can be; [`FsError::Exists`]; what the storage says.
+    pub fn rename(
+        &self,
+        parent: Ino,
+        name: &[u8],
+        new_parent: Ino,
+        new_name: &[u8],
+        exclusive: bool,
+    ) -> FsResult<()> {
+        self.refuse_if_read_only()?;
+        match (&*self.node(parent)?, &*self.node(new_parent)?) {
+            (Node::Stores, Node::Stores) => {
+                let (from, to) = (store_name(name)?, store_name(new_name)?);
+                self.storage.rename_store(&from, &to)?;
+                self.inodes.rename_store(&from, &to);
+                Ok(())
+            }
+            (Node::Store(from), Node::Store(to)) => {
+                let Name::Record(key) = name::parse(name).map_err(|_| FsError::NotFound)? else {
+                    return Err(FsError::NotPermitted);
+                };
+                match name::parse(new_name)? {
+                    Name::Record(new_key) => {
+                        self.rename_record((from, &key), (to, &new_key), exclusive)
+                    }
+                    Name::Metadata if exclusive => Err(FsError::Exists),
+                    Name::Metadata => self.rename_to_metadata(from, &key, to),
+                    Name::Purge => Err(FsError::NotPermitted),
+                }
+            }
+            _ => Err(FsError::NotPermitted),
+        }
+    }
+
+    fn rename_record(
+        &self,
+        from: (&Arc<StoreNode>, &Key),
+        to: (&Arc<StoreNode>, &Key),
+        exclusive: bool,
+    ) -> FsResult<()> {
+        self.settle(from.0, from.1);
+        self.settle(to.0, to.1);
+        let (from_store, to_store) = (self.store(from.0), self.store(to.0));
+        if exclusive && self.sessions.get(to.0, to.1).is_some() {
+            return Err(FsError::Exists);
+        }
+        let of_source = self.hand_set_type(from.0, from.1);
+        let by_hand = of_source.or_else(|| self.hand_set_type(to.0, to.1));
+        let publish =
+            PublishAs { content_type: by_hand.as_ref(), exclusive, ..PublishAs::default() };
+        from_store.rename_record(from.1, &to_store, to.1, &publish)?;
+        if from.0.ino == to.0.ino && from.1 == to.1 {
+            return Ok(());
+        }
+        self.take_hand_set_type(from.0, from.1);
+        if let Some(content_type) = by_hand {
+            self.put_hand_set_type(to.0, to.1, content_type);
+        }
+        self.detach_session(to.0, to.1);
+        if let Some(session) = self.sessions.take(from.0, from.1) {
+            session.rename(to.0, to.1);
+            self.sessions.put(to.0, to.1, session);
+        }
+        match to_store.record(to.1) {
+            Ok(attributes) => self.inodes.rename_version(from, to, attributes.stamp),
+            // Gone again; the next lookup will tell.
+            Err(_) => {
+                self.inodes.unlink_version(from.0, from.1);
+                self.inodes.unlink_version(to.0, to.1);
+            }
+        }
+        Ok(())
+    }
+
+    /// An editor saves the metadata by renaming a new file over it.
+    fn rename_to_metadata(
+        &self,
+        from: &Arc<StoreNode>,
+        key: &Key,
+        to: &Arc<StoreNode>,
+    ) -> FsResult<()> {
+        let value = self.store(from).open_value(key)?;
+        self.adopt_metadata(to, &*value)?;
+        self.store(from).delete(key)?;
+        self.unlinked(from, key);
+        Ok(())
+    }
+
+    fn record_entry(&self, store: &Arc<StoreNode>, key: &Key) -> FsResult<Entry> {
+        let session = self.sessions.get(store, key);
+        if let Some(session) = &session {
+            session.settle();
+        }
+        let attributes = match self.store(store).record(key) {
+            Err(Error::NoSuchRecord { .. }) => return Err(FsError::NotFound),
+            record => record?,
+        };
+        let ino = self.inodes.version(store, key, attributes.stamp);
+        let mut entry = self.entry(self.file(ino, attributes));
+        if session.is_some() {
+            // Once it publishes, the name stands for another inode; until then the kernel asks each time.
+            entry.entry_ttl = Duration::ZERO;
+        }
+        Ok(entry)
+    }
+
+    /// Completes an entry whose lookup is counted; without attributes, the lookup is taken back.
+    fn counted(
+        &self,
+        ino: Ino,
+        attr: impl FnOnce(&Self) -> FsResult<super::FileAttr>,
+    ) -> FsResult<Entry> {
+        match attr(self) {
+            Ok(attr) => Ok(self.entry(attr)),
+            Err(error) => {
+                self.forget(ino, 1);
+                Err(error)
+            }
+        }
+    }
+
+    fn settle(&self, store: &StoreNode, key: &Key) {
+        if let Some(session) = self.sessions.get(store, key) {
+            session.settle();
+        }
+    }
+
+    fn unlinked(&self, store: &StoreNode, key: &Key) {
+        self.inodes.unlink_version(store, key);
+        self.detach_session(store, key);
+    }
+
+    fn detach_session(&self, store: &StoreNode, key: &Key) {
+        if let Some(session) = self.sessions.take(store, key) {
+            session.detach();
+        }
+    }
+}
+
+/// Reads the name of a store.
+fn store_name(name: &[u8]) -> FsResult<StoreName> {
+    let text = std::str::from_utf8(name).map_err(|_| FsError::NotUnicode)?;
+    Ok(StoreName::new(text)?)
+}

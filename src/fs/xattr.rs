@@ -1,0 +1,152 @@
+//! Extended attributes: a record's content type, a store's facts.
+
+use std::sync::Arc;
+
+use super::inode::{Node, StoreNode};
+use super::{FileSystem, FsError, FsResult, Ino};
+use crate::model::{ContentType, Error, Key};
+
+/// The freedesktop name of a file's MIME type.
+const MIME_TYPE: &[u8] = b"user.mime_type";
+
+/// What the names of a store's facts begin with.
+const STORE_FACTS: &[u8] = b"user.storefs.";
+
+impl FileSystem {
+    /// The value of an attribute.
+    ///
+    /// # Errors
+    /// [`FsError::NoAttribute`]; [`FsError::UnsupportedHere`] if the mount has none at all.
+    pub fn getxattr(&self, ino: Ino, name: &[u8]) -> FsResult<Vec<u8>> {
+        self.require_xattr()?;
+        // What every `ls -l` asks is answered without a look at the inode.
+        if name != MIME_TYPE && !name.starts_with(STORE_FACTS) {
+            return Err(FsError::NoAttribute);
+        }
+        match &*self.node(ino)? {
+            Node::Store(store) => self.store_fact(store, name),
+            node => match record_of(node) {
+                Some((store, key)) if name == MIME_TYPE => self.mime_type(&store, &key),
+                _ => Err(FsError::NoAttribute),
+            },
+        }
+    }
+
+    /// The names of an inode's attributes.
+    ///
+    /// # Errors
+    /// [`FsError::UnsupportedHere`] if the mount has none at all.
+    pub fn listxattr(&self, ino: Ino) -> FsResult<Vec<Vec<u8>>> {
+        self.require_xattr()?;
+        let node = self.node(ino)?;
+        match &*node {
+            Node::Store(store) => {
+                let facts = self.store_facts(store)?;
+                Ok(facts
+                    .into_iter()
+                    .map(|(name, _)| [STORE_FACTS, name.as_bytes()].concat())
+                    .collect())
+            }
+            node => Ok(record_of(node).map(|_| MIME_TYPE.to_vec()).into_iter().collect()),
+        }
+    }
+
+    /// Sets an attribute. `create` and `replace` refuse one that is, or is not, there.
+    ///
+    /// # Errors
+    /// [`FsError::Unsupported`] for anything but a record's type.
+    pub fn setxattr(&self, ino: Ino, name: &[u8], value: &[u8], create: bool) -> FsResult<()> {
+        self.require_xattr()?;
+        self.refuse_if_read_only()?;
+        let node = self.node(ino)?;
+        let Some((store, key)) = record_of(&node).filter(|_| name == MIME_TYPE) else {
+            return Err(FsError::Unsupported);
+        };
+        if create {
+            return Err(FsError::Exists);
+        }
+        let text = std::str::from_utf8(value).map_err(|_| FsError::Invalid)?;
+        let text = text.trim_end_matches('\0');
+        if text.is_empty() || text.chars().any(char::is_control) {
+            return Err(FsError::Invalid);
+        }
+        let content_type = ContentType::new(text);
+        self.put_hand_set_type(&store, &key, content_type.clone());
+        self.change_type(&node, |fs| fs.store(&store).set_content_type(&key, &content_type))
+    }
+
+    /// Removes an attribute: a record's type becomes again what its name and bytes say.
+    ///
+    /// # Errors
+    /// [`FsError::Unsupported`] for anything but a record's type.
+    pub fn removexattr(&self, ino: Ino, name: &[u8]) -> FsResult<()> {
+        self.require_xattr()?;
+        self.refuse_if_read_only()?;
+        let node = self.node(ino)?;
+        let Some((store, key)) = record_of(&node).filter(|_| name == MIME_TYPE) else {
+            return Err(FsError::NoAttribute);
+        };
+        self.take_hand_set_type(&store, &key);
+        self.change_type(&node, |fs| fs.store(&store).reset_content_type(&key))
+    }
+
+    fn require_xattr(&self) -> FsResult<()> {
+        if self.options.xattr { Ok(()) } else { Err(FsError::UnsupportedHere) }
+    }
+
+    /// Changes the type of the published record. A record that is not published yet gets the type then.
+    fn change_type(
+        &self,
+        node: &Node,
+        change: impl FnOnce(&Self) -> crate::Result<()>,
+    ) -> FsResult<()> {
+        match (change(self), node) {
+            (Err(Error::NoSuchRecord { .. }), Node::Writer(_)) => Ok(()),
+            (changed, _) => Ok(changed?),
+        }
+    }
+
+    fn mime_type(&self, store: &StoreNode, key: &Key) -> FsResult<Vec<u8>> {
+        if let Some(content_type) = self.hand_set_type(store, key) {
+            return Ok(content_type.as_str().as_bytes().to_vec());
+        }
+        match self.store(store).content_type(key) {
+            Ok(content_type) => Ok(content_type.as_str().as_bytes().to_vec()),
+            Err(Error::NoSuchRecord { .. }) => Err(FsError::NoAttribute),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn store_fact(&self, store: &StoreNode, name: &[u8]) -> FsResult<Vec<u8>> {
+        let name = name.strip_prefix(STORE_FACTS).ok_or(FsError::NoAttribute)?;
+        let facts = self.store_facts(store)?;
+        let fact = facts.into_iter().find(|(known, _)| known.as_bytes() == name);
+        fact.map(|(_, value)| value.into_bytes()).ok_or(FsError::NoAttribute)
+    }
+
+    /// What is known of a store; damaged metadata says nothing.
+    fn store_facts(&self, store: &StoreNode) -> FsResult<Vec<(&'static str, String)>> {
+        let metadata = match self.store(store).get_metadata() {
+            Err(Error::DamagedMetadata { .. }) => return Ok(Vec::new()),
+            metadata => metadata?,
+        };
+        let times = metadata.times;
+        let facts = [
+            ("id", metadata.id),
+            ("name", metadata.name),
+            ("created_at", Some(times.created_at.to_string())),
+            ("accessed_at", Some(times.accessed_at.to_string())),
+            ("modified_at", Some(times.modified_at.to_string())),
+        ];
+        Ok(facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
+    }
+}
+
+/// The record that a file's attributes belong to.
+fn record_of(node: &Node) -> Option<(Arc<StoreNode>, Key)> {
+    match node {
+        Node::Version(version) => Some((Arc::clone(&version.store), version.key())),
+        Node::Writer(session) => Some(session.record()),
+        _ => None,
+    }
+}

@@ -1,0 +1,69 @@
+//! The kernel's words and the file system's, both ways.
+
+use std::time::SystemTime;
+
+use fuser::{FopenFlags, INodeNo, Request, TimeOrNow};
+
+use crate::fs::{Caller, FileAttr, FileKind, OpenMode, Opened};
+use crate::model::TimeChange;
+
+/// The size in which reads and writes do best, in bytes.
+const BLOCK_SIZE: u32 = 4096;
+
+pub(super) fn caller(request: &Request) -> Caller {
+    Caller { uid: request.uid(), gid: request.gid(), thread: request.pid() }
+}
+
+pub(super) fn open_mode(flags: i32) -> OpenMode {
+    let access = flags & libc::O_ACCMODE;
+    OpenMode {
+        read: access != libc::O_WRONLY,
+        write: access != libc::O_RDONLY,
+        append: flags & libc::O_APPEND != 0,
+        truncate: flags & libc::O_TRUNC != 0,
+        exclusive: flags & libc::O_EXCL != 0,
+    }
+}
+
+pub(super) fn time_change(time: TimeOrNow) -> TimeChange {
+    match time {
+        TimeOrNow::Now => TimeChange::Now,
+        TimeOrNow::SpecificTime(time) => TimeChange::At(time),
+    }
+}
+
+pub(super) fn kind(kind: FileKind) -> fuser::FileType {
+    match kind {
+        FileKind::Directory => fuser::FileType::Directory,
+        FileKind::File => fuser::FileType::RegularFile,
+    }
+}
+
+pub(super) fn file_attr(attr: &FileAttr) -> fuser::FileAttr {
+    let attributes = &attr.attributes;
+    fuser::FileAttr {
+        ino: INodeNo(attr.ino),
+        size: attributes.size,
+        blocks: attributes.blocks,
+        atime: attributes.accessed,
+        mtime: attributes.modified,
+        ctime: attributes.changed,
+        crtime: SystemTime::UNIX_EPOCH,
+        kind: kind(attr.kind),
+        perm: u16::try_from(attributes.mode & 0o7777).unwrap_or(0),
+        nlink: attr.links,
+        uid: attributes.uid,
+        gid: attributes.gid,
+        rdev: 0,
+        blksize: BLOCK_SIZE,
+        flags: 0,
+    }
+}
+
+pub(super) fn fopen_flags(opened: &Opened) -> FopenFlags {
+    let mut flags = FopenFlags::empty();
+    flags.set(FopenFlags::FOPEN_DIRECT_IO, opened.direct);
+    flags.set(FopenFlags::FOPEN_KEEP_CACHE, opened.keep_cache);
+    flags.set(FopenFlags::FOPEN_NOFLUSH, opened.no_flush);
+    flags
+}
