@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::inode::{Node, ROOT, STATUS, STORES, StoreNode, VersionNode};
-use super::sessions::Join;
+use super::sessions::IntentKind;
 use super::{Caller, Entry, FileSystem, FsError, FsResult, Handle, Ino};
-use crate::engine::Value;
 use crate::model::{AttributeChange, Attributes, Error, Space, Stamp, TimeChange};
 
 /// What a file is.
@@ -47,10 +46,11 @@ const PURGE_MODE: u32 = 0o644;
 const TEXT_MODE: u32 = 0o444;
 
 impl FileSystem {
-    /// Attributes of an inode.
+    /// Attributes of an inode. Those of a version that is no longer the record are the last that were seen: the
+    /// kernel asks in the middle of an open too, and has but one look again to spare for that.
     ///
     /// # Errors
-    /// [`FsError::Stale`] if it stands for a version that nobody has open and that is no longer the record.
+    /// What the storage says.
     pub fn getattr(&self, ino: Ino) -> FsResult<FileAttr> {
         match &*self.node(ino)? {
             Node::Root | Node::Stores => Ok(self.virtual_directory(ino)),
@@ -115,14 +115,16 @@ impl FileSystem {
             }
             Node::Version(version) => {
                 if change.size.is_some() {
-                    self.intents.announce(caller.thread, &version.store, &version.key());
+                    let (store, key) = (&version.store, version.key());
+                    self.intents.announce(caller.thread, store, &key, IntentKind::Write);
                     return Err(FsError::Stale);
                 }
                 return self.change_version(ino, version, &attributes);
             }
             Node::Writer(session) => {
-                let (store, _) = session.record();
-                let store = self.store(&store);
+                let (node, key) = session.record();
+                self.intents.fulfil(caller.thread, &node, &key);
+                let store = self.store(&node);
                 if let Some(size) = change.size {
                     self.truncate_session(session, &store, size, handle)?;
                 }
@@ -218,18 +220,20 @@ impl FileSystem {
     }
 
     fn version_attr(&self, ino: Ino, version: &VersionNode) -> FsResult<FileAttr> {
-        let current = self.store(&version.store).record(&version.key());
-        match current {
+        match self.store(&version.store).record(&version.key()) {
             Ok(attributes) if attributes.stamp == version.stamp() => {
                 return Ok(self.file(ino, attributes));
             }
             Ok(_) | Err(Error::NoSuchRecord { .. } | Error::NoSuchStore { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        let value: Arc<dyn Value> = version.open_value().ok_or(FsError::Stale)?;
-        Ok(FileAttr { links: 0, ..self.file(ino, value.attributes()?) })
+        let open = version.open_value();
+        let attributes = open.map_or_else(|| Ok(version.attributes()), |value| value.attributes())?;
+        Ok(FileAttr { links: 0, ..self.file(ino, attributes) })
     }
 
+    /// Changes the record that has the name now, which may be another version by now; what is said of this one
+    /// stays true of it.
     fn change_version(
         &self,
         ino: Ino,
@@ -238,12 +242,12 @@ impl FileSystem {
     ) -> FsResult<FileAttr> {
         let store = self.store(&version.store);
         let key = version.key();
-        if store.record(&key)?.stamp != version.stamp() {
-            return Err(FsError::Stale);
-        }
+        let is_current = store.record(&key)?.stamp == version.stamp();
         let attributes = store.set_record_attributes(&key, change)?;
-        version.set_stamp(attributes.stamp);
-        Ok(self.file(ino, attributes))
+        if is_current {
+            version.set_attributes(attributes);
+        }
+        self.version_attr(ino, version)
     }
 
     /// A truncation by path has no handle whose close would publish it.
@@ -265,21 +269,5 @@ impl FileSystem {
     #[must_use]
     pub fn time_change(time: Option<SystemTime>) -> TimeChange {
         time.map_or(TimeChange::Now, TimeChange::At)
-    }
-
-    /// Joins the record's write session if this lookup was announced by an open for writing.
-    pub(super) fn announced_writer(
-        &self,
-        caller: &Caller,
-        store: &Arc<StoreNode>,
-        key: &crate::model::Key,
-    ) -> FsResult<Option<Entry>> {
-        if !self.intents.take(caller.thread, store, key) {
-            return Ok(None);
-        }
-        let session = self.begin_session(store, key, Join::Announce)?;
-        self.inodes.count_lookup(session.ino);
-        let attr = self.file(session.ino, session.attributes()?);
-        Ok(Some(Entry { attr, entry_ttl: Duration::ZERO, attr_ttl: Duration::ZERO }))
     }
 }

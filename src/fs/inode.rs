@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::session::Session;
 use crate::backend::Value;
-use crate::model::{Key, Stamp, StoreName};
+use crate::model::{Attributes, Key, Stamp, StoreName};
 
 /// An inode number.
 pub type Ino = u64;
@@ -68,14 +68,15 @@ impl StoreNode {
 #[derive(Debug)]
 pub(super) struct VersionNode {
     pub(super) store: Arc<StoreNode>,
-    /// Key, stamp and open value; a leaf lock.
+    /// A leaf lock.
     state: Mutex<VersionState>,
 }
 
 #[derive(Debug)]
 struct VersionState {
     key: Key,
-    stamp: Stamp,
+    /// The last that was seen of this version.
+    attributes: Attributes,
     /// The version's bytes, while any handle has them open.
     value: Option<Weak<dyn Value>>,
 }
@@ -86,12 +87,17 @@ impl VersionNode {
     }
 
     pub(super) fn stamp(&self) -> Stamp {
-        self.state.lock().stamp
+        self.state.lock().attributes.stamp
+    }
+
+    /// The last that was seen of this version.
+    pub(super) fn attributes(&self) -> Attributes {
+        self.state.lock().attributes
     }
 
     /// Notes that owner, mode, times or name changed through this mount: the bytes are still the same.
-    pub(super) fn set_stamp(&self, stamp: Stamp) {
-        self.state.lock().stamp = stamp;
+    pub(super) fn set_attributes(&self, attributes: Attributes) {
+        self.state.lock().attributes = attributes;
     }
 
     /// The open bytes of this version, also when the record is replaced or gone.
@@ -182,13 +188,13 @@ impl InodeTable {
         self.inner.lock().intern(Slot::Metadata(store.ino), || Node::Metadata(Arc::clone(store)))
     }
 
-    /// The inode of the version of a record that has this stamp, counting a lookup.
-    pub(super) fn version(&self, store: &Arc<StoreNode>, key: &Key, stamp: Stamp) -> Ino {
+    /// The inode of the version of a record that has these attributes, counting a lookup.
+    pub(super) fn version(&self, store: &Arc<StoreNode>, key: &Key, attributes: Attributes) -> Ino {
         let mut inner = self.inner.lock();
         let slot = Slot::Version(store.ino, key.clone());
         if let Some(ino) = inner.slots.get(&slot).copied() {
             if let Some(known) = inner.known.get_mut(&ino) {
-                if matches!(&*known.node, Node::Version(version) if version.stamp() == stamp) {
+                if matches!(&*known.node, Node::Version(version) if version.stamp() == attributes.stamp) {
                     known.lookups += 1;
                     return ino;
                 }
@@ -197,22 +203,24 @@ impl InodeTable {
             }
         }
         let ino = inner.take_number();
-        let state = VersionState { key: key.clone(), stamp, value: None };
+        let state = VersionState { key: key.clone(), attributes, value: None };
         let node = VersionNode { store: Arc::clone(store), state: Mutex::new(state) };
         inner.add(ino, Node::Version(node), Some(slot));
         ino
     }
 
-    /// A new inode for the writers of a record, not yet counted as looked up.
-    pub(super) fn writer(&self, make: impl FnOnce(Ino) -> Arc<Session>) -> Arc<Session> {
+    /// A number for the writers of a record.
+    pub(super) fn writer_number(&self) -> Ino {
+        self.inner.lock().take_number()
+    }
+
+    /// Counts a lookup of a session's inode. The kernel may just have forgotten an earlier one: then it is made
+    /// known again, as the number is still the session's.
+    pub(super) fn count_writer_lookup(&self, session: &Arc<Session>) {
         let mut inner = self.inner.lock();
-        let ino = inner.take_number();
-        let session = make(ino);
-        inner.known.insert(
-            ino,
-            Known { node: Arc::new(Node::Writer(Arc::clone(&session))), lookups: 0, slot: None },
-        );
-        session
+        let node = || Arc::new(Node::Writer(Arc::clone(session)));
+        let known = inner.known.entry(session.ino);
+        known.or_insert_with(|| Known { node: node(), lookups: 0, slot: None }).lookups += 1;
     }
 
     /// Takes back lookups; an inode without any is dropped. Gives it back if it was a writers' inode.
@@ -239,7 +247,7 @@ impl InodeTable {
         &self,
         from: (&Arc<StoreNode>, &Key),
         to: (&Arc<StoreNode>, &Key),
-        stamp: Stamp,
+        attributes: Attributes,
     ) {
         let mut inner = self.inner.lock();
         let to_slot = Slot::Version(to.0.ino, to.1.clone());
@@ -250,7 +258,7 @@ impl InodeTable {
         let Some(known) = inner.known.get_mut(&ino) else { return };
         let Node::Version(old) = &*known.node else { return };
         let value = old.state.lock().value.clone();
-        let state = VersionState { key: to.1.clone(), stamp, value };
+        let state = VersionState { key: to.1.clone(), attributes, value };
         let moved = VersionNode { store: Arc::clone(to.0), state: Mutex::new(state) };
         known.node = Arc::new(Node::Version(moved));
         known.slot = Some(to_slot.clone());

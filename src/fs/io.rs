@@ -10,9 +10,10 @@ use super::handle::Open;
 use super::inode::{Node, StoreNode, VersionNode};
 use super::name::{self, Name};
 use super::session::{Session, Target};
-use super::sessions::Join;
+use super::sessions::{IntentKind, Join};
 use super::{Caller, Entry, FileSystem, FsError, FsResult, Handle, Ino};
-use crate::model::{AttributeChange, Key};
+use crate::engine::{Staging, Value};
+use crate::model::Key;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,12 +74,15 @@ impl FileSystem {
             }
             Node::Metadata(store) => self.open_metadata(store, mode),
             Node::Version(version) if mode.changes() => {
-                self.intents.announce(caller.thread, &version.store, &version.key());
+                let (store, key) = (&version.store, version.key());
+                self.intents.announce(caller.thread, store, &key, IntentKind::Write);
                 Err(FsError::Stale)
             }
-            Node::Version(version) => self.open_version(version),
+            Node::Version(version) => self.open_version(caller, version),
             Node::Writer(session) => {
-                if !session.add_announced_handle() {
+                let (store, key) = session.record();
+                self.intents.fulfil(caller.thread, &store, &key);
+                if !session.add_announced_handle(caller.thread) {
                     return Err(FsError::Stale);
                 }
                 self.open_session(session, mode)
@@ -228,15 +232,27 @@ impl FileSystem {
         Opened { handle, direct: true, keep_cache: false, no_flush: false }
     }
 
-    fn open_version(&self, version: &VersionNode) -> FsResult<Opened> {
-        let key = version.key();
-        if let Some(session) = self.sessions.get(&version.store, &key) {
-            session.settle();
-        }
-        let value = self.store(&version.store).open_value(&key)?;
-        if value.attributes()?.stamp != version.stamp() {
-            return Err(FsError::Stale);
-        }
+    fn open_version(&self, caller: &Caller, version: &VersionNode) -> FsResult<Opened> {
+        let (store, key) = (&version.store, version.key());
+        let pinned = match self.intents.fulfil(caller.thread, store, &key) {
+            Some(IntentKind::Read(pinned)) => pinned,
+            _ => None,
+        };
+        let is_own = |value: &Arc<dyn Value>| {
+            value.attributes().is_ok_and(|own| own.stamp.same_bytes(&version.stamp()))
+        };
+        let value = match pinned.filter(is_own) {
+            Some(value) => value,
+            None => {
+                self.settle(store, &key);
+                let value = self.store(store).open_value(&key)?;
+                if value.attributes()?.stamp != version.stamp() {
+                    self.intents.announce(caller.thread, store, &key, IntentKind::Read(None));
+                    return Err(FsError::Stale);
+                }
+                value
+            }
+        };
         version.set_open_value(&value);
         let handle = self.handles.insert(Open::Reader(value));
         Ok(Opened { handle, direct: false, keep_cache: true, no_flush: true })
@@ -306,51 +322,16 @@ impl FileSystem {
         permissions: u32,
         mode: OpenMode,
     ) -> FsResult<(Entry, Opened)> {
-        let own = self.store(store);
-        own.check_key(key)?;
-        let session = match self.sessions.join(store, key, Join::Open) {
-            Some(session) => {
-                if mode.exclusive {
-                    self.sessions.leave(&session);
-                    return Err(FsError::Exists);
-                }
-                session
-            }
-            None => match own.record(key) {
-                Ok(_) if mode.exclusive => return Err(FsError::Exists),
-                Ok(_) => self.begin_session(store, key, Join::Open)?,
-                Err(crate::Error::NoSuchRecord { .. }) => {
-                    self.begin_new_record(caller, store, key, permissions, mode.exclusive)?
-                }
-                Err(error) => return Err(error.into()),
-            },
-        };
+        self.store(store).check_key(key)?;
+        let session = self.session_for_create(caller, store, key, permissions, mode.exclusive)?;
         let opened = self.open_session(&session, mode)?;
-        self.inodes.count_lookup(session.ino);
+        self.inodes.count_writer_lookup(&session);
         let attr = self.file(session.ino, session.attributes()?);
         Ok((Entry { attr, entry_ttl: Duration::ZERO, attr_ttl: Duration::ZERO }, opened))
     }
 
-    /// Joins the write session of a record that is there, beginning one if need be.
-    pub(super) fn begin_session(
-        &self,
-        store: &Arc<StoreNode>,
-        key: &Key,
-        how: Join,
-    ) -> FsResult<Arc<Session>> {
-        if let Some(session) = self.sessions.join(store, key, how) {
-            return Ok(session);
-        }
-        let base = self.store(store).open_value(key)?;
-        let begin = || {
-            self.inodes.writer(|ino| {
-                Arc::new(Session::of_record(ino, Arc::clone(store), key.clone(), base))
-            })
-        };
-        Ok(self.sessions.join_or_begin(store, key, how, begin).0)
-    }
-
-    fn begin_new_record(
+    /// The session of a record that is created, or of the one that is there already, with a handle added.
+    fn session_for_create(
         &self,
         caller: &Caller,
         store: &Arc<StoreNode>,
@@ -358,24 +339,67 @@ impl FileSystem {
         permissions: u32,
         exclusive: bool,
     ) -> FsResult<Arc<Session>> {
-        let staging = self.store(store).stage()?;
-        let mut owned = AttributeChange { mode: Some(permissions & 0o7777), ..Default::default() };
-        let made = staging.attributes()?;
-        // A daemon that serves other users makes their files theirs.
-        owned.uid = (caller.uid != made.uid).then_some(caller.uid);
-        owned.gid = (caller.gid != made.gid).then_some(caller.gid);
-        staging.set_attributes(&owned)?;
-        let begin = || {
-            self.inodes.writer(|ino| {
-                Arc::new(Session::of_new_record(ino, Arc::clone(store), key.clone(), staging))
-            })
-        };
-        let (session, is_new) = self.sessions.join_or_begin(store, key, Join::Open, begin);
-        if exclusive && !is_new {
-            self.sessions.leave(&session);
+        let _held = self.sessions.begin_lock(store, key);
+        if exclusive && self.sessions.get(store, key).is_some() {
             return Err(FsError::Exists);
         }
-        Ok(session)
+        if let Some(session) = self.sessions.join(store, key, Join::Open) {
+            return Ok(session);
+        }
+        match self.store(store).open_value(key) {
+            Ok(_) if exclusive => Err(FsError::Exists),
+            Ok(base) => Ok(self.begin_on(base, store, key, Join::Open)),
+            Err(crate::Error::NoSuchRecord { .. }) => {
+                let staging = self.stage_for(caller, store, permissions)?;
+                let ino = self.inodes.writer_number();
+                let session = Session::of_new_record(ino, Arc::clone(store), key.clone(), staging);
+                let session = Arc::new(session);
+                self.sessions.begin(store, key, Join::Open, &session);
+                Ok(session)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Joins the write session of a record that is there, beginning one if need be.
+    pub(super) fn session_of_record(
+        &self,
+        store: &Arc<StoreNode>,
+        key: &Key,
+        how: Join,
+    ) -> FsResult<Arc<Session>> {
+        let _held = self.sessions.begin_lock(store, key);
+        if let Some(session) = self.sessions.join(store, key, how) {
+            return Ok(session);
+        }
+        let base = self.store(store).open_value(key)?;
+        Ok(self.begin_on(base, store, key, how))
+    }
+
+    fn begin_on(
+        &self,
+        base: Arc<dyn Value>,
+        store: &Arc<StoreNode>,
+        key: &Key,
+        how: Join,
+    ) -> Arc<Session> {
+        let ino = self.inodes.writer_number();
+        let session = Arc::new(Session::of_record(ino, Arc::clone(store), key.clone(), base));
+        self.sessions.begin(store, key, how, &session);
+        session
+    }
+
+    /// Staging for a record that the caller creates. A daemon that serves other users makes their files theirs.
+    fn stage_for(
+        &self,
+        caller: &Caller,
+        store: &StoreNode,
+        permissions: u32,
+    ) -> FsResult<Box<dyn Staging>> {
+        let staging = self.store(store).stage()?;
+        let made = staging.attributes()?;
+        staging.set_attributes(&caller.owning(permissions, &made))?;
+        Ok(staging)
     }
 
     /// Takes back a handle of a session and publishes what is left in it.

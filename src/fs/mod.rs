@@ -39,7 +39,7 @@ pub use io::{OpenMode, Opened};
 pub use notify::Invalidate;
 
 use crate::engine::{Storage, Store};
-use crate::model::{ContentType, Key};
+use crate::model::{AttributeChange, Attributes, ContentType, Key};
 use control::PurgeReports;
 use handle::HandleTable;
 use inode::{InodeTable, Node, StoreNode};
@@ -90,6 +90,18 @@ pub struct Caller {
     pub gid: u32,
     /// Thread.
     pub thread: u32,
+}
+
+impl Caller {
+    /// Mode and owner of something that the caller makes, where they differ from how it was made.
+    fn owning(&self, permissions: u32, made: &Attributes) -> AttributeChange {
+        AttributeChange {
+            mode: Some(permissions & 0o7777),
+            uid: (self.uid != made.uid).then_some(self.uid),
+            gid: (self.gid != made.gid).then_some(self.gid),
+            ..AttributeChange::default()
+        }
+    }
 }
 
 /// An inode as the kernel is told of it. Its lookup has been counted.

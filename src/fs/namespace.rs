@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::inode::{Node, STATUS, STORES, StoreNode};
 use super::name::{self, Name};
+use super::sessions::{IntentKind, Join};
 use super::{Caller, Entry, FileSystem, FsError, FsResult, Ino, OpenMode, STORES_NAME};
 use crate::engine::PublishAs;
-use crate::model::{AttributeChange, Error, Key, StoreName};
+use crate::model::{Error, Key, StoreName};
 
 impl FileSystem {
     /// Looks a name up and counts the lookup.
@@ -18,11 +19,32 @@ impl FileSystem {
         if let (Node::Store(store), Ok(Name::Record(key))) =
             (&*self.node(parent)?, name::parse(name))
         {
-            if let Some(entry) = self.announced_writer(caller, store, &key)? {
-                return Ok(entry);
+            match self.intents.of_lookup(caller.thread, store, &key) {
+                Some(IntentKind::Write) => return self.writer_entry(caller, store, &key),
+                Some(IntentKind::Read(_)) => return self.pinned_entry(caller, store, &key),
+                None => {}
             }
         }
         self.entry_of(parent, name)
+    }
+
+    /// The writers' inode of a record that is about to be opened for writing.
+    fn writer_entry(&self, caller: &Caller, store: &Arc<StoreNode>, key: &Key) -> FsResult<Entry> {
+        let session = self.session_of_record(store, key, Join::Announce(caller.thread))?;
+        self.inodes.count_writer_lookup(&session);
+        let attr = self.file(session.ino, session.attributes()?);
+        Ok(Entry { attr, entry_ttl: Duration::ZERO, attr_ttl: Duration::ZERO })
+    }
+
+    /// The current version of a record that is about to be opened for reading, held until it is.
+    fn pinned_entry(&self, caller: &Caller, store: &Arc<StoreNode>, key: &Key) -> FsResult<Entry> {
+        let value = self.store(store).open_value(key)?;
+        let attributes = value.attributes()?;
+        let kind = IntentKind::Read(Some(value));
+        self.intents.announce(caller.thread, store, key, kind);
+        let ino = self.inodes.version(store, key, attributes);
+        let entry = self.entry(self.file(ino, attributes));
+        Ok(Entry { entry_ttl: Duration::ZERO, ..entry })
     }
 
     /// The entry of a name as everybody sees it, counting a lookup.
@@ -62,7 +84,7 @@ impl FileSystem {
     /// Takes back lookups.
     pub fn forget(&self, ino: Ino, lookups: u64) {
         if let Some(session) = self.inodes.forget(ino, lookups) {
-            if !session.has_handles() {
+            if !session.is_live() {
                 self.sessions.forget(&session);
             }
         }
@@ -86,13 +108,7 @@ impl FileSystem {
         let name = store_name(name)?;
         let store = self.storage.create_store(&name)?;
         let made = store.attributes()?;
-        let owned = AttributeChange {
-            mode: Some(permissions & 0o7777),
-            uid: (caller.uid != made.uid).then_some(caller.uid),
-            gid: (caller.gid != made.gid).then_some(caller.gid),
-            ..AttributeChange::default()
-        };
-        store.set_attributes(&owned)?;
+        store.set_attributes(&caller.owning(permissions, &made))?;
         self.entry_of(parent, name.as_str().as_bytes())
     }
 
@@ -220,7 +236,7 @@ impl FileSystem {
             self.sessions.put(to.0, to.1, session);
         }
         match to_store.record(to.1) {
-            Ok(attributes) => self.inodes.rename_version(from, to, attributes.stamp),
+            Ok(attributes) => self.inodes.rename_version(from, to, attributes),
             // Gone again; the next lookup will tell.
             Err(_) => {
                 self.inodes.unlink_version(from.0, from.1);
@@ -253,7 +269,7 @@ impl FileSystem {
             Err(Error::NoSuchRecord { .. }) => return Err(FsError::NotFound),
             record => record?,
         };
-        let ino = self.inodes.version(store, key, attributes.stamp);
+        let ino = self.inodes.version(store, key, attributes);
         let mut entry = self.entry(self.file(ino, attributes));
         if session.is_some() {
             // Once it publishes, the name stands for another inode; until then the kernel asks each time.
@@ -277,7 +293,7 @@ impl FileSystem {
         }
     }
 
-    fn settle(&self, store: &StoreNode, key: &Key) {
+    pub(super) fn settle(&self, store: &StoreNode, key: &Key) {
         if let Some(session) = self.sessions.get(store, key) {
             session.settle();
         }

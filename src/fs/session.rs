@@ -54,9 +54,8 @@ pub(super) struct Session {
 struct Life {
     /// Open handles.
     handles: usize,
-    /// Opens that a lookup has announced, and until when they count.
-    announced: usize,
-    announced_until: Instant,
+    /// Threads whose open a lookup has announced, and until when that counts.
+    announced: Vec<(u32, Instant)>,
 }
 
 #[derive(Debug)]
@@ -122,7 +121,7 @@ impl Session {
             detached: false,
             failed: false,
         };
-        let life = Life { handles: 0, announced: 0, announced_until: Instant::now() };
+        let life = Life { handles: 0, announced: Vec::new() };
         Self { ino, life: Mutex::new(life), state: Mutex::new(state), settled: Condvar::new() }
     }
 
@@ -132,21 +131,16 @@ impl Session {
         (Arc::clone(&state.store), state.key.clone())
     }
 
-    /// Announces an open that follows a lookup.
-    pub(super) fn announce(&self) {
+    /// Announces the open that follows a thread's lookup.
+    pub(super) fn announce(&self, thread: u32) {
         let mut life = self.life.lock();
-        life.announced += 1;
-        life.announced_until = Instant::now() + OPEN_FOLLOWS_WITHIN;
+        life.withdraw(thread);
+        life.announced.push((thread, Instant::now() + OPEN_FOLLOWS_WITHIN));
     }
 
     /// Whether anybody has the session open or is about to.
     pub(super) fn is_live(&self) -> bool {
         self.life.lock().is_live()
-    }
-
-    /// Whether any handle is open.
-    pub(super) fn has_handles(&self) -> bool {
-        self.life.lock().handles > 0
     }
 
     /// Adds a handle.
@@ -155,12 +149,12 @@ impl Session {
     }
 
     /// Adds the handle of an announced open. Gives back false if the session has ended.
-    pub(super) fn add_announced_handle(&self) -> bool {
+    pub(super) fn add_announced_handle(&self, thread: u32) -> bool {
         let mut life = self.life.lock();
         if !life.is_live() {
             return false;
         }
-        life.announced = life.announced.saturating_sub(1);
+        life.withdraw(thread);
         life.handles += 1;
         true
     }
@@ -351,7 +345,11 @@ impl Session {
 
 impl Life {
     fn is_live(&self) -> bool {
-        self.handles > 0 || (self.announced > 0 && Instant::now() < self.announced_until)
+        self.handles > 0 || self.announced.iter().any(|(_, until)| Instant::now() < *until)
+    }
+
+    fn withdraw(&mut self, thread: u32) {
+        self.announced.retain(|(announced, _)| *announced != thread);
     }
 }
 

@@ -1,13 +1,15 @@
 //! Which record has which write session, and which open for writing is under way.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::inode::{Ino, StoreNode};
 use super::session::Session;
+use crate::backend::Value;
 use crate::model::Key;
 
 /// How long an announced open is remembered: the kernel looks the name up again at once.
@@ -21,8 +23,8 @@ type RecordId = (Ino, Key);
 pub(super) enum Join {
     /// With a handle.
     Open,
-    /// With the announcement of an open.
-    Announce,
+    /// With the announcement of an open by this thread.
+    Announce(u32),
 }
 
 /// The live sessions, by record. A leaf lock; sessions are joined and left under it, so that none ends while it
@@ -30,7 +32,13 @@ pub(super) enum Join {
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     by_record: Mutex<HashMap<RecordId, Arc<Session>>>,
+    /// Rank 0, chosen by the record: held from the look at what a record holds to the begin of its session. A
+    /// session publishes only while it is in `by_record`, so what was seen is then still so.
+    begins: [Mutex<()>; BEGIN_LOCKS],
 }
+
+/// Sessions of so many records can begin at a time.
+const BEGIN_LOCKS: usize = 16;
 
 impl Sessions {
     /// The live session of a record.
@@ -53,24 +61,19 @@ impl Sessions {
         Some(Arc::clone(session))
     }
 
-    /// Joins the live session of a record, or the one given if there is none. Gives back whether it is new.
-    pub(super) fn join_or_begin(
-        &self,
-        store: &StoreNode,
-        key: &Key,
-        how: Join,
-        begin: impl FnOnce() -> Arc<Session>,
-    ) -> (Arc<Session>, bool) {
+    /// Holds off every other begin of a session of this record.
+    pub(super) fn begin_lock(&self, store: &StoreNode, key: &Key) -> Option<MutexGuard<'_, ()>> {
+        let mut hasher = DefaultHasher::new();
+        (store.ino, key).hash(&mut hasher);
+        let index = usize::try_from(hasher.finish() % BEGIN_LOCKS as u64).unwrap_or(0);
+        self.begins.get(index).map(Mutex::lock)
+    }
+
+    /// Begins a session of a record that has none. The caller holds the record's begin lock.
+    pub(super) fn begin(&self, store: &StoreNode, key: &Key, how: Join, session: &Arc<Session>) {
         let mut sessions = self.by_record.lock();
-        let id = (store.ino, key.clone());
-        if let Some(session) = sessions.get(&id).filter(|session| session.is_live()) {
-            join(session, how);
-            return (Arc::clone(session), false);
-        }
-        let session = begin();
-        join(&session, how);
-        sessions.insert(id, Arc::clone(&session));
-        (session, true)
+        join(session, how);
+        sessions.insert((store.ino, key.clone()), Arc::clone(session));
     }
 
     /// Takes back a handle; a session without any is forgotten. Gives back whether it was.
@@ -117,7 +120,7 @@ impl Sessions {
 fn join(session: &Session, how: Join) {
     match how {
         Join::Open => session.add_handle(),
-        Join::Announce => session.announce(),
+        Join::Announce(thread) => session.announce(thread),
     }
 }
 
@@ -131,30 +134,59 @@ fn remove_if_same(
     }
 }
 
-/// Opens for writing that were answered with "stale", so that the kernel looks the name up again and is given
-/// the writers' inode. Kept by the thread that asked, since a lookup does not say what it is for.
+/// Opens that were answered with "stale", so that the kernel looks the name up again and opens what it is given
+/// then. Kept by the thread that asked, since a lookup does not say what it is for.
+///
+/// The kernel looks again only once. So the second open must succeed whatever is published meanwhile: a writer
+/// is given the writers' inode, a reader the version that was pinned by its lookup.
 #[derive(Debug, Default)]
 pub(super) struct Intents {
     /// A leaf lock.
-    by_thread: Mutex<HashMap<(u32, RecordId), Instant>>,
+    by_thread: Mutex<HashMap<(u32, RecordId), Intent>>,
+}
+
+#[derive(Debug)]
+struct Intent {
+    until: Instant,
+    kind: IntentKind,
+}
+
+/// What a thread is about to open.
+#[derive(Clone, Debug)]
+pub(super) enum IntentKind {
+    /// A record for writing.
+    Write,
+    /// A record for reading; with the version that the last lookup found.
+    Read(Option<Arc<dyn Value>>),
 }
 
 impl Intents {
-    /// Remembers that a thread is about to look a record up in order to write it.
-    pub(super) fn announce(&self, thread: u32, store: &StoreNode, key: &Key) {
+    /// Remembers that a thread is about to look a record up in order to open it.
+    pub(super) fn announce(&self, thread: u32, store: &StoreNode, key: &Key, kind: IntentKind) {
         let now = Instant::now();
         let mut intents = self.by_thread.lock();
-        intents.retain(|_, until| *until > now);
-        intents.insert((thread, (store.ino, key.clone())), now + RETRY_FOLLOWS_WITHIN);
+        intents.retain(|_, intent| intent.until > now);
+        let until = now + RETRY_FOLLOWS_WITHIN;
+        intents.insert((thread, (store.ino, key.clone())), Intent { until, kind });
     }
 
-    /// Whether this lookup was announced.
-    pub(super) fn take(&self, thread: u32, store: &StoreNode, key: &Key) -> bool {
+    /// What this lookup is for, if it was announced. The kernel may look up twice, to find that the name has
+    /// another inode and to take that one; so the announcement stays until the open.
+    pub(super) fn of_lookup(&self, thread: u32, store: &StoreNode, key: &Key) -> Option<IntentKind> {
+        let intents = self.by_thread.lock();
+        if intents.is_empty() {
+            return None;
+        }
+        let intent = intents.get(&(thread, (store.ino, key.clone())))?;
+        (intent.until > Instant::now()).then(|| intent.kind.clone())
+    }
+
+    /// The announced open has come.
+    pub(super) fn fulfil(&self, thread: u32, store: &StoreNode, key: &Key) -> Option<IntentKind> {
         let mut intents = self.by_thread.lock();
         if intents.is_empty() {
-            return false;
+            return None;
         }
-        let until = intents.remove(&(thread, (store.ino, key.clone())));
-        until.is_some_and(|until| until > Instant::now())
+        intents.remove(&(thread, (store.ino, key.clone()))).map(|intent| intent.kind)
     }
 }

@@ -41,6 +41,14 @@ pub struct Stamp {
     pub changed_ns: i64,
 }
 
+impl Stamp {
+    /// Whether both stand for the same bytes of the same object, whatever became of its name, owner and mode.
+    #[must_use]
+    pub fn same_bytes(&self, other: &Self) -> bool {
+        (self.object, self.size, self.modified_ns) == (other.object, other.size, other.modified_ns)
+    }
+}
+
 /// A change of attributes; `None` leaves the attribute as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AttributeChange {
