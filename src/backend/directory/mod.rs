@@ -7,13 +7,20 @@
 //! | `sidecar` | the text of a record's sidecar |
 //! | `tree` | opening and looking, beneath a descriptor and following no link |
 //! | `staging` | bytes not yet visible, in `<source>/.storefs/` |
-//! | `records`, `stores` | the operations |
+//! | `key_locks` | one writer at a time for each record |
+//! | `store_gates` | no publish into a store that is being purged |
+//! | `reaper` | removal in the background |
+//! | `records`, `stores`, `purge` | the operations |
 
 mod dialect;
+mod key_locks;
 mod layout;
+mod purge;
+mod reaper;
 mod records;
 mod sidecar;
 mod staging;
+mod store_gates;
 mod stores;
 mod tree;
 
@@ -28,7 +35,10 @@ use rustix::fs::{FileType, Mode, OFlags};
 
 use dialect::Dialect;
 pub use dialect::DialectChoice;
+use key_locks::KeyLocks;
+use reaper::Reaper;
 use staging::{Session, StagedValue, StagingArea};
+use store_gates::StoreGates;
 use tree::StoreDir;
 
 use super::{Backend, MetadataText, Purge, Purged, RenameRecord, Scan, Staging, Value};
@@ -65,6 +75,11 @@ struct Shared {
     root: OwnedFd,
     options: DirectoryOptions,
     staging: StagingArea,
+    reaper: Reaper,
+    /// Rank 2: a publish passes, a purge closes.
+    store_gates: StoreGates,
+    /// Rank 3: held while a record's value and sidecar are replaced, so that they stay those of one writer.
+    key_locks: KeyLocks,
     /// Device and inode number of the directories that were seen to have JS 3's layout. A leaf lock.
     js3_stores: Mutex<HashSet<(u64, u64)>>,
 }
@@ -78,14 +93,21 @@ impl DirectoryBackend {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|error| Error::io(format!("open storage '{}'", path.display()), error))?;
-        let shared =
-            Shared { root, options, staging: StagingArea::default(), js3_stores: Mutex::default() };
+        let shared = Shared {
+            root,
+            options,
+            staging: StagingArea::default(),
+            reaper: Reaper::default(),
+            store_gates: StoreGates::default(),
+            key_locks: KeyLocks::default(),
+            js3_stores: Mutex::default(),
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
     fn session(&self) -> Result<Arc<Session>> {
         self.refuse_if_read_only()?;
-        self.shared.staging.session(&self.shared.root)
+        self.shared.staging.session(&self.shared.root, &self.shared.reaper)
     }
 
     fn refuse_if_read_only(&self) -> Result<()> {
@@ -164,7 +186,7 @@ impl Backend for DirectoryBackend {
     }
 
     fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purged> {
-        self.purge(&self.store_dir(store)?, purge)
+        self.purge(store, purge)
     }
 
     fn metadata(&self, store: &StoreName) -> Result<StoreMetadata> {
@@ -176,10 +198,12 @@ impl Backend for DirectoryBackend {
     }
 
     fn set_metadata_text(&self, store: &StoreName, text: Option<&[u8]>) -> Result<()> {
+        let _passed = self.shared.store_gates.pass(store);
         self.replace_metadata_text(&self.store_dir(store)?, text)
     }
 
     fn complete_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
+        let _passed = self.shared.store_gates.pass(store);
         self.add_metadata(&self.store_dir(store)?, metadata)
     }
 
@@ -189,6 +213,7 @@ impl Backend for DirectoryBackend {
         accessed_at: Option<Timestamp>,
         modified_at: Option<Timestamp>,
     ) -> Result<()> {
+        let _passed = self.shared.store_gates.pass(store);
         self.touch(&self.store_dir(store)?, accessed_at, modified_at)
     }
 
@@ -211,6 +236,7 @@ impl Backend for DirectoryBackend {
         content_type: &ContentType,
     ) -> Result<()> {
         self.refuse_if_read_only()?;
+        let _passed = self.shared.store_gates.pass(store);
         self.set_kept_type(&self.store_dir(store)?, key, content_type)
     }
 
@@ -253,6 +279,7 @@ impl Backend for DirectoryBackend {
         change: &AttributeChange,
     ) -> Result<Attributes> {
         self.refuse_if_read_only()?;
+        let _passed = self.shared.store_gates.pass(store);
         self.change_record(&self.store_dir(store)?, key, change)
     }
 
@@ -270,11 +297,14 @@ impl Backend for DirectoryBackend {
 
     fn delete(&self, store: &StoreName, key: &Key) -> Result<()> {
         self.refuse_if_read_only()?;
+        let _passed = self.shared.store_gates.pass(store);
         self.delete_record(&self.store_dir(store)?, key)
     }
 
     fn rename_record(&self, rename: &RenameRecord<'_>) -> Result<()> {
         self.refuse_if_read_only()?;
+        let _passed = self.shared.store_gates.pass(rename.from_store);
+        let _passed_too = self.shared.store_gates.pass(rename.to_store);
         self.move_record(rename)
     }
 

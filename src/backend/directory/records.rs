@@ -127,6 +127,7 @@ impl DirectoryBackend {
         key: &Key,
         content_type: &ContentType,
     ) -> Result<()> {
+        let _held = self.shared.key_locks.hold(&dir.name, key);
         let (found, stat) = self.locate(dir, key)?;
         if self.dialect(dir)? == Dialect::Js3 {
             log::debug!("the type of '{key}' in store '{}' is its extension's", dir.name);
@@ -177,6 +178,7 @@ impl DirectoryBackend {
     pub(super) fn publish(&self, value: &StagedFile, publish: &Publish<'_>) -> Result<FileValue> {
         self.refuse_if_read_only()?;
         let (key, durable) = (publish.key, publish.durable);
+        let _passed = self.shared.store_gates.pass(publish.store);
         let dir = self.store_dir(publish.store)?;
         let dialect = self.dialect(&dir)?;
         let names = Names::of(dialect, key);
@@ -189,6 +191,7 @@ impl DirectoryBackend {
         }
         let size = rustix::fs::fstat(value.file()).map_err(failed)?.st_size;
         let size = u64::try_from(size).unwrap_or(0);
+        let _held = self.shared.key_locks.hold(publish.store, key);
         let sidecar = match dialect {
             Dialect::Sidecars => {
                 self.stage_sidecar(&dir, &names.own, key, publish.content_type, size, durable)?
@@ -226,6 +229,7 @@ impl DirectoryBackend {
 
     /// Removes a record: sidecar, then value, so that no half-deleted record is listed by an SDK.
     pub(super) fn delete_record(&self, dir: &StoreDir, key: &Key) -> Result<()> {
+        let _held = self.shared.key_locks.hold(&dir.name, key);
         let (name, _) = self.locate(dir, key)?;
         self.remove_files(dir, &name)
     }
@@ -238,6 +242,8 @@ impl DirectoryBackend {
     /// Moves a record: the value by one rename, then its new sidecar into place, then the old one away.
     pub(super) fn move_record(&self, rename: &RenameRecord<'_>) -> Result<()> {
         let (key, to_key) = (rename.from_key, rename.to_key);
+        let _held =
+            self.shared.key_locks.hold_both((rename.from_store, key), (rename.to_store, to_key));
         let from = self.store_dir(rename.from_store)?;
         let (from_name, stat) = self.locate(&from, key)?;
         if rename.from_store == rename.to_store && key == to_key {

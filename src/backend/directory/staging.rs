@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use rustix::fs::{
@@ -15,9 +16,10 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::reaper::Reaper;
 use super::{DirectoryBackend, layout, tree};
 use crate::backend::{Publish, PublishError, Staging, Value};
-use crate::model::{AttributeChange, Attributes, Error, Result, TimeChange};
+use crate::model::{AttributeChange, Attributes, Error, Result, StoreName, TimeChange};
 
 /// The directory of this process for what it stages.
 #[derive(Debug, Default)]
@@ -37,14 +39,16 @@ pub(super) struct Session {
 }
 
 impl StagingArea {
-    /// The session of this process, made if need be.
-    pub(super) fn session(&self, root: impl AsFd) -> Result<Arc<Session>> {
+    /// The session of this process, made if need be. A new one has `reaper` remove what others have left.
+    pub(super) fn session(&self, root: &OwnedFd, reaper: &Reaper) -> Result<Arc<Session>> {
         let mut session = self.session.lock();
         if let Some(session) = session.as_ref().filter(|session| session.is_linked()) {
             return Ok(Arc::clone(session));
         }
-        let made = Session::make(root)
-            .map_err(|error| Error::io(format!("stage in '{}'", layout::PRIVATE), error))?;
+        let failed = |error| Error::io(format!("stage in '{}'", layout::PRIVATE), error);
+        let made = Session::make(root).map_err(failed)?;
+        let (private, root) = (made.private.try_clone(), root.try_clone());
+        reaper.remove_abandoned(private.map_err(failed)?, root.map_err(failed)?);
         Ok(Arc::clone(session.insert(Arc::new(made))))
     }
 }
@@ -56,7 +60,6 @@ impl Session {
             Err(error) => return Err(error.into()),
         }
         let private = tree::open_dir(&root, layout::PRIVATE)?;
-        remove_abandoned(&private)?;
         loop {
             let name = format!("{}-{:08x}", std::process::id(), random()?);
             rustix::fs::mkdirat(&private, name.as_str(), Mode::from_raw_mode(0o700))?;
@@ -105,6 +108,18 @@ impl Session {
         Ok((name, directory))
     }
 
+    /// Makes what a purge of a store needs.
+    pub(super) fn purge_box(&self, store: &StoreName) -> rustix::io::Result<PurgeBox> {
+        let (name, directory) = self.create_dir()?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o600);
+        let label = rustix::fs::openat(&directory, PurgeBox::STORE, flags, mode)?;
+        rustix::io::write(&label, store.as_str().as_bytes())?;
+        rustix::fs::mkdirat(&directory, PurgeBox::RECORDS, Mode::from_raw_mode(0o700))?;
+        let records = tree::open_dir(&directory, PurgeBox::RECORDS)?;
+        Ok(PurgeBox { name, directory, records, store: store.clone() })
+    }
+
     /// A name for something that is moved in here to be removed.
     pub(super) fn trash_name(&self) -> String {
         self.next_name()
@@ -125,8 +140,50 @@ impl Drop for Session {
     }
 }
 
-/// Removes the directories of processes that died.
-fn remove_abandoned(private: &OwnedFd) -> io::Result<()> {
+/// A directory in which a purge exchanges the records of a store for a fresh directory. It says whose they are,
+/// so that what a purge leaves in a store can be given back also after a crash.
+#[derive(Debug)]
+pub(super) struct PurgeBox {
+    /// Its name in the session's directory.
+    pub(super) name: String,
+    pub(super) directory: OwnedFd,
+    /// The fresh directory, wherever it is.
+    pub(super) records: OwnedFd,
+    store: StoreName,
+}
+
+impl PurgeBox {
+    /// The fresh directory, and after the exchange the old one.
+    pub(super) const RECORDS: &str = "records";
+
+    /// The file that holds the store's name.
+    const STORE: &str = "store";
+
+    /// Gives back to the store what a purge leaves: sub-directories, and whatever else is no file to the SDK.
+    pub(super) fn give_back(&self, root: &OwnedFd) {
+        if let Err(error) = give_back(&self.directory, root, self.store.as_str()) {
+            log::error!("sub-directories of store '{}' are not given back: {error}", self.store);
+        }
+    }
+}
+
+fn give_back(purge_box: &OwnedFd, root: &OwnedFd, store: &str) -> io::Result<()> {
+    let old = tree::open_dir(purge_box, PurgeBox::RECORDS)?;
+    let store = tree::open_dir(tree::open_dir(root, layout::STORES)?, store)?;
+    for entry in tree::entries(&old)? {
+        let (name, listed) = entry?;
+        if !tree::is_file_to_the_sdk(&old, &name, listed) {
+            match move_entry(&old, &name, &store, &name, false) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes the directories of processes that died, and completes the purges that they were at.
+pub(super) fn remove_abandoned(private: &OwnedFd, root: &OwnedFd) -> io::Result<()> {
     for entry in tree::entries(private)? {
         let (name, listed) = entry?;
         if tree::kind(private, &name, listed) != FileType::Directory {
@@ -136,7 +193,28 @@ fn remove_abandoned(private: &OwnedFd) -> io::Result<()> {
         let Ok(directory) = tree::open_dir(private, text) else { continue };
         if rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok() {
             log::info!("removing what process {text} left in '{}'", layout::PRIVATE);
+            complete_purges(&directory, root)?;
             remove_tree(private, &name)?;
+        }
+    }
+    Ok(())
+}
+
+fn complete_purges(session: &OwnedFd, root: &OwnedFd) -> io::Result<()> {
+    for entry in tree::entries(session)? {
+        let (name, listed) = entry?;
+        if tree::kind(session, &name, listed) != FileType::Directory {
+            continue;
+        }
+        let Ok(text) = std::str::from_utf8(&name) else { continue };
+        let purge_box = tree::open_dir(session, text)?;
+        let label = tree::read_small(&purge_box, PurgeBox::STORE.as_bytes(), 255)?;
+        let store = label.and_then(|(bytes, _)| String::from_utf8(bytes).ok());
+        if let Some(store) = store.and_then(|name| StoreName::new(&name).ok()) {
+            match give_back(&purge_box, root, store.as_str()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
     }
     Ok(())
@@ -214,9 +292,11 @@ impl StagedFile {
         if self.state.dated.load(Ordering::Relaxed) {
             return Ok(());
         }
+        // Our own clock, not the system's "now": that moves in ticks of milliseconds, and two versions of a record
+        // that was removed in between could get one stamp.
         let times = Timestamps {
             last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-            last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+            last_modification: timespec(Some(TimeChange::At(SystemTime::now()))),
         };
         rustix::fs::futimens(&*self.file, &times)
     }
@@ -323,7 +403,7 @@ pub(super) fn change_attributes(
 }
 
 fn timespec(change: Option<TimeChange>) -> Timespec {
-    let epoch = std::time::SystemTime::UNIX_EPOCH;
+    let epoch = SystemTime::UNIX_EPOCH;
     match change {
         None => Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
         Some(TimeChange::Now) => Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },

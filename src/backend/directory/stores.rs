@@ -1,7 +1,7 @@
 //! Stores: their directories and their metadata.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use jiff::Timestamp;
 use rustix::fs::{AtFlags, FileType, Mode};
@@ -11,7 +11,7 @@ use super::dialect::Dialect;
 use super::tree::{self, StoreDir};
 use super::{DialectChoice, DirectoryBackend, layout, staging};
 use crate::backend::document::Document;
-use crate::backend::{MetadataText, Purge, Purged, is_input_key};
+use crate::backend::{MetadataText, is_input_key};
 use crate::model::{Attributes, Error, Result, StoreMetadata, StoreName, StoreTimes};
 
 /// Longest store metadata that is read, in bytes. Real ones hold a few hundred.
@@ -182,6 +182,7 @@ impl DirectoryBackend {
     /// Takes a store out of sight in one step, then removes it.
     pub(super) fn remove_store(&self, name: &StoreName) -> Result<()> {
         self.refuse_if_read_only()?;
+        let _closed = self.shared.store_gates.close(name);
         let dir = self.store_dir(name)?;
         let failed = |error: Errno| Error::io(format!("drop store '{name}'"), error);
         let Some(stores) = tree::open_stores(&self.shared.root)? else {
@@ -189,9 +190,11 @@ impl DirectoryBackend {
         };
         let session = self.session()?;
         let trash = session.trash_name();
-        let (own, trash) = (name.as_str().as_bytes(), trash.as_bytes());
-        staging::move_entry(&stores, own, session.directory(), trash, false).map_err(failed)?;
-        staging::remove_tree(session.directory(), trash).map_err(failed)
+        let own = name.as_str().as_bytes();
+        staging::move_entry(&stores, own, session.directory(), trash.as_bytes(), false)
+            .map_err(failed)?;
+        self.shared.reaper.remove(&session, trash);
+        Ok(())
     }
 
     pub(super) fn read_metadata_text(&self, dir: &StoreDir) -> Result<Option<MetadataText>> {
@@ -267,7 +270,7 @@ impl DirectoryBackend {
 
     /// Reads the metadata anew, changes it and writes it back if `edit` says that it has changed. Metadata that
     /// is missing or damaged stays as it is.
-    fn edit_metadata(
+    pub(super) fn edit_metadata(
         &self,
         dir: &StoreDir,
         edit: impl FnOnce(&mut Document) -> bool,
@@ -287,7 +290,7 @@ impl DirectoryBackend {
     }
 
     /// Puts a text in the place of a store's metadata, in one step.
-    fn write_metadata(
+    pub(super) fn write_metadata(
         &self,
         dir: &StoreDir,
         text: &[u8],
@@ -307,59 +310,6 @@ impl DirectoryBackend {
             Err(Errno::NOENT) => Err(dir.no_store()),
             moved => moved.map_err(failed),
         }
-    }
-
-    /// Removes what the Apify SDK's purge removes: every plain file, and every link to one, but the metadata,
-    /// the input files and their sidecars (FORMAT 7.1, 7.3).
-    pub(super) fn purge(&self, dir: &StoreDir, purge: &Purge<'_>) -> Result<Purged> {
-        self.refuse_if_read_only()?;
-        let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
-        let dialect = self.dialect(dir)?;
-        let mut purged = Purged::default();
-        let mut spared_names: Vec<Vec<u8>> = Vec::new();
-        for key in self.scan_store(dir)? {
-            let key = key?;
-            if is_input_key(&key, purge.input_key) {
-                spared_names.extend([dialect.value_name(&key), key.as_bytes().to_vec()]);
-                purged.spared.push(key);
-            }
-        }
-        if spared_names.is_empty() {
-            spared_names.push(purge.input_key.as_bytes().to_vec());
-        }
-        for entry in tree::entries(&dir.fd).map_err(failed)? {
-            let (name, listed) = entry.map_err(failed)?;
-            let value = layout::value_of_sidecar(&name);
-            let is_spared = spared_names.iter().any(|spared| spared == value.unwrap_or(&name));
-            if name == layout::METADATA.as_bytes()
-                || is_spared
-                || !is_file_to_the_sdk(&dir.fd, &name, listed)
-            {
-                continue;
-            }
-            match rustix::fs::unlinkat(&dir.fd, name.as_slice(), AtFlags::empty()) {
-                Ok(()) => purged.removed += u64::from(value.is_none()),
-                Err(Errno::NOENT) => {}
-                Err(error) => return Err(failed(error)),
-            }
-        }
-        self.edit_metadata(dir, |document| {
-            document.set_purged(purge.at);
-            true
-        })?;
-        Ok(purged)
-    }
-}
-
-/// Whether Python's `Path.is_file` says yes: a plain file, or a link to one. The link's target is only looked
-/// at, and the link is what is removed.
-fn is_file_to_the_sdk(dir: impl AsFd, name: &[u8], listed: FileType) -> bool {
-    match tree::kind(dir.as_fd(), name, listed) {
-        FileType::RegularFile => true,
-        FileType::Symlink => {
-            rustix::fs::statat(dir, name, AtFlags::empty()).is_ok_and(|stat| tree::is_plain(&stat))
-        }
-        _ => false,
     }
 }
 

@@ -96,6 +96,18 @@ pub(super) fn kind(parent: impl AsFd, name: &[u8], listed: FileType) -> FileType
         .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode))
 }
 
+/// Whether Python's `Path.is_file` says yes: a plain file, or a link to one. The link's target is only looked
+/// at, and the link is what is removed.
+pub(super) fn is_file_to_the_sdk(dir: impl AsFd, name: &[u8], listed: FileType) -> bool {
+    match kind(dir.as_fd(), name, listed) {
+        FileType::RegularFile => true,
+        FileType::Symlink => {
+            rustix::fs::statat(dir, name, AtFlags::empty()).is_ok_and(|stat| is_plain(&stat))
+        }
+        _ => false,
+    }
+}
+
 pub(super) fn is_plain(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }

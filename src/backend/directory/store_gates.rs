@@ -1,0 +1,41 @@
+//! Holding off the publishes of a store while its directory is replaced.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::model::StoreName;
+
+/// Stores share this many gates, chosen by their names.
+const GATES: usize = 16;
+
+/// Gates that publishes pass and purges close. Rank 2: passed or closed before a store's directory is opened, so
+/// that nothing is moved into a directory that has just left its place.
+#[derive(Debug)]
+pub(super) struct StoreGates {
+    gates: [RwLock<()>; GATES],
+}
+
+impl Default for StoreGates {
+    fn default() -> Self {
+        Self { gates: std::array::from_fn(|_| RwLock::new(())) }
+    }
+}
+
+impl StoreGates {
+    /// Passes the gate of a store. The same thread may pass several, also one twice.
+    pub(super) fn pass(&self, store: &StoreName) -> Option<RwLockReadGuard<'_, ()>> {
+        self.gates.get(index(store)).map(RwLock::read_recursive)
+    }
+
+    /// Closes the gate of a store, and waits for those who have passed it.
+    pub(super) fn close(&self, store: &StoreName) -> Option<RwLockWriteGuard<'_, ()>> {
+        self.gates.get(index(store)).map(RwLock::write)
+    }
+}
+
+fn index(store: &StoreName) -> usize {
+    let mut hasher = DefaultHasher::new();
+    store.hash(&mut hasher);
+    usize::try_from(hasher.finish() % GATES as u64).unwrap_or(0)
+}

@@ -1,0 +1,190 @@
+//! Which keys there can be, and how they are listed.
+
+use std::collections::BTreeSet;
+
+use storefs::backend::{Backend, RenameRecord};
+use storefs::model::{ContentType, Error, Key};
+
+use super::{
+    assert_gone, assert_no_record, assert_record, create, error_of, failure_of, get, key, keys,
+    metadata, name, publish, put, put_as, stage, stores,
+};
+
+/// Keys that a naive mapping to file names, paths or listings would lose, hide or mix up.
+fn odd_keys() -> Vec<Key> {
+    let long = "k".repeat(200);
+    let texts = [
+        "plain",
+        "a/b",
+        "a",
+        "/",
+        "/leading",
+        "trailing/",
+        "../up",
+        "\u{fc}",
+        // The same letter in two characters: another key.
+        "u\u{308}",
+        "\u{1f980}",
+        "%41",
+        "A",
+        "%",
+        "%%",
+        "%2F",
+        "@purge",
+        "@status",
+        "with space",
+        " ",
+        // The names of the SDKs' temporaries are legal keys (FORMAT 5.5).
+        "foo.tmp",
+        "foo.abcd_123.tmp",
+        ".tmp.abcdefghijkl",
+        "a\0b\tc\nd",
+        ".hidden",
+        "...",
+        "~",
+        "page.html",
+        "UPPER",
+        "upper",
+        "ok!-_.'()",
+        "quote\"back\\slash",
+        "*?[]",
+        "__metadata__",
+        "x__metadata__.json",
+        "INPUT",
+        "INPUT.json",
+        long.as_str(),
+    ];
+    texts.map(key).into()
+}
+
+pub(crate) fn scan_lists_each_key_once(backend: &dyn Backend) {
+    let store = create(backend, "default");
+    let mut expected = odd_keys();
+    for key in &expected {
+        put(backend, &store, key, key.as_bytes());
+    }
+    expected.sort();
+    assert_eq!(keys(backend, &store), expected);
+    assert_eq!(keys(backend, &store), expected, "a scan changes nothing");
+    // Replacing a record lists it no second time.
+    put(backend, &store, &expected[0], b"again");
+    assert_eq!(keys(backend, &store), expected);
+}
+
+pub(crate) fn every_odd_key_holds_its_own_record(backend: &dyn Backend) {
+    let store = create(backend, "default");
+    let content_type = |key: &Key| ContentType::new(&format!("text/x-{}", key.as_bytes().len()));
+    let odd = odd_keys();
+    for key in &odd {
+        put_as(backend, &store, key, key.as_bytes(), &content_type(key));
+    }
+    for key in &odd {
+        assert_record(backend, &store, key, key.as_bytes(), &content_type(key));
+    }
+    for (done, gone) in odd.iter().enumerate() {
+        backend.delete(&store, gone).unwrap();
+        assert_gone(backend, &store, gone);
+        assert_eq!(keys(backend, &store).len(), odd.len() - done - 1);
+    }
+    assert_eq!(backend.metadata(&store).unwrap(), metadata(&store));
+}
+
+/// What `rm -r` does: it removes what it has been given while it reads on.
+pub(crate) fn scan_goes_on_while_records_are_deleted(backend: &dyn Backend) {
+    let store = create(backend, "default");
+    let expected: BTreeSet<Key> = (0..300).map(|number| key(&format!("record-{number}"))).collect();
+    for key in &expected {
+        put(backend, &store, key, b"1");
+    }
+    let mut seen = BTreeSet::new();
+    for found in backend.scan(&store).unwrap() {
+        let found = found.unwrap();
+        backend.delete(&store, &found).unwrap();
+        assert!(seen.insert(found), "a key came twice");
+    }
+    assert_eq!(seen, expected);
+    assert_eq!(keys(backend, &store), []);
+}
+
+/// Keys that a backend may refuse, but not mistake for anything else.
+pub(crate) fn p18_no_key_leads_out_of_its_store(backend: &dyn Backend) {
+    let (store, other) = (create(backend, "default"), create(backend, "other"));
+    put(backend, &store, &key("x"), b"1");
+    put(backend, &other, &key("x"), b"2");
+    let texts = [
+        ".",
+        "..",
+        "../x",
+        "../other/x",
+        "/etc/hostname",
+        "__metadata__.json",
+        "x.__metadata__.json",
+        "__metadata__.json.__metadata__.json",
+        ".storefs",
+        "../../.storefs/x",
+    ];
+    for text in texts {
+        let key = key(text);
+        let published = publish(stage(backend, b"text"), &store, &key, &ContentType::text());
+        assert_eq!(published.is_ok(), backend.check_key(&store, &key).is_ok(), "{key:?}");
+        if published.is_ok() {
+            assert_record(backend, &store, &key, b"text", &ContentType::text());
+        } else {
+            assert!(backend.open_value(&store, &key).is_err(), "{key:?} has been read");
+            assert!(backend.delete(&store, &key).is_err(), "{key:?} has been deleted");
+            assert!(!keys(backend, &store).contains(&key));
+        }
+        assert_eq!(stores(backend), [store.clone(), other.clone()]);
+        assert_eq!(backend.metadata(&store).unwrap(), metadata(&store));
+        assert_record(backend, &store, &super::key("x"), b"1", &ContentType::bytes());
+        assert_record(backend, &other, &super::key("x"), b"2", &ContentType::bytes());
+    }
+}
+
+pub(crate) fn check_key_agrees_with_publish(backend: &dyn Backend) {
+    let store = create(backend, "default");
+    for letter in ["x", "/", "\u{fc}", "\0"] {
+        // Around every limit of the SDKs and of file systems, in encoded bytes (FORMAT 5.1).
+        for encoded in [219, 220, 237, 238, 243, 255, 256, 257, 300, 5000] {
+            let bytes = if letter == "x" { 1 } else { 3 * letter.len() };
+            let key = key(&letter.repeat(encoded / bytes));
+            let published = publish(stage(backend, b"1"), &store, &key, &ContentType::text());
+            match (backend.check_key(&store, &key), published) {
+                (Ok(()), Ok(_)) => {
+                    assert_record(backend, &store, &key, b"1", &ContentType::text());
+                    backend.delete(&store, &key).unwrap();
+                }
+                (Err(Error::NameTooLong { .. }), Err((Error::NameTooLong { .. }, _))) => {
+                    assert_no_record(backend.record(&store, &key), &store, &key);
+                }
+                other => panic!("{letter:?} up to {encoded} bytes: {other:?}"),
+            }
+            assert_eq!(keys(backend, &store), []);
+        }
+    }
+}
+
+pub(crate) fn a_foreign_key_makes_no_record(backend: &dyn Backend) {
+    let (store, foreign) = (create(backend, "default"), Key::from_bytes(b"a\xff").unwrap());
+    let text = ContentType::text();
+    let error = error_of(backend.check_key(&store, &foreign));
+    assert!(matches!(error, Error::NotUnicode { .. }), "{error:?}");
+    assert_no_record(backend.record(&store, &foreign), &store, &foreign);
+    assert_no_record(backend.open_value(&store, &foreign), &store, &foreign);
+
+    let (error, staging) = failure_of(publish(stage(backend, b"1"), &store, &foreign, &text));
+    assert!(matches!(error, Error::NotUnicode { .. }), "{error:?}");
+    publish(staging, &store, &key("a"), &text).unwrap();
+    let rename = RenameRecord {
+        from_store: &name("default"),
+        from_key: &key("a"),
+        to_store: &store,
+        to_key: &foreign,
+        content_type: &text,
+        replace: true,
+    };
+    let error = error_of(backend.rename_record(&rename));
+    assert!(matches!(error, Error::NotUnicode { .. }), "{error:?}");
+    assert_eq!(keys(backend, &store), [key("a")]);
+    assert_eq!(get(backend, &store, &key("a")), b"1");
+}

@@ -1,0 +1,230 @@
+//! Versions in the making: what they hold, who sees them, and how they become records.
+
+use std::slice::from_ref;
+
+use storefs::backend::{Backend, Publish};
+use storefs::model::{AttributeChange, ContentType, Error, TimeChange};
+
+use super::{
+    assert_gone, assert_no_store, assert_record, bytes_of, create, failure_of, get, key, keys,
+    metadata, name, publish, put, put_as, since_epoch, stage, staged_bytes, stores,
+};
+
+pub(crate) fn p3_staging_is_seen_by_nobody(backend: &dyn Backend) {
+    let staging = stage(backend, b"before there is any store");
+    assert_eq!(stores(backend), []);
+    let store = create(backend, "default");
+    put(backend, &store, &key("old"), b"old");
+    let discarded = stage(backend, b"discarded");
+    discarded.set_len(3).unwrap();
+    assert_eq!(keys(backend, &store), [key("old")]);
+    assert_gone(backend, &store, &key("new"));
+    drop(discarded);
+    drop(staging);
+    assert_eq!(keys(backend, &store), [key("old")]);
+    assert_record(backend, &store, &key("old"), b"old", &ContentType::bytes());
+    assert_eq!(stores(backend), from_ref(&store));
+    assert_eq!(backend.metadata(&store).unwrap(), metadata(&store));
+}
+
+pub(crate) fn p3_a_publish_is_seen_at_once(backend: &dyn Backend) {
+    let (store, key) = (create(backend, "default"), key("new"));
+    assert_gone(backend, &store, &key);
+    put_as(backend, &store, &key, b"new", &ContentType::text());
+    assert_record(backend, &store, &key, b"new", &ContentType::text());
+    assert_eq!(keys(backend, &store), [key]);
+}
+
+pub(crate) fn p4_publish_replaces_value_and_content_type(backend: &dyn Backend) {
+    let (store, key) = (create(backend, "default"), key("a"));
+    put_as(backend, &store, &key, b"a long first version", &ContentType::text());
+    put_as(backend, &store, &key, b"{}", &ContentType::json());
+    assert_record(backend, &store, &key, b"{}", &ContentType::json());
+    put_as(backend, &store, &key, b"", &ContentType::new("image/png"));
+    assert_record(backend, &store, &key, b"", &ContentType::new("image/png"));
+    assert_eq!(keys(backend, &store), [key]);
+}
+
+pub(crate) fn p7_publish_without_a_store_gives_the_staging_back(backend: &dyn Backend) {
+    let (store, key) = (name("not-yet"), key("a"));
+    let staging = stage(backend, b"kept");
+    let (error, staging) = failure_of(publish(staging, &store, &key, &ContentType::text()));
+    assert_no_store(Err::<(), _>(error), &store);
+    assert_eq!(stores(backend), [], "a publish makes no store");
+    assert_eq!(staged_bytes(&*staging), b"kept");
+
+    create(backend, "not-yet");
+    staging.write_at(b" and written on", 4).unwrap();
+    publish(staging, &store, &key, &ContentType::text()).unwrap();
+    assert_record(backend, &store, &key, b"kept and written on", &ContentType::text());
+}
+
+pub(crate) fn p7_publish_without_replace_gives_the_staging_back(backend: &dyn Backend) {
+    let (store, key, text) = (create(backend, "default"), key("a"), ContentType::text());
+    let publish = |staging: Box<dyn storefs::backend::Staging>, key, replace| {
+        let content_type = &text;
+        staging.publish(&Publish { store: &store, key, content_type, durable: false, replace })
+    };
+    put_as(backend, &store, &key, b"{}", &ContentType::json());
+    let before = backend.record(&store, &key).unwrap();
+
+    let (error, staging) = failure_of(publish(stage(backend, b"new"), &key, false));
+    match error {
+        Error::RecordExists { store, key } => assert_eq!((&*store, &*key), ("default", "a")),
+        other => panic!("{other:?}"),
+    }
+    assert_record(backend, &store, &key, b"{}", &ContentType::json());
+    assert_eq!(backend.record(&store, &key).unwrap().stamp, before.stamp);
+    assert_eq!(staged_bytes(&*staging), b"new");
+    assert_eq!(staging.attributes().unwrap().size, 3);
+
+    publish(staging, &key, true).unwrap();
+    assert_record(backend, &store, &key, b"new", &text);
+    // Where there is nothing to replace, it is a publish like any other.
+    publish(stage(backend, b"free"), &super::key("free"), false).unwrap();
+    assert_record(backend, &store, &super::key("free"), b"free", &text);
+}
+
+pub(crate) fn publish_gives_back_the_new_version(backend: &dyn Backend) {
+    let (store, key) = (create(backend, "default"), key("a"));
+    put(backend, &store, &key, b"old");
+    let value = publish(stage(backend, b"new"), &store, &key, &ContentType::text()).unwrap();
+    assert_eq!(bytes_of(&value), b"new");
+    assert_eq!(value.attributes().unwrap().stamp, backend.record(&store, &key).unwrap().stamp);
+    put(backend, &store, &key, b"newer");
+    assert_eq!(bytes_of(&value), b"new");
+}
+
+pub(crate) fn publish_durably_is_the_same_to_a_reader(backend: &dyn Backend) {
+    let (store, key, json) = (create(backend, "default"), key("a"), ContentType::json());
+    for bytes in [b"[1]", b"[2]"] {
+        let publish =
+            Publish { store: &store, key: &key, content_type: &json, durable: true, replace: true };
+        let value = stage(backend, bytes).publish(&publish).unwrap();
+        assert_eq!(bytes_of(&value), bytes);
+        assert_record(backend, &store, &key, bytes, &json);
+    }
+    backend.sync_store(&store).unwrap();
+}
+
+pub(crate) fn a_staging_reads_back_what_was_written(backend: &dyn Backend) {
+    let staging = backend.stage().unwrap();
+    assert_eq!(staged_bytes(&*staging), b"");
+    assert_eq!(staging.attributes().unwrap().size, 0);
+    staging.write_at(b"0123456789", 0).unwrap();
+    staging.write_at(b"xyz", 4).unwrap();
+    staging.write_at(b"", 3).unwrap();
+    assert_eq!(staged_bytes(&*staging), b"0123xyz789");
+    staging.write_at(b"!?", 9).unwrap();
+    assert_eq!(staged_bytes(&*staging), b"0123xyz78!?");
+    let mut buffer = [0; 4];
+    assert_eq!(staging.read_at(&mut buffer, 9).unwrap(), 2);
+    assert_eq!(staging.read_at(&mut buffer, 11).unwrap(), 0);
+    assert_eq!(staging.read_at(&mut buffer, 1000).unwrap(), 0);
+}
+
+pub(crate) fn write_at_fills_holes_with_zeroes(backend: &dyn Backend) {
+    let (store, key) = (create(backend, "default"), key("a"));
+    let staging = backend.stage().unwrap();
+    staging.write_at(b"end", 100_000).unwrap();
+    staging.write_at(b"begin", 0).unwrap();
+    assert_eq!(staging.attributes().unwrap().size, 100_003);
+    publish(staging, &store, &key, &ContentType::bytes()).unwrap();
+    let bytes = get(backend, &store, &key);
+    assert_eq!(bytes.len(), 100_003);
+    assert!(bytes.starts_with(b"begin") && bytes.ends_with(b"end"));
+    assert!(bytes[5..100_000].iter().all(|byte| *byte == 0));
+}
+
+pub(crate) fn set_len_cuts_and_extends_with_zeroes(backend: &dyn Backend) {
+    let staging = stage(backend, b"0123456789");
+    staging.set_len(4).unwrap();
+    assert_eq!(staged_bytes(&*staging), b"0123");
+    // What was cut off does not come back.
+    staging.set_len(8).unwrap();
+    assert_eq!(staged_bytes(&*staging), b"0123\0\0\0\0");
+    staging.set_len(8).unwrap();
+    assert_eq!(staging.attributes().unwrap().size, 8);
+    staging.set_len(0).unwrap();
+    assert_eq!(staged_bytes(&*staging), b"");
+    staging.write_at(b"x", 2).unwrap();
+    assert_eq!(staged_bytes(&*staging), b"\0\0x");
+}
+
+pub(crate) fn reserve_extends_unless_it_keeps_the_size(backend: &dyn Backend) {
+    let staging = stage(backend, b"0123");
+    staging.reserve(0, 4096, true).unwrap();
+    assert_eq!(staged_bytes(&*staging), b"0123");
+    staging.reserve(1, 2, false).unwrap();
+    assert_eq!(staged_bytes(&*staging), b"0123");
+    staging.reserve(2, 6, false).unwrap();
+    assert_eq!(staged_bytes(&*staging), b"0123\0\0\0\0");
+}
+
+pub(crate) fn begin_with_copies_bytes_owner_and_mode(backend: &dyn Backend) {
+    let (store, source) = (create(backend, "default"), key("source"));
+    put_as(backend, &store, &source, b"0123456789", &ContentType::text());
+    let change = AttributeChange { mode: Some(0o600), ..AttributeChange::default() };
+    backend.set_attributes(&store, &source, &change).unwrap();
+    let value = backend.open_value(&store, &source).unwrap();
+    for (len, expected) in [(10, "0123456789"), (4, "0123"), (0, ""), (99, "0123456789")] {
+        let staging = backend.stage().unwrap();
+        staging.begin_with(&*value, len).unwrap();
+        assert_eq!(staged_bytes(&*staging), expected.as_bytes());
+        staging.write_at(b"+", expected.len() as u64).unwrap();
+        publish(staging, &store, &key("copy"), &ContentType::text()).unwrap();
+
+        assert_eq!(get(backend, &store, &key("copy")), format!("{expected}+").as_bytes());
+        let copy = backend.record(&store, &key("copy")).unwrap();
+        let original = backend.record(&store, &source).unwrap();
+        assert_eq!((copy.mode, copy.uid, copy.gid), (0o600, original.uid, original.gid));
+    }
+    assert_record(backend, &store, &source, b"0123456789", &ContentType::text());
+}
+
+pub(crate) fn begin_with_takes_the_version_it_is_given(backend: &dyn Backend) {
+    let (store, key) = (create(backend, "default"), key("a"));
+    put(backend, &store, &key, b"old");
+    let value = backend.open_value(&store, &key).unwrap();
+    backend.delete(&store, &key).unwrap();
+    put(backend, &store, &key, b"newer");
+    let staging = backend.stage().unwrap();
+    staging.begin_with(&*value, 3).unwrap();
+    staging.write_at(b"O", 0).unwrap();
+    assert_eq!(staged_bytes(&*staging), b"Old");
+    assert_eq!(bytes_of(&value), b"old", "writing to a copy leaves the original alone");
+    assert_eq!(get(backend, &store, &key), b"newer");
+}
+
+pub(crate) fn staged_attributes_pass_to_the_record(backend: &dyn Backend) {
+    let (store, key) = (create(backend, "default"), key("a"));
+    let (accessed, modified) = (since_epoch(1_000_000_000), since_epoch(1_100_000_000));
+    let staging = stage(backend, b"text");
+    let before = staging.attributes().unwrap();
+    let change = AttributeChange {
+        mode: Some(0o640),
+        uid: Some(before.uid),
+        gid: Some(before.gid),
+        accessed: Some(TimeChange::At(accessed)),
+        modified: Some(TimeChange::At(modified)),
+    };
+    // What cp -p and rsync do: write, set the times, close.
+    staging.set_attributes(&change).unwrap();
+    let staged = staging.attributes().unwrap();
+    assert_eq!((staged.mode, staged.modified, staged.size), (0o640, modified, 4));
+    publish(staging, &store, &key, &ContentType::text()).unwrap();
+    let record = backend.record(&store, &key).unwrap();
+    assert_eq!((record.mode, record.uid, record.gid), (0o640, before.uid, before.gid));
+    assert_eq!((record.accessed, record.modified), (accessed, modified));
+}
+
+pub(crate) fn stagings_are_apart(backend: &dyn Backend) {
+    let (store, key) = (create(backend, "default"), key("a"));
+    let (first, second) = (stage(backend, b"first"), stage(backend, b"second"));
+    assert_eq!(staged_bytes(&*first), b"first");
+    publish(second, &store, &key, &ContentType::text()).unwrap();
+    assert_eq!(staged_bytes(&*first), b"first");
+    assert_eq!(get(backend, &store, &key), b"second");
+    publish(first, &store, &key, &ContentType::text()).unwrap();
+    assert_eq!(get(backend, &store, &key), b"first", "the last to publish wins");
+}

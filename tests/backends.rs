@@ -1,0 +1,77 @@
+//! Runs the suite of every backend's promises against each backend.
+
+// Clippy's leave for tests does not reach helper functions of an integration test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod backend_suite;
+
+mod memory {
+    use storefs::backend::memory::MemoryBackend;
+    use storefs::backend::{Backend, Purge};
+    use storefs::model::{ContentType, Key, StoreMetadata, StoreName, StoreTimes};
+
+    fn run(test: fn(&dyn Backend)) {
+        test(&MemoryBackend::new());
+    }
+
+    crate::backend_suite::all_tests!(run);
+
+    #[test]
+    fn p11_a_bare_record_is_one_without_a_content_type() {
+        let backend = MemoryBackend::new();
+        let store = StoreName::default_store();
+        let key = Key::new("INPUT2.json").unwrap();
+        assert!(backend.insert_bare(&store, &key, b"{}").is_err(), "there is no store yet");
+        let times = StoreTimes::at("2024-01-15T10:30:00Z".parse().unwrap());
+        let metadata = StoreMetadata { id: Some("x".to_owned()), name: None, times };
+        backend.create_store(&store, &metadata).unwrap();
+
+        backend.insert_bare(&store, &key, b"{}").unwrap();
+        assert_eq!(backend.content_type(&store, &key).unwrap(), None);
+        assert_eq!(backend.record(&store, &key).unwrap().size, 2);
+        assert_eq!(backend.scan(&store).unwrap().count(), 1);
+        backend.set_content_type(&store, &key, &ContentType::json()).unwrap();
+        assert_eq!(backend.content_type(&store, &key).unwrap(), Some(ContentType::json()));
+
+        backend.insert_bare(&store, &key, b"[]").unwrap();
+        assert_eq!(backend.content_type(&store, &key).unwrap(), None);
+        let at = "2030-01-15T10:30:00Z".parse().unwrap();
+        let purged = backend.purge_store(&store, &Purge { input_key: "INPUT", at }).unwrap();
+        assert_eq!(purged.removed, 1);
+    }
+
+    #[test]
+    fn a_far_offset_is_an_error_and_harmless() {
+        let staging = MemoryBackend::new().stage().unwrap();
+        staging.write_at(b"kept", 0).unwrap();
+        for offset in [1 << 40, u64::MAX - 1, u64::MAX] {
+            assert!(staging.write_at(b"far", offset).is_err());
+            assert!(staging.set_len(offset).is_err());
+            assert!(staging.reserve(offset, 1, false).is_err());
+        }
+        assert_eq!(staging.attributes().unwrap().size, 4);
+    }
+
+    #[test]
+    fn clones_are_handles_on_the_same_storage() {
+        let backend = MemoryBackend::new();
+        let other = backend.clone();
+        let times = StoreTimes::at("2024-01-15T10:30:00Z".parse().unwrap());
+        let metadata = StoreMetadata { id: Some("x".to_owned()), name: None, times };
+        backend.create_store(&StoreName::default_store(), &metadata).unwrap();
+        assert_eq!(other.stores().unwrap(), [StoreName::default_store()]);
+    }
+}
+
+mod directory {
+    use storefs::backend::Backend;
+    use storefs::backend::directory::{DirectoryBackend, DirectoryOptions};
+
+    fn run(test: fn(&dyn Backend)) {
+        let storage = tempfile::tempdir().unwrap();
+        let options = DirectoryOptions::default();
+        test(&DirectoryBackend::open(storage.path(), options).unwrap());
+    }
+
+    crate::backend_suite::all_tests!(run);
+}
