@@ -76,7 +76,7 @@ struct Shared {
     options: DirectoryOptions,
     staging: StagingArea,
     reaper: Reaper,
-    /// Rank 2: a publish passes, a purge closes.
+    /// Rank 2: whoever uses a store's directory passes, a purge closes.
     store_gates: StoreGates,
     /// Rank 3: held while a record's value and sidecar are replaced, so that they stay those of one writer.
     key_locks: KeyLocks,
@@ -165,7 +165,7 @@ impl Backend for DirectoryBackend {
     }
 
     fn store_attributes(&self, store: &StoreName) -> Result<Attributes> {
-        self.directory_attributes(&self.store_dir(store)?)
+        self.in_store(store, |dir| self.directory_attributes(dir))
     }
 
     fn create_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
@@ -190,21 +190,19 @@ impl Backend for DirectoryBackend {
     }
 
     fn metadata(&self, store: &StoreName) -> Result<StoreMetadata> {
-        self.read_metadata(&self.store_dir(store)?)
+        self.in_store(store, |dir| self.read_metadata(dir))
     }
 
     fn metadata_text(&self, store: &StoreName) -> Result<Option<MetadataText>> {
-        self.read_metadata_text(&self.store_dir(store)?)
+        self.in_store(store, |dir| self.read_metadata_text(dir))
     }
 
     fn set_metadata_text(&self, store: &StoreName, text: Option<&[u8]>) -> Result<()> {
-        let _passed = self.shared.store_gates.pass(store);
-        self.replace_metadata_text(&self.store_dir(store)?, text)
+        self.in_store(store, |dir| self.replace_metadata_text(dir, text))
     }
 
     fn complete_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
-        let _passed = self.shared.store_gates.pass(store);
-        self.add_metadata(&self.store_dir(store)?, metadata)
+        self.in_store(store, |dir| self.add_metadata(dir, metadata))
     }
 
     fn touch_store(
@@ -213,20 +211,19 @@ impl Backend for DirectoryBackend {
         accessed_at: Option<Timestamp>,
         modified_at: Option<Timestamp>,
     ) -> Result<()> {
-        let _passed = self.shared.store_gates.pass(store);
-        self.touch(&self.store_dir(store)?, accessed_at, modified_at)
+        self.in_store(store, |dir| self.touch(dir, accessed_at, modified_at))
     }
 
     fn scan(&self, store: &StoreName) -> Result<Scan> {
-        self.scan_store(&self.store_dir(store)?)
+        self.in_store(store, |dir| self.scan_store(dir))
     }
 
     fn record(&self, store: &StoreName, key: &Key) -> Result<Attributes> {
-        self.record_attributes(&self.store_dir(store)?, key)
+        self.in_store(store, |dir| self.record_attributes(dir, key))
     }
 
     fn content_type(&self, store: &StoreName, key: &Key) -> Result<Option<ContentType>> {
-        self.kept_type(&self.store_dir(store)?, key)
+        self.in_store(store, |dir| self.kept_type(dir, key))
     }
 
     fn set_content_type(
@@ -236,12 +233,11 @@ impl Backend for DirectoryBackend {
         content_type: &ContentType,
     ) -> Result<()> {
         self.refuse_if_read_only()?;
-        let _passed = self.shared.store_gates.pass(store);
-        self.set_kept_type(&self.store_dir(store)?, key, content_type)
+        self.in_store(store, |dir| self.set_kept_type(dir, key, content_type))
     }
 
     fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>> {
-        Ok(Arc::new(self.open_record(&self.store_dir(store)?, key)?))
+        Ok(Arc::new(self.in_store(store, |dir| self.open_record(dir, key))?))
     }
 
     fn stage(&self) -> Result<Box<dyn Staging>> {
@@ -250,7 +246,7 @@ impl Backend for DirectoryBackend {
     }
 
     fn check_key(&self, store: &StoreName, key: &Key) -> Result<()> {
-        self.check(self.dialect(&self.store_dir(store)?)?, key)
+        self.check(self.in_store(store, |dir| self.dialect(dir))?, key)
     }
 
     fn resolve_key(
@@ -259,8 +255,8 @@ impl Backend for DirectoryBackend {
         key: &Key,
         content_type: Option<&ContentType>,
     ) -> Result<Option<Key>> {
-        let dir = self.store_dir(store)?;
-        if self.dialect(&dir)? != Dialect::Js3 {
+        let dir = &*self.store_dir(store)?;
+        if self.dialect(dir)? != Dialect::Js3 {
             return Ok(None);
         }
         if let Some(content_type) = content_type {
@@ -269,7 +265,7 @@ impl Backend for DirectoryBackend {
         let known = |file: &Result<Key>| {
             file.as_ref().map_or(true, |file| dialect::js3_is_known_as(file, key))
         };
-        self.scan_store(&dir)?.find(known).transpose()
+        self.scan_store(dir)?.find(known).transpose()
     }
 
     fn set_attributes(
@@ -279,8 +275,7 @@ impl Backend for DirectoryBackend {
         change: &AttributeChange,
     ) -> Result<Attributes> {
         self.refuse_if_read_only()?;
-        let _passed = self.shared.store_gates.pass(store);
-        self.change_record(&self.store_dir(store)?, key, change)
+        self.in_store(store, |dir| self.change_record(dir, key, change))
     }
 
     fn set_store_attributes(
@@ -297,14 +292,11 @@ impl Backend for DirectoryBackend {
 
     fn delete(&self, store: &StoreName, key: &Key) -> Result<()> {
         self.refuse_if_read_only()?;
-        let _passed = self.shared.store_gates.pass(store);
-        self.delete_record(&self.store_dir(store)?, key)
+        self.in_store(store, |dir| self.delete_record(dir, key))
     }
 
     fn rename_record(&self, rename: &RenameRecord<'_>) -> Result<()> {
         self.refuse_if_read_only()?;
-        let _passed = self.shared.store_gates.pass(rename.from_store);
-        let _passed_too = self.shared.store_gates.pass(rename.to_store);
         self.move_record(rename)
     }
 

@@ -33,7 +33,7 @@ impl DirectoryBackend {
     pub(super) fn purge(&self, name: &StoreName, purge: &Purge<'_>) -> Result<Purged> {
         self.refuse_if_read_only()?;
         let _closed = self.shared.store_gates.close(name);
-        let dir = self.store_dir(name)?;
+        let dir = self.unguarded_store_dir(name)?;
         let contents = self.look_through(&dir, purge.input_key)?;
         match self.purge_by_exchange(&dir, purge, &contents) {
             Err(Error::Io { source, .. }) if cannot_exchange(&source) => {

@@ -178,7 +178,6 @@ impl DirectoryBackend {
     pub(super) fn publish(&self, value: &StagedFile, publish: &Publish<'_>) -> Result<FileValue> {
         self.refuse_if_read_only()?;
         let (key, durable) = (publish.key, publish.durable);
-        let _passed = self.shared.store_gates.pass(publish.store);
         let dir = self.store_dir(publish.store)?;
         let dialect = self.dialect(&dir)?;
         let names = Names::of(dialect, key);
@@ -242,14 +241,14 @@ impl DirectoryBackend {
     /// Moves a record: the value by one rename, then its new sidecar into place, then the old one away.
     pub(super) fn move_record(&self, rename: &RenameRecord<'_>) -> Result<()> {
         let (key, to_key) = (rename.from_key, rename.to_key);
+        let from = self.store_dir(rename.from_store)?;
+        let to = self.store_dir(rename.to_store)?;
         let _held =
             self.shared.key_locks.hold_both((rename.from_store, key), (rename.to_store, to_key));
-        let from = self.store_dir(rename.from_store)?;
         let (from_name, stat) = self.locate(&from, key)?;
         if rename.from_store == rename.to_store && key == to_key {
             return Ok(());
         }
-        let to = self.store_dir(rename.to_store)?;
         let dialect = self.dialect(&to)?;
         self.check(dialect, to_key)?;
         let names = Names::of(dialect, to_key);

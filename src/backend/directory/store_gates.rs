@@ -1,4 +1,4 @@
-//! Holding off the publishes of a store while its directory is replaced.
+//! Holding off the users of a store's directory while it is replaced.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -9,8 +9,8 @@ use crate::model::StoreName;
 /// Stores share this many gates, chosen by their names.
 const GATES: usize = 16;
 
-/// Gates that publishes pass and purges close. Rank 2: passed or closed before a store's directory is opened, so
-/// that nothing is moved into a directory that has just left its place.
+/// Gates that the users of a store's directory pass and those who replace it close. Rank 2: passed or closed
+/// before the directory is opened, so that nothing is moved into, or missed in, one that has just left its place.
 #[derive(Debug)]
 pub(super) struct StoreGates {
     gates: [RwLock<()>; GATES],

@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
 use super::dialect::Dialect;
-use super::tree::{self, StoreDir};
+use super::tree::{self, HeldStoreDir, StoreDir};
 use super::{DialectChoice, DirectoryBackend, layout, staging};
 use crate::backend::document::Document;
 use crate::backend::{MetadataText, is_input_key};
@@ -18,8 +18,23 @@ use crate::model::{Attributes, Error, Result, StoreMetadata, StoreName, StoreTim
 const MAX_METADATA_BYTES: u64 = 1024 * 1024;
 
 impl DirectoryBackend {
-    /// Opens a store's directory.
-    pub(super) fn store_dir(&self, name: &StoreName) -> Result<StoreDir> {
+    /// Opens a store's directory and holds off whoever would replace it.
+    pub(super) fn store_dir(&self, name: &StoreName) -> Result<HeldStoreDir<'_>> {
+        let passed = self.shared.store_gates.pass(name);
+        Ok(HeldStoreDir { dir: self.unguarded_store_dir(name)?, _passed: passed })
+    }
+
+    /// Does something in a store's directory while it stays in its place.
+    pub(super) fn in_store<R>(
+        &self,
+        name: &StoreName,
+        act: impl FnOnce(&StoreDir) -> Result<R>,
+    ) -> Result<R> {
+        act(&*self.store_dir(name)?)
+    }
+
+    /// Opens a store's directory, for whoever has closed its gate.
+    pub(super) fn unguarded_store_dir(&self, name: &StoreName) -> Result<StoreDir> {
         let missing = || Error::NoSuchStore { store: name.to_string() };
         let stores = tree::open_stores(&self.shared.root)?.ok_or_else(missing)?;
         match tree::open_dir(stores, name.as_str()) {
@@ -173,7 +188,8 @@ impl DirectoryBackend {
             Err(Errno::NOENT) => return Err(dir.no_store()),
             moved => moved.map_err(|error| Error::io(format!("rename store '{from}'"), error))?,
         }
-        self.edit_metadata(&self.store_dir(to)?, |document| {
+        let moved = self.store_dir(to)?;
+        self.edit_metadata(&moved, |document| {
             document.set_name(metadata_name);
             true
         })
@@ -183,7 +199,7 @@ impl DirectoryBackend {
     pub(super) fn remove_store(&self, name: &StoreName) -> Result<()> {
         self.refuse_if_read_only()?;
         let _closed = self.shared.store_gates.close(name);
-        let dir = self.store_dir(name)?;
+        let dir = self.unguarded_store_dir(name)?;
         let failed = |error: Errno| Error::io(format!("drop store '{name}'"), error);
         let Some(stores) = tree::open_stores(&self.shared.root)? else {
             return Err(dir.no_store());
