@@ -27,9 +27,11 @@
 //! ```
 
 pub mod backend;
+pub mod cli;
 pub mod engine;
 pub mod fs;
 pub mod fuse;
 pub mod model;
+pub mod mount;
 
 pub use model::{Error, Result};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -13,6 +14,10 @@ use crate::engine::Purged;
 
 /// Longest metadata that can be written, in bytes.
 const MAX_METADATA_BYTES: u64 = 1024 * 1024;
+
+/// How long a purge waits for the kernel to forget the names of what it removed. They lag by their time to live
+/// at most if somebody has the directory locked who waits for us.
+const PURGE_WAIT: Duration = Duration::from_millis(250);
 
 /// What the last purge of each store did, as its `@purge` shows it.
 #[derive(Debug, Default)]
@@ -105,7 +110,7 @@ impl FileSystem {
         log::info!("store '{}' is purged: {} removed", store.name(), purged.removed);
         let names = cached.iter().map(|key| (store.ino, name::file_name(key))).collect();
         self.purges.by_store.lock().insert(store.ino, Report { at, purged });
-        self.invalidate(names);
+        self.invalidate(names, PURGE_WAIT);
         Ok(())
     }
 

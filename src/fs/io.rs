@@ -15,6 +15,10 @@ use super::{Caller, Entry, FileSystem, FsError, FsResult, Handle, Ino};
 use crate::engine::{Staging, Value};
 use crate::model::Key;
 
+/// How long an open for writing waits for the kernel to forget the name. It does so in microseconds, unless
+/// somebody has the directory locked who waits for us.
+const PROMOTION_WAIT: Duration = Duration::from_millis(5);
+
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenMode {
@@ -74,6 +78,9 @@ impl FileSystem {
             }
             Node::Metadata(store) => self.open_metadata(store, mode),
             Node::Version(version) if mode.changes() => {
+                if let Some(session) = self.promote(ino, version)? {
+                    return self.open_session(&session, mode);
+                }
                 let (store, key) = (&version.store, version.key());
                 self.intents.announce(caller.thread, store, &key, IntentKind::Write);
                 Err(FsError::Stale)
@@ -253,9 +260,40 @@ impl FileSystem {
                 value
             }
         };
-        version.set_open_value(&value);
+        let Some(value) = version.share_value(value) else {
+            self.intents.announce(caller.thread, store, &key, IntentKind::Read(None));
+            return Err(FsError::Stale);
+        };
         let handle = self.handles.insert(Open::Reader(value));
         Ok(Opened { handle, direct: false, keep_cache: true, no_flush: true })
+    }
+
+    /// Makes the inode of a version that nobody reads that of the record's writers, so that the kernel need not
+    /// look again and `fstat` tells the number that `stat` told (vim compares the two). `None` if it is being
+    /// read, is no longer the record, or the writers have an inode already.
+    fn promote(&self, ino: Ino, version: &VersionNode) -> FsResult<Option<Arc<Session>>> {
+        let (store, key) = (&version.store, version.key());
+        let session = {
+            let _held = self.sessions.begin_lock(store, &key);
+            if self.sessions.get(store, &key).is_some() {
+                return Ok(None);
+            }
+            let base = match self.store(store).open_value(&key) {
+                Err(crate::Error::NoSuchRecord { .. }) => return Ok(None),
+                base => base?,
+            };
+            if base.attributes()?.stamp != version.stamp() || !version.retire() {
+                return Ok(None);
+            }
+            let session = Session::of_record(ino, Arc::clone(store), key.clone(), base);
+            let session = Arc::new(session);
+            self.inodes.become_writer(ino, &session);
+            self.sessions.begin(store, &key, Join::Open, &session);
+            session
+        };
+        // The name leads to the writers only as long as the kernel has it cached.
+        self.invalidate(vec![(store.ino, name::file_name(&key))], PROMOTION_WAIT);
+        Ok(Some(session))
     }
 
     fn open_session(&self, session: &Arc<Session>, mode: OpenMode) -> FsResult<Opened> {

@@ -1,5 +1,7 @@
 //! Telling the kernel that what it has cached is no longer so.
 
+use std::time::Duration;
+
 use super::{FileSystem, Ino};
 
 /// Drops names from the kernel's caches. Implemented where the kernel is spoken to.
@@ -7,8 +9,8 @@ use super::{FileSystem, Ino};
 /// The kernel may need a lock on the directory to do it, which a request of somebody else may hold that waits
 /// for us. So an implementation works on a thread of its own, and waits for it with a deadline.
 pub trait Invalidate: Send + Sync + std::fmt::Debug {
-    /// Drops names, each in a directory.
-    fn entries(&self, names: Vec<(Ino, Vec<u8>)>);
+    /// Drops names, each in a directory, and waits for it, but not longer than `wait`.
+    fn entries(&self, names: Vec<(Ino, Vec<u8>)>, wait: Duration);
 }
 
 impl FileSystem {
@@ -17,9 +19,9 @@ impl FileSystem {
         let _ = self.notifier.set(notifier);
     }
 
-    pub(super) fn invalidate(&self, names: Vec<(Ino, Vec<u8>)>) {
+    pub(super) fn invalidate(&self, names: Vec<(Ino, Vec<u8>)>, wait: Duration) {
         if let Some(notifier) = self.notifier.get().filter(|_| !names.is_empty()) {
-            notifier.entries(names);
+            notifier.entries(names, wait);
         }
     }
 }

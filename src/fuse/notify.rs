@@ -10,10 +10,6 @@ use fuser::{INodeNo, Notifier};
 
 use crate::fs::{FileSystem, Ino, Invalidate};
 
-/// How long a request waits for the kernel to drop names. It does so at once, unless somebody holds the
-/// directory who waits for us; then the names lag by their time to live at most.
-const WAIT: Duration = Duration::from_millis(250);
-
 /// Names to drop, and whom to tell when they are.
 type Batch = (Vec<(Ino, Vec<u8>)>, SyncSender<()>);
 
@@ -24,9 +20,9 @@ struct NotifyThread {
 }
 
 impl Invalidate for NotifyThread {
-    fn entries(&self, names: Vec<(Ino, Vec<u8>)>) {
+    fn entries(&self, names: Vec<(Ino, Vec<u8>)>, wait: Duration) {
         let (done, dropped) = sync_channel(1);
-        if self.batches.send((names, done)).is_ok() && dropped.recv_timeout(WAIT).is_err() {
+        if self.batches.send((names, done)).is_ok() && dropped.recv_timeout(wait).is_err() {
             log::debug!("the kernel is still dropping names");
         }
     }

@@ -35,7 +35,7 @@ pub(crate) fn modified_is_the_moment_of_publication(backend: &dyn Backend) {
     let record = backend.record(&store, &key).unwrap();
     assert!(record.modified >= before - CLOCK_LAG, "that is when it was written");
     assert!(record.modified <= after);
-    assert!(record.changed >= record.modified);
+    assert!(record.changed >= record.modified - CLOCK_LAG);
 }
 
 pub(crate) fn stamps_change_with_the_version(backend: &dyn Backend) {

@@ -1,0 +1,348 @@
+//! The command line's grammar and help text. Plain data comes out; `config` gives it meaning.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use super::mount_words::{MountWords, parse_id, parse_ttl, parse_umask};
+
+/// Mount Apify and Crawlee storage: stores as directories, records as plain files.
+///
+/// The storage is a directory as the SDKs write it. Commands other than mount take it from --source; without
+/// that from $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, or ./storage.
+#[derive(Debug, Parser)]
+#[command(name = "storefs", version, max_term_width = 100)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+    /// The command.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Common options")]
+pub(super) struct CommonArgs {
+    /// The storage directory [default: $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, ./storage]
+    #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub(super) source: Option<PathBuf>,
+    /// How records are kept on disk: with sidecars, as Crawlee JS 3 keeps them, or as each store is found to be
+    #[arg(long, global = true, value_name = "DIALECT")]
+    pub(super) dialect: Option<Dialect>,
+    /// Key of the record that a purge spares
+    /// [default: $ACTOR_INPUT_KEY, $APIFY_INPUT_KEY, $CRAWLEE_INPUT_KEY, INPUT]
+    #[arg(long, global = true, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) input_key: Option<String>,
+    /// Log more: -v what happens, -vv each step, -vvv each request. $RUST_LOG, if set, decides instead
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(super) verbose: u8,
+}
+
+/// How records are kept on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Dialect {
+    /// As each store is found to be.
+    Auto,
+    /// A metadata sidecar beside every value: Python SDKs, Crawlee JS 4.
+    Sidecars,
+    /// The type is the file's extension: Crawlee JS 3.
+    Js3,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Mount a storage; returns when the mount is usable
+    Mount(Box<MountArgs>),
+    /// Unmount, also after the daemon died
+    #[command(visible_alias = "umount")]
+    Unmount(UnmountArgs),
+    /// List the stores: name, id, records, bytes, modified
+    Stores(FormatArgs),
+    /// List the records of a store: key, content type, size
+    Keys(KeysArgs),
+    /// Write a record's value to standard output
+    #[command(visible_alias = "get-value")]
+    Get(GetArgs),
+    /// Store a value, read from FILE or standard input
+    #[command(visible_alias = "set-value")]
+    Set(SetArgs),
+    /// Delete records
+    #[command(visible_alias = "delete-value")]
+    Rm(RmArgs),
+    /// Show metadata and counts of a store, or of the whole storage
+    Info(StoreFormatArgs),
+    /// Make an empty store
+    Create(StoreArgs),
+    /// Give a store another name
+    Rename(RenameArgs),
+    /// Remove a store with all its records
+    Drop(StoreArgs),
+    /// Remove the records of stores, sparing metadata and input
+    Purge(PurgeArgs),
+    /// Write the missing metadata sidecars of files that were put into a store by hand
+    Adopt(StoreFormatArgs),
+    /// Print the completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page of storefs, or of one of its commands
+    Man(ManArgs),
+}
+
+/// Arguments of `mount`.
+#[derive(Clone, Debug, Args)]
+#[command(allow_missing_positional = true)]
+pub(super) struct MountArgs {
+    /// The storage directory; the same as --source
+    #[arg(value_name = "SOURCE", value_hint = clap::ValueHint::DirPath)]
+    pub(super) storage: Option<PathBuf>,
+    /// The directory to mount it at
+    #[arg(value_name = "MOUNTPOINT", value_hint = clap::ValueHint::DirPath)]
+    pub(super) mountpoint: PathBuf,
+    /// Stay in the foreground until unmounted or interrupted
+    #[arg(long)]
+    pub(super) foreground: bool,
+    /// Let nothing be written
+    #[arg(long)]
+    pub(super) read_only: bool,
+    /// Let other users in, too (where owner and mode allow it)
+    #[arg(long)]
+    pub(super) allow_other: bool,
+    /// Show this user as the owner of everything
+    #[arg(long, value_name = "ID", value_parser = parse_id)]
+    pub(super) uid: Option<u32>,
+    /// Show this group as the group of everything
+    #[arg(long, value_name = "ID", value_parser = parse_id)]
+    pub(super) gid: Option<u32>,
+    /// Permissions that nobody gets, in octal
+    #[arg(long, value_name = "OCTAL", value_parser = parse_umask)]
+    pub(super) umask: Option<u32>,
+    /// How long the kernel may trust names and attributes that it knows, in seconds [default: 1]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_ttl)]
+    pub(super) ttl: Option<Duration>,
+    /// Mount over a directory that is not empty
+    #[arg(long)]
+    pub(super) nonempty: bool,
+    /// Refuse changes of owner, mode and times that the storage cannot keep, instead of ignoring them
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Have no extended attributes
+    #[arg(long)]
+    pub(super) no_xattr: bool,
+    /// Write the log to FILE
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(super) log_file: Option<PathBuf>,
+    /// Options as mount(8) gives them, such as ro,allow_other,uid=1000
+    #[arg(short = 'o', value_name = "WORD,...", value_parser = MountWords::parse)]
+    pub(super) words: Vec<MountWords>,
+}
+
+/// Arguments of `unmount`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct UnmountArgs {
+    /// Where the storage is mounted
+    #[arg(value_name = "MOUNTPOINT", value_hint = clap::ValueHint::DirPath)]
+    pub(super) mountpoint: PathBuf,
+    /// If the mount is in use, detach it: it is gone for everybody else, and ends when its users are done
+    #[arg(long, short = 'z')]
+    pub(super) lazy: bool,
+}
+
+/// Arguments of commands that print.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct FormatArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The help text of every STORE.
+const STORE_HELP: &str = "Directory name of the store, or id:ID";
+
+/// Arguments of commands that print something about a store or all of them.
+#[derive(Clone, Debug, Args)]
+pub(super) struct StoreFormatArgs {
+    /// Directory name of the store, or id:ID; without it, all stores
+    #[arg(value_name = "STORE")]
+    pub(super) store: Option<String>,
+    #[command(flatten)]
+    pub(super) format: FormatArgs,
+}
+
+/// Arguments of `keys`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct KeysArgs {
+    #[arg(value_name = "STORE", default_value = "default", help = STORE_HELP)]
+    pub(super) store: String,
+    /// Only keys that begin with this
+    #[arg(long, value_name = "TEXT")]
+    pub(super) prefix: Option<String>,
+    /// At most so many keys
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) limit: Option<usize>,
+    /// Only keys behind this one, in the order of their bytes
+    #[arg(long, value_name = "KEY")]
+    pub(super) exclusive_start_key: Option<OsString>,
+    #[command(flatten)]
+    pub(super) format: FormatArgs,
+}
+
+/// Arguments of `get`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct GetArgs {
+    #[arg(value_name = "STORE", help = STORE_HELP)]
+    pub(super) store: String,
+    /// The record's key; the input key finds the input in any of its spellings
+    #[arg(value_name = "KEY")]
+    pub(super) key: OsString,
+    /// Print the content type instead of the value
+    #[arg(long)]
+    pub(super) only_content_type: bool,
+}
+
+/// Arguments of `set`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct SetArgs {
+    /// Directory name of the store, which is made if it is not there; or id:ID
+    #[arg(value_name = "STORE")]
+    pub(super) store: String,
+    /// The record's key
+    #[arg(value_name = "KEY")]
+    pub(super) key: OsString,
+    /// Where the value is read from; - is standard input
+    #[arg(value_name = "FILE", default_value = "-", value_hint = clap::ValueHint::FilePath)]
+    pub(super) file: PathBuf,
+    /// The content type [default: that of the old value if it fits, else by extension, else by content]
+    #[arg(long, value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) content_type: Option<String>,
+}
+
+/// Arguments of `rm`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct RmArgs {
+    #[arg(value_name = "STORE", help = STORE_HELP)]
+    pub(super) store: String,
+    /// Keys of the records
+    #[arg(value_name = "KEY", required = true)]
+    pub(super) keys: Vec<OsString>,
+}
+
+/// Arguments of commands about one store.
+#[derive(Clone, Debug, Args)]
+pub(super) struct StoreArgs {
+    #[arg(value_name = "STORE", help = STORE_HELP)]
+    pub(super) store: String,
+}
+
+/// Arguments of `rename`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct RenameArgs {
+    #[arg(value_name = "STORE", help = STORE_HELP)]
+    pub(super) store: String,
+    /// The new name
+    #[arg(value_name = "NAME")]
+    pub(super) to: String,
+}
+
+/// Arguments of `purge`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct PurgeArgs {
+    #[arg(value_name = "STORE", default_value = "default", help = STORE_HELP)]
+    pub(super) stores: Vec<String>,
+    #[command(flatten)]
+    pub(super) format: FormatArgs,
+}
+
+/// Arguments of `completions`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(super) shell: Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ManArgs {
+    /// The command whose page is wanted
+    #[arg(value_name = "COMMAND")]
+    pub(super) command: Option<String>,
+}
+
+impl Cli {
+    /// Whether the command goes into the background.
+    pub(super) fn daemon(&self) -> Option<&MountArgs> {
+        match &self.command {
+            Command::Mount(mount) => Some(mount),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn mount(words: &[&str]) -> Box<MountArgs> {
+        let line = ["storefs", "mount"].iter().chain(words);
+        match Cli::try_parse_from(line).unwrap().command {
+            Command::Mount(mount) => mount,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_single_path_is_the_mountpoint() {
+        let one = mount(&["mnt"]);
+        assert_eq!((one.storage, one.mountpoint), (None, PathBuf::from("mnt")));
+        let two = mount(&["storage", "mnt", "-o", "ro", "-o", "uid=5"]);
+        assert_eq!((two.storage, two.mountpoint), (Some("storage".into()), PathBuf::from("mnt")));
+        assert_eq!(two.words.len(), 2);
+        assert!(Cli::try_parse_from(["storefs", "mount"]).is_err());
+        assert!(Cli::try_parse_from(["storefs", "mount", "a", "b", "c"]).is_err());
+    }
+
+    #[test]
+    fn common_options_may_stand_behind_the_command() {
+        let cli = Cli::try_parse_from([
+            "storefs",
+            "-v",
+            "keys",
+            "--source",
+            "s",
+            "-v",
+            "--dialect",
+            "js3",
+            "--input-key",
+            "IN",
+        ])
+        .unwrap();
+        assert_eq!(cli.common.source, Some("s".into()));
+        assert_eq!(cli.common.dialect, Some(Dialect::Js3));
+        assert_eq!(cli.common.input_key.as_deref(), Some("IN"));
+        assert!(cli.common.verbose >= 1);
+    }
+
+    #[test]
+    fn the_sdk_names_of_commands_work() {
+        for line in [
+            &["storefs", "get-value", "s", "k"][..],
+            &["storefs", "set-value", "s", "k"],
+            &["storefs", "delete-value", "s", "k", "l"],
+        ] {
+            assert!(Cli::try_parse_from(line).is_ok(), "{line:?}");
+        }
+    }
+}

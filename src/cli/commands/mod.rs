@@ -1,0 +1,98 @@
+//! The commands, each a short function.
+
+mod change;
+mod generate;
+mod mount;
+mod records;
+mod stores;
+
+use std::io;
+
+use super::args::{Cli, Command};
+use super::config::{self, Target};
+use super::failure::{Failure, Outcome};
+use crate::engine::{Storage, Store};
+use crate::model::Error;
+
+/// Does what the command line asks.
+pub(super) fn dispatch(cli: &Cli) -> Outcome {
+    match &cli.command {
+        Command::Mount(args) => mount::mount(cli, args),
+        Command::Unmount(args) => mount::unmount(args),
+        Command::Completions(args) => generate::completions(*args),
+        Command::Man(args) => generate::man(args),
+        _ => with_storage(cli),
+    }
+}
+
+/// Opens the storage, does the command, and writes the times that moved (P17), also if the command failed.
+fn with_storage(cli: &Cli) -> Outcome {
+    let target = Target::new(&cli.common);
+    let storage = open(&target)?;
+    let outcome = on_storage(cli, &target, &storage);
+    if let Err(error) = storage.write_back() {
+        // A reader without the right to write moves no times, and need not be told each time.
+        let level = if is_denied(&error) { log::Level::Debug } else { log::Level::Warn };
+        log::log!(level, "times of a store are not written: {error}");
+    }
+    outcome
+}
+
+fn open(target: &Target) -> Outcome<Storage> {
+    Storage::open_directory(&target.source, target.options.clone()).map_err(|error| {
+        if error.is_not_found() {
+            let source = target.source.display();
+            Failure::Failed(format!(
+                "there is no storage '{source}'; name another one with --source, or make the directory"
+            ))
+        } else {
+            error.into()
+        }
+    })
+}
+
+fn on_storage(cli: &Cli, target: &Target, storage: &Storage) -> Outcome {
+    match &cli.command {
+        Command::Stores(format) => stores::list(storage, *format),
+        Command::Info(args) => match &args.store {
+            Some(store) => stores::info(storage, store, args.format),
+            None => stores::info_of_storage(storage, &target.source, args.format),
+        },
+        Command::Keys(args) => records::keys(storage, args),
+        Command::Get(args) => records::get(storage, args),
+        Command::Set(args) => records::set(storage, args),
+        Command::Rm(args) => records::rm(storage, args),
+        Command::Create(args) => change::create(storage, args),
+        Command::Rename(args) => change::rename(storage, args),
+        Command::Drop(args) => change::drop_store(storage, args),
+        Command::Purge(args) => change::purge(storage, args),
+        Command::Adopt(args) => change::adopt(storage, args),
+        // These need no storage.
+        Command::Mount(_) | Command::Unmount(_) | Command::Completions(_) | Command::Man(_) => {
+            Ok(())
+        }
+    }
+}
+
+/// The store that a STORE means; it must be there.
+fn find(storage: &Storage, store: &str) -> Outcome<Store> {
+    Ok(storage.find_store(&config::store_selector(store))?)
+}
+
+/// All stores, or the one that is given.
+fn find_some(storage: &Storage, store: Option<&str>) -> Outcome<Vec<Store>> {
+    match store {
+        Some(store) => Ok(vec![find(storage, store)?]),
+        None => Ok(storage.stores()?.iter().map(|name| storage.store(name)).collect()),
+    }
+}
+
+fn is_denied(error: &Error) -> bool {
+    let Error::Io { source, .. } = error else { return false };
+    matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+/// The end of a command that goes on after a part of it has failed and been reported.
+fn end(failed: bool) -> Outcome {
+    if failed { Err(Failure::Reported) } else { Ok(()) }
+}

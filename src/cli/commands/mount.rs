@@ -1,0 +1,72 @@
+//! `mount` and `unmount`.
+
+use std::env;
+use std::path;
+
+use crate::cli::args::{Cli, MountArgs, UnmountArgs};
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::output::tell;
+use crate::cli::{config, logging};
+use crate::mount::{
+    self, CaughtSignals, MountError, MountedFs, Prepared, Promise, Side, Unmounted,
+};
+
+/// `mount`. In the background this runs on in two processes: the one that was called returns when the mount
+/// is usable, the daemon when it is gone.
+pub(super) fn mount(cli: &Cli, args: &MountArgs) -> Outcome {
+    let prepared = Prepared::check(config::mount_config(args, &cli.common)?)?;
+    if args.foreground {
+        let (signals, mounted) = start(&prepared)?;
+        return Ok(mounted.serve(signals)?);
+    }
+    let log = logging::log_file(cli)?.or_else(|| mount::open_default_log(prepared.mountpoint()));
+    match mount::fork_daemon(log.as_ref())? {
+        Side::Parent(answer) => Ok(answer.wait()?),
+        Side::Daemon(promise) => Ok(serve_in_background(&prepared, promise)?),
+    }
+}
+
+fn serve_in_background(prepared: &Prepared, promise: Promise) -> Result<(), MountError> {
+    let (signals, mounted) = match start(prepared) {
+        Ok(started) => started,
+        Err(error) => {
+            promise.fail(&error);
+            return Err(error);
+        }
+    };
+    match promise.fulfil() {
+        Ok(()) => mounted.serve(signals),
+        // The caller was interrupted: whoever did that wants no mount.
+        Err(error) => mounted.unmount_and_join().and(Err(error)),
+    }
+}
+
+/// Catches signals before there is a mount that they could leave behind.
+fn start(prepared: &Prepared) -> Result<(CaughtSignals, MountedFs), MountError> {
+    let signals = CaughtSignals::catch()?;
+    Ok((signals, MountedFs::start(prepared)?))
+}
+
+/// `unmount`.
+pub(super) fn unmount(args: &UnmountArgs) -> Outcome {
+    let failed =
+        |error| Failure::Failed(format!("cannot find '{}': {error}", args.mountpoint.display()));
+    let mountpoint = path::absolute(&args.mountpoint).map_err(failed)?;
+    // Called from within the mount, this process itself would keep it busy.
+    env::set_current_dir("/").map_err(failed)?;
+    match mount::unmount(&mountpoint, args.lazy)? {
+        Unmounted::Ended => {}
+        Unmounted::DaemonAtWork { pid } => tell(&format!(
+            "'{}' is unmounted, but its daemon, process {pid}, is still at work; its log says why",
+            mountpoint.display()
+        )),
+        Unmounted::Detached { users } => {
+            let by = if users.is_empty() { "others".to_owned() } else { users };
+            tell(&format!(
+                "'{}' was in use by {by}, and is detached: it ends when they are done",
+                mountpoint.display()
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! `keys`, `get`, `set` and `rm`: records of one store.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::cli::args::{GetArgs, KeysArgs, RmArgs, SetArgs};
+use crate::cli::config;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::output::{Listing, key_fields, key_text, print, tell};
+use crate::cli::progress::{Counted, Progress};
+use crate::engine::{IterateKeys, Storage};
+use crate::model::{ContentType, Error, Key, StoreName};
+
+/// Keys of the first page of a listing: few, so that something is seen soon.
+const FIRST_PAGE: usize = 1000;
+
+/// Keys of the largest page. Each page takes a pass over the whole store, so that small pages would make the
+/// listing of a large store slow; this many take about 10 MB.
+const LARGEST_PAGE: usize = 64_000;
+
+/// Bytes that are copied at a time.
+const CHUNK: usize = 256 * 1024;
+
+/// What stands for standard input.
+const STANDARD_INPUT: &str = "-";
+
+/// `keys`.
+pub(super) fn keys(storage: &Storage, args: &KeysArgs) -> Outcome {
+    let store = super::find(storage, &args.store)?;
+    let mut listing = Listing::new(args.format, &["KEY", "CONTENT TYPE", "SIZE"]);
+    let start = args.exclusive_start_key.as_deref().map(key).transpose()?;
+    let mut query =
+        IterateKeys { prefix: args.prefix.clone(), exclusive_start_key: start, limit: None };
+    let mut left = args.limit.unwrap_or(usize::MAX);
+    let mut page_size = FIRST_PAGE;
+    while left > 0 {
+        let limit = page_size.min(left);
+        query.limit = Some(limit);
+        let page = store.iterate_keys(&query)?;
+        for record in &page.items {
+            let mut fields = key_fields(&record.key);
+            fields.insert("content_type".to_owned(), json!(record.content_type.as_str()));
+            fields.insert("size".to_owned(), json!(record.size));
+            let content_type = record.content_type.to_string();
+            let cells = vec![key_text(&record.key), content_type, record.size.to_string()];
+            listing.row(cells, &Value::Object(fields))?;
+        }
+        listing.end_page()?;
+        left -= page.items.len().min(left);
+        query.exclusive_start_key = match page.next_exclusive_start_key {
+            Some(next) => Some(next),
+            None => break,
+        };
+        page_size = (page_size * 4).min(LARGEST_PAGE);
+    }
+    listing.finish()
+}
+
+/// `get`.
+pub(super) fn get(storage: &Storage, args: &GetArgs) -> Outcome {
+    let store = super::find(storage, &args.store)?;
+    let key = key(&args.key)?;
+    let Some(record) = store.get_value(&key)? else {
+        return Err(no_record(store.name(), &key));
+    };
+    if args.only_content_type {
+        return print(format!("{}\n", record.content_type).as_bytes());
+    }
+    let stdout = io::stdout();
+    let size = record.value.attributes().ok().map(|attributes| attributes.size);
+    // On a terminal the value itself shows how far it is.
+    let progress = (!stdout.is_terminal()).then(|| Progress::of_bytes("reading", size));
+    // Past the line buffer of std, which would look for the last newline of every chunk.
+    let out = stdout.as_fd().try_clone_to_owned().map_err(Failure::output)?;
+    copy_out(&mut record.reader(), &mut File::from(out), progress, &key)
+}
+
+fn copy_out(
+    value: &mut dyn Read,
+    out: &mut dyn Write,
+    mut progress: Option<Progress>,
+    key: &Key,
+) -> Outcome {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let count = match value.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                return Err(Failure::Failed(format!("cannot read record '{key}': {error}")));
+            }
+        };
+        out.write_all(buffer.get(..count).unwrap_or_default()).map_err(Failure::output)?;
+        if let Some(progress) = &mut progress {
+            progress.advance(count as u64);
+        }
+    }
+}
+
+/// `set`.
+pub(super) fn set(storage: &Storage, args: &SetArgs) -> Outcome {
+    let key = key(&args.key)?;
+    // Before the store is made: a file that is not there leaves nothing behind.
+    let (input, size) = open_input(&args.file)?;
+    let store = storage.open_store(&config::store_selector(&args.store))?;
+    let mut value = Counted::new(input, Progress::of_bytes("storing", size));
+    let content_type = args.content_type.as_deref().map(ContentType::new);
+    Ok(store.set_value(&key, &mut value, content_type.as_ref())?)
+}
+
+/// The stream that a FILE means, and its length where that is known.
+fn open_input(file: &Path) -> Outcome<(Box<dyn Read>, Option<u64>)> {
+    if file == Path::new(STANDARD_INPUT) {
+        return Ok((Box::new(io::stdin().lock()), None));
+    }
+    let failed = |error| Failure::Failed(format!("cannot read file '{}': {error}", file.display()));
+    let input = File::open(file).map_err(failed)?;
+    let metadata = input.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    let size = metadata.is_file().then_some(metadata.len());
+    Ok((Box::new(input), size))
+}
+
+/// `rm`. Goes on after a record that cannot be deleted, as rm(1) does.
+pub(super) fn rm(storage: &Storage, args: &RmArgs) -> Outcome {
+    let store = super::find(storage, &args.store)?;
+    let mut failed = false;
+    for text in &args.keys {
+        let deleted = key(text).and_then(|key| match store.delete_value(&key)? {
+            true => Ok(()),
+            false => Err(no_record(store.name(), &key)),
+        });
+        if let Err(failure) = deleted {
+            failure.message().map(tell).unwrap_or_default();
+            failed = true;
+        }
+    }
+    super::end(failed)
+}
+
+fn no_record(store: &StoreName, key: &Key) -> Failure {
+    Error::NoSuchRecord { store: store.to_string(), key: key.to_string() }.into()
+}
+
+fn key(text: &OsStr) -> Outcome<Key> {
+    Ok(Key::from_bytes(text.as_bytes())?)
+}

@@ -1,0 +1,181 @@
+//! What the arguments mean: defaults, the environment, and which of two sayings holds.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{self, PathBuf};
+
+use super::args::{CommonArgs, Dialect, MountArgs};
+use super::failure::{Failure, Outcome};
+use super::mount_words::MountWords;
+use crate::engine::{DialectChoice, DirectoryOptions, OpenStore, StorageOptions};
+use crate::fs::FsOptions;
+use crate::model::{DEFAULT_STORE, StoreName};
+use crate::mount::MountConfig;
+
+/// Environment variables that name the storage directory, the first one set winning (FORMAT 2).
+const SOURCE_VARIABLES: [&str; 2] = ["APIFY_LOCAL_STORAGE_DIR", "CRAWLEE_STORAGE_DIR"];
+
+/// The storage directory where nothing says otherwise.
+const DEFAULT_SOURCE: &str = "./storage";
+
+/// Begins a STORE that is an id.
+const ID_PREFIX: &str = "id:";
+
+/// The storage that a command works on.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) source: PathBuf,
+    pub(super) options: StorageOptions,
+}
+
+impl Target {
+    pub(super) fn new(common: &CommonArgs) -> Self {
+        Self {
+            source: source(common.source.clone()),
+            options: storage_options(common.dialect, common.input_key.clone()),
+        }
+    }
+}
+
+/// The configuration of a mount. An option of its own wins over the same word in `-o`.
+///
+/// # Errors
+/// [`Failure::Usage`] if the source is given twice.
+pub(super) fn mount_config(args: &MountArgs, common: &CommonArgs) -> Outcome<MountConfig> {
+    if args.storage.is_some() && common.source.is_some() {
+        return Err(Failure::Usage("give the source once: as SOURCE or as --source".to_owned()));
+    }
+    let words = words(args);
+    let defaults = FsOptions::default();
+    let fs = FsOptions {
+        uid: args.uid.or(words.uid),
+        gid: args.gid.or(words.gid),
+        umask: args.umask.or(words.umask),
+        ttl: args.ttl.or(words.ttl).unwrap_or(defaults.ttl),
+        strict: args.strict || words.strict,
+        read_only: args.read_only || words.read_only.unwrap_or(false),
+        xattr: !(args.no_xattr || words.no_xattr),
+    };
+    let dialect = common.dialect.or(words.dialect);
+    let input_key = common.input_key.clone().or(words.input_key);
+    Ok(MountConfig {
+        source: source(args.storage.clone().or_else(|| common.source.clone())),
+        mountpoint: args.mountpoint.clone(),
+        storage: storage_options(dialect, input_key),
+        fs,
+        no_exec: words.no_exec.unwrap_or(false),
+        allow_other: args.allow_other || words.allow_other,
+        nonempty: args.nonempty || words.nonempty,
+    })
+}
+
+/// The file that a mount's log goes to, if one is given; absolute, since the daemon leaves the directory.
+pub(super) fn log_file(args: &MountArgs) -> Option<PathBuf> {
+    let file = args.log_file.clone().or_else(|| words(args).log_file)?;
+    Some(path::absolute(&file).unwrap_or(file))
+}
+
+/// Which store a STORE means: `default` is the unnamed one, `id:...` an id, anything else a name or alias.
+pub(super) fn store_selector(store: &str) -> OpenStore {
+    if let Some(id) = store.strip_prefix(ID_PREFIX) {
+        OpenStore { id: Some(id.to_owned()), ..OpenStore::default() }
+    } else if store == DEFAULT_STORE {
+        OpenStore::default()
+    } else {
+        OpenStore { name: Some(store.to_owned()), ..OpenStore::default() }
+    }
+}
+
+/// The name of a store that is to be made.
+///
+/// # Errors
+/// [`Failure::Failed`] if no store can have it.
+pub(super) fn new_store_name(store: &str) -> Outcome<StoreName> {
+    if store.starts_with(ID_PREFIX) {
+        return Err(Failure::Failed(format!(
+            "'{store}': a store's id cannot be chosen; give a name"
+        )));
+    }
+    Ok(StoreName::new(store)?)
+}
+
+fn words(args: &MountArgs) -> MountWords {
+    args.words.iter().cloned().fold(MountWords::default(), MountWords::followed_by)
+}
+
+fn source(given: Option<PathBuf>) -> PathBuf {
+    given.unwrap_or_else(|| source_of_environment(|variable| env::var_os(variable)))
+}
+
+fn source_of_environment(variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    SOURCE_VARIABLES
+        .iter()
+        .filter_map(|name| variable(name))
+        .find(|value| !value.is_empty())
+        .map_or_else(|| PathBuf::from(DEFAULT_SOURCE), PathBuf::from)
+}
+
+fn storage_options(dialect: Option<Dialect>, input_key: Option<String>) -> StorageOptions {
+    let dialect = match dialect {
+        None | Some(Dialect::Auto) => DialectChoice::Auto,
+        Some(Dialect::Sidecars) => DialectChoice::Sidecars,
+        Some(Dialect::Js3) => DialectChoice::Js3,
+    };
+    StorageOptions {
+        input_key,
+        directory: DirectoryOptions { dialect, ..DirectoryOptions::default() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::args::Cli;
+    use super::*;
+
+    fn config(words: &[&str]) -> Outcome<MountConfig> {
+        let line = ["storefs", "mount"].iter().chain(words);
+        let cli = Cli::try_parse_from(line).unwrap();
+        mount_config(cli.daemon().unwrap(), &cli.common)
+    }
+
+    #[test]
+    fn the_first_variable_that_is_not_empty_names_the_source() {
+        let source = |apify: Option<&str>, crawlee: Option<&str>| {
+            source_of_environment(|name| {
+                (if name.starts_with("APIFY") { apify } else { crawlee }).map(OsString::from)
+            })
+        };
+        assert_eq!(source(Some("a"), Some("c")), PathBuf::from("a"));
+        assert_eq!(source(Some(""), Some("c")), PathBuf::from("c"));
+        assert_eq!(source(None, Some("")), PathBuf::from("./storage"));
+    }
+
+    #[test]
+    fn an_option_wins_over_its_word() {
+        let config =
+            config(&["s", "m", "-o", "uid=1,gid=2,rw,input_key=A", "--uid", "3", "--read-only"])
+                .unwrap();
+        assert_eq!((config.fs.uid, config.fs.gid), (Some(3), Some(2)));
+        assert!(config.fs.read_only);
+        assert!(config.fs.xattr);
+        assert_eq!(config.storage.input_key.as_deref(), Some("A"));
+        assert_eq!(config.source, PathBuf::from("s"));
+    }
+
+    #[test]
+    fn the_source_is_given_once() {
+        assert!(matches!(config(&["s", "m", "--source", "t"]), Err(Failure::Usage(_))));
+        assert_eq!(config(&["m", "--source", "t"]).unwrap().source, PathBuf::from("t"));
+    }
+
+    #[test]
+    fn a_store_is_a_name_an_id_or_the_default() {
+        assert_eq!(store_selector("default"), OpenStore::default());
+        assert_eq!(store_selector("id:x").id.as_deref(), Some("x"));
+        assert_eq!(store_selector("x").name.as_deref(), Some("x"));
+        assert!(new_store_name("id:x").is_err());
+        assert!(new_store_name("a/b").is_err());
+    }
+}

@@ -1,0 +1,332 @@
+//! A mount's life: checks, session, signals, daemon, unmounting.
+//!
+//! [`Prepared`] says that nothing stands in the way, [`MountedFs`] is the mount itself: it owns the session,
+//! the thread that writes times back, and the decision when to end. What the kernel asks meanwhile is answered
+//! by the FUSE adapter; this room knows no request and no record.
+//!
+//! fuser 0.18 has edges that shape this room. A dropped session unmounts once more whatever is at its
+//! mountpoint by then (its check is the wrong way round), so no session is ever dropped. Unmounting as root
+//! gives up when the mount is busy, so unmounting is done here.
+
+mod daemon;
+mod deadline;
+mod error;
+mod options;
+mod preflight;
+mod signals;
+mod table;
+mod unmount;
+mod write_back;
+
+use std::mem;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::{Duration, Instant};
+
+use fuser::Session;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+pub use daemon::{Answer, Promise, Side, fork_daemon, open_default_log, open_log};
+pub use error::MountError;
+use options::KernelOptions;
+use preflight::Places;
+pub use signals::CaughtSignals;
+use signals::Request;
+pub use table::{FILE_SYSTEM_TYPE, Mount, MountTable};
+pub use unmount::{Unmounted, unmount};
+use write_back::WriteBack;
+
+use crate::engine::{Storage, StorageOptions};
+use crate::fs::{FileSystem, FsOptions};
+use crate::fuse::{Adapter, attach_notifier};
+
+/// How long the users of a mount that is asked to stop may take to let go of it.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What is to be mounted, where and how.
+#[derive(Clone, Debug)]
+pub struct MountConfig {
+    /// The storage directory.
+    pub source: PathBuf,
+    /// The directory to mount it at.
+    pub mountpoint: PathBuf,
+    /// How the storage is opened.
+    pub storage: StorageOptions,
+    /// How it is shown. `read_only` here makes the whole mount read-only.
+    pub fs: FsOptions,
+    /// Whether no file may be run as a program.
+    pub no_exec: bool,
+    /// Whether users other than the mounting one get in.
+    pub allow_other: bool,
+    /// Whether the mountpoint may hold files, which are hidden as long as the mount is there.
+    pub nonempty: bool,
+}
+
+/// A mount that nothing stands in the way of.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    config: MountConfig,
+    places: Places,
+}
+
+impl Prepared {
+    /// Makes every check that needs no mount. A dead mount of our own at the mountpoint is detached.
+    ///
+    /// # Errors
+    /// [`MountError`], in one line that says what to do; nothing has been mounted.
+    pub fn check(config: MountConfig) -> Result<Self, MountError> {
+        let places = preflight::check(&config.source, &config.mountpoint, config.nonempty)?;
+        Ok(Self { config, places })
+    }
+
+    /// The mountpoint, absolute and free of symbolic links.
+    #[must_use]
+    pub fn mountpoint(&self) -> &Path {
+        &self.places.mountpoint
+    }
+}
+
+/// Something that happens to a running mount.
+enum Event {
+    /// The kernel has closed the session: the mount is gone.
+    Ended,
+    /// Somebody asks for something.
+    Requested(Request),
+}
+
+/// A live mount. Dropping it unmounts.
+pub struct MountedFs {
+    fs: Arc<FileSystem>,
+    mountpoint: PathBuf,
+    /// The device number by which the mount is found in the table, wherever it may have been moved to.
+    device: Option<String>,
+    /// The session's connection to the kernel, to learn whether the mount still lives.
+    connection: OwnedFd,
+    sender: Sender<Event>,
+    events: Receiver<Event>,
+    /// `None` once the mount has ended and the times are written.
+    write_back: Option<WriteBack>,
+}
+
+impl std::fmt::Debug for MountedFs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MountedFs").field("mountpoint", &self.mountpoint).finish_non_exhaustive()
+    }
+}
+
+impl MountedFs {
+    /// Opens the storage and mounts it. The mount is usable when this returns.
+    ///
+    /// # Errors
+    /// [`MountError`]; then nothing is mounted.
+    pub fn start(prepared: &Prepared) -> Result<Self, MountError> {
+        let Prepared { config, places } = prepared;
+        raise_open_files();
+        let mut storage_options = config.storage.clone();
+        storage_options.directory.read_only |= config.fs.read_only;
+        let storage = Storage::open_directory(&places.source, storage_options)?;
+        let fs = Arc::new(FileSystem::new(storage.clone(), config.fs.clone()));
+        let write_back = WriteBack::start(storage)?;
+
+        let (sender, events) = mpsc::channel();
+        let on_destroy = {
+            let sender = sender.clone();
+            // The receiver is gone where the mount itself failed.
+            Box::new(move || drop(sender.send(Event::Ended)))
+        };
+        let adapter = Adapter::new(Arc::clone(&fs), on_destroy);
+        let mounting = |error| MountError::io(format!("mount at '{}'", shown(places)), error);
+        let session = Session::new(adapter, &places.mountpoint, &session_config(prepared))
+            .map_err(|error| explain(error, places))?;
+        let connection =
+            rustix::io::dup(&session).map_err(|error| mounting(std::io::Error::from(error)))?;
+        let device = device_at(&places.mountpoint);
+        let session = session.spawn().map_err(mounting)?;
+        attach_notifier(&fs, session.notifier());
+        // Never dropped: its drop would unmount a second time what others may have mounted there since. This
+        // leaks a descriptor for each mount, and a process makes one mount.
+        mem::forget(session);
+
+        let mountpoint = places.mountpoint.clone();
+        log::info!("mounted '{}' at '{}'", places.source.display(), mountpoint.display());
+        let write_back = Some(write_back);
+        Ok(Self { fs, mountpoint, device, connection, sender, events, write_back })
+    }
+
+    /// Where it is mounted, absolute and free of symbolic links.
+    #[must_use]
+    pub fn mountpoint(&self) -> &Path {
+        &self.mountpoint
+    }
+
+    /// Serves until somebody unmounts, or a signal asks for it.
+    ///
+    /// # Errors
+    /// [`MountError::Storage`] if the last times could not be written.
+    pub fn serve(mut self, signals: CaughtSignals) -> Result<(), MountError> {
+        let sender = self.sender.clone();
+        let _watch = signals.watch(move |request| drop(sender.send(Event::Requested(request))))?;
+        self.wait_for_end();
+        self.finish()
+    }
+
+    /// Waits until somebody unmounts.
+    ///
+    /// # Errors
+    /// [`MountError::Storage`] if the last times could not be written.
+    pub fn wait(mut self) -> Result<(), MountError> {
+        self.wait_for_end();
+        self.finish()
+    }
+
+    /// Unmounts, and waits until all is written.
+    ///
+    /// # Errors
+    /// [`MountError::Storage`] if the last times could not be written.
+    pub fn unmount_and_join(mut self) -> Result<(), MountError> {
+        self.stop();
+        self.finish()
+    }
+
+    fn wait_for_end(&self) {
+        loop {
+            // The sender is kept, so that the channel never closes.
+            match self.events.recv() {
+                Ok(Event::Requested(Request::LogStatus)) => {
+                    log::info!("status: {}", self.fs.status());
+                }
+                Ok(Event::Requested(Request::Stop)) => return self.stop(),
+                Ok(Event::Ended) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Unmounts, and waits for the session's end. A second request to stop ends the waiting.
+    fn stop(&self) {
+        self.unmount_everywhere();
+        let deadline = Instant::now() + STOP_DEADLINE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left) {
+                Ok(Event::Ended) => return,
+                Ok(Event::Requested(Request::LogStatus)) => {}
+                Ok(Event::Requested(Request::Stop)) | Err(_) => {
+                    log::warn!(
+                        "'{}' is still in use; ending all the same, its users get ENOTCONN",
+                        self.mountpoint.display()
+                    );
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Unmounts wherever the mount is seen, detaching it where it is in use.
+    fn unmount_everywhere(&self) {
+        for path in self.seen_at() {
+            let outcome = unmount::unmount_unused(&path).and_then(|users| match users {
+                None => Ok(()),
+                Some(users) => {
+                    log::warn!("'{}' is in use by {users}; detaching it", path.display());
+                    unmount::detach(&path)
+                }
+            });
+            if let Err(error) = outcome {
+                log::error!("{error}");
+            }
+        }
+    }
+
+    /// The places where unmounting would meet this mount and no other. Nowhere once it is gone: its device
+    /// number may by then be that of another mount.
+    fn seen_at(&self) -> Vec<PathBuf> {
+        if !self.is_connected() {
+            return Vec::new();
+        }
+        let Some(device) = self.device.as_deref() else { return vec![self.mountpoint.clone()] };
+        let Ok(table) = MountTable::read() else { return vec![self.mountpoint.clone()] };
+        let on_top = |mount: &&Mount| {
+            table.at(&mount.mountpoint).is_some_and(|upper| upper.device == mount.device)
+        };
+        table.of_device(device).filter(on_top).map(|mount| mount.mountpoint.clone()).collect()
+    }
+
+    /// Whether the kernel still holds the mount. `fuse_dev_poll` reports an error once it does not.
+    fn is_connected(&self) -> bool {
+        let mut fds = [PollFd::new(&self.connection, PollFlags::empty())];
+        let polled = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        polled.is_ok() && !fds.iter().any(|fd| fd.revents().contains(PollFlags::ERR))
+    }
+
+    /// Writes the last times.
+    fn finish(&mut self) -> Result<(), MountError> {
+        let Some(write_back) = self.write_back.take() else { return Ok(()) };
+        // A session that failed leaves a mount that nobody serves; whoever looked at it would wait for ever.
+        for path in self.seen_at() {
+            if let Err(error) = unmount::detach(&path) {
+                log::error!("{error}");
+            }
+        }
+        log::info!("unmounted '{}'", self.mountpoint.display());
+        write_back.finish()
+    }
+}
+
+impl Drop for MountedFs {
+    fn drop(&mut self) {
+        if self.write_back.is_some() {
+            self.stop();
+            if let Err(error) = self.finish() {
+                log::error!("{error}");
+            }
+        }
+    }
+}
+
+fn session_config(prepared: &Prepared) -> fuser::Config {
+    options::session_config(KernelOptions {
+        source: prepared.places.source.as_os_str(),
+        read_only: prepared.config.fs.read_only,
+        no_exec: prepared.config.no_exec,
+        allow_other: prepared.config.allow_other,
+    })
+}
+
+fn shown(places: &Places) -> String {
+    places.mountpoint.display().to_string()
+}
+
+/// Adds what to do to what fuser and fusermount3 say.
+fn explain(error: std::io::Error, places: &Places) -> MountError {
+    let said = error.to_string();
+    let mountpoint = shown(places);
+    if said.contains("user_allow_other") {
+        return MountError::refused(format!(
+            "cannot mount at '{mountpoint}' for other users: --allow-other needs the line 'user_allow_other' \
+             in /etc/fuse.conf"
+        ));
+    }
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return MountError::refused(format!(
+            "cannot mount at '{mountpoint}': users other than root need fusermount3; install the package fuse3"
+        ));
+    }
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    MountError::refused(format!("cannot mount at '{mountpoint}': {}", lines.join("; ")))
+}
+
+fn device_at(mountpoint: &Path) -> Option<String> {
+    let table = MountTable::read().ok()?;
+    table.at(mountpoint).filter(|mount| mount.is_ours()).map(|mount| mount.device.clone())
+}
+
+/// Allows as many open files as the system lets this user have: every open record takes one or two.
+fn raise_open_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        log::debug!("the limit of open files stays: {error}");
+    }
+}

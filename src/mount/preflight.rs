@@ -1,0 +1,238 @@
+//! Everything that can be known to be wrong before a mount is made.
+//!
+//! The checks go in the order in which a person would make them: source, mountpoint, the two together, the
+//! device. The first that fails is reported in one line that says what to do, and nothing has been mounted.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::table::{self, Mount, MountTable};
+use super::{MountError, deadline, unmount};
+
+/// The device through which the kernel talks to FUSE daemons.
+const FUSE_DEVICE: &str = "/dev/fuse";
+
+/// How long a mount that is there already may take to show whether its daemon lives.
+const LIVENESS_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Dead mounts that are detached at one mountpoint, lying upon each other. More of them would mean that
+/// something else mounts there again and again.
+const MOST_DEAD_MOUNTS: usize = 16;
+
+/// Where a mount is to be made, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Places {
+    /// The source, absolute and free of symbolic links.
+    pub(super) source: PathBuf,
+    /// The mountpoint, absolute and free of symbolic links.
+    pub(super) mountpoint: PathBuf,
+}
+
+/// Checks source and mountpoint. A dead mount of our own is detached on the way, with a line in the log.
+pub(super) fn check(
+    source: &Path,
+    mountpoint: &Path,
+    nonempty: bool,
+) -> Result<Places, MountError> {
+    let source = check_source(source)?;
+    let mountpoint = check_mountpoint(mountpoint)?;
+    check_not_nested(&source, &mountpoint)?;
+    if !nonempty {
+        check_empty(&mountpoint)?;
+    }
+    check_device()?;
+    Ok(Places { source, mountpoint })
+}
+
+fn check_source(source: &Path) -> Result<PathBuf, MountError> {
+    let shown = source.display();
+    let canonical = fs::canonicalize(source).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => MountError::refused(format!(
+            "source '{shown}' does not exist; give the path of a storage directory"
+        )),
+        ErrorKind::NotADirectory => not_a_directory("source", source),
+        _ => MountError::io(format!("read source '{shown}'"), error),
+    })?;
+    match fs::read_dir(&canonical) {
+        Ok(_) => Ok(canonical),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            Err(not_a_directory("source", source))
+        }
+        Err(error) => Err(MountError::io(format!("read source '{shown}'"), error)),
+    }
+}
+
+/// Finds the mountpoint and makes sure that nothing is mounted there.
+fn check_mountpoint(mountpoint: &Path) -> Result<PathBuf, MountError> {
+    let shown = mountpoint.display();
+    for _ in 0..MOST_DEAD_MOUNTS {
+        let table = read_table()?;
+        let resolved = table::resolve(mountpoint, &table).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => MountError::refused(format!(
+                "mountpoint '{shown}' does not exist; make it with 'mkdir -p'"
+            )),
+            ErrorKind::NotADirectory => not_a_directory("mountpoint", mountpoint),
+            _ => MountError::io(format!("reach mountpoint '{shown}'"), error),
+        })?;
+        match table.at(&resolved) {
+            Some(mount) if is_free(mount) => {}
+            Some(mount) if mount.is_ours() && is_dead(&resolved) => {
+                unmount::detach(&resolved)?;
+                log::warn!(
+                    "detached the mount that a dead daemon had left at '{}'",
+                    resolved.display()
+                );
+                continue;
+            }
+            Some(mount) => return Err(already_mounted(mountpoint, mount)),
+            None => {}
+        }
+        if !fs::metadata(&resolved).is_ok_and(|metadata| metadata.is_dir()) {
+            return Err(not_a_directory("mountpoint", mountpoint));
+        }
+        return Ok(resolved);
+    }
+    Err(MountError::refused(format!(
+        "dead mounts lie upon each other at '{shown}'; detach them with 'storefs unmount'"
+    )))
+}
+
+/// Whether one may mount on top: an automounter's trap waits for this very mount.
+fn is_free(mount: &Mount) -> bool {
+    mount.file_system_type == "autofs"
+}
+
+/// Whether the daemon behind a mount has gone. One that does not answer is busy or hangs, not dead.
+pub(super) fn is_dead(mountpoint: &Path) -> bool {
+    let path = mountpoint.to_owned();
+    // Not stat: the kernel answers that from its cache as long as the TTL says, which may be a day.
+    let answer = deadline::ask(LIVENESS_DEADLINE, move || rustix::fs::statfs(&path).err());
+    // ENOTCONN once the daemon's last descriptor is closed, ECONNABORTED where the connection was aborted.
+    matches!(answer, Some(Some(Errno::NOTCONN | Errno::CONNABORTED)))
+}
+
+fn already_mounted(mountpoint: &Path, mount: &Mount) -> MountError {
+    let shown = mountpoint.display();
+    let source = mount.source.to_string_lossy();
+    let hint = if mount.is_ours() {
+        format!("unmount it with 'storefs unmount {shown}'")
+    } else {
+        "choose another mountpoint".to_owned()
+    };
+    MountError::refused(format!(
+        "'{shown}' is already mounted: {source} of type {}; {hint}",
+        mount.file_system_type
+    ))
+}
+
+fn check_not_nested(source: &Path, mountpoint: &Path) -> Result<(), MountError> {
+    let (source_shown, mountpoint_shown) = (source.display(), mountpoint.display());
+    if source == mountpoint {
+        return Err(MountError::refused(format!(
+            "'{mountpoint_shown}' is the source itself; choose a mountpoint outside it"
+        )));
+    }
+    if mountpoint.starts_with(source) {
+        return Err(MountError::refused(format!(
+            "mountpoint '{mountpoint_shown}' is inside the source '{source_shown}'; choose one outside it"
+        )));
+    }
+    if source.starts_with(mountpoint) {
+        return Err(MountError::refused(format!(
+            "the source '{source_shown}' is inside mountpoint '{mountpoint_shown}', which would hide it; \
+             choose another mountpoint"
+        )));
+    }
+    Ok(())
+}
+
+fn check_empty(mountpoint: &Path) -> Result<(), MountError> {
+    let shown = mountpoint.display();
+    match fs::read_dir(mountpoint).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(MountError::refused(format!(
+            "mountpoint '{shown}' is not empty; empty it, or hide what is there with --nonempty"
+        ))),
+        Err(error) => Err(MountError::io(format!("read mountpoint '{shown}'"), error)),
+    }
+}
+
+fn check_device() -> Result<(), MountError> {
+    // Opening it has no effect until something is mounted through the descriptor.
+    match OpenOptions::new().read(true).write(true).open(FUSE_DEVICE) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(MountError::refused(device_hint(&error))),
+    }
+}
+
+fn device_hint(error: &io::Error) -> String {
+    let hint = match error.kind() {
+        ErrorKind::NotFound => {
+            "load the module with 'modprobe fuse'; a container needs '--device /dev/fuse --cap-add SYS_ADMIN'"
+        }
+        ErrorKind::PermissionDenied => "it is usually open to everybody (mode 0666)",
+        _ => "a container needs '--device /dev/fuse --cap-add SYS_ADMIN'",
+    };
+    format!("cannot open {FUSE_DEVICE}: {error}; {hint}")
+}
+
+fn not_a_directory(what: &str, path: &Path) -> MountError {
+    MountError::refused(format!("{what} '{}' is not a directory", path.display()))
+}
+
+/// The mount table, with an error that names it.
+pub(super) fn read_table() -> Result<MountTable, MountError> {
+    MountTable::read().map_err(|error| MountError::io("read the mount table in /proc", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory() -> tempfile::TempDir {
+        tempfile::Builder::new().prefix("storefs-test-").tempdir().unwrap()
+    }
+
+    fn refusal(source: &Path, mountpoint: &Path) -> String {
+        check(source, mountpoint, false).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_fault_has_its_own_line() {
+        let root = directory();
+        let at = |name: &str| root.path().join(name);
+        for name in ["source", "mountpoint", "full/x", "source/inner"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        fs::write(at("file"), "").unwrap();
+        assert!(refusal(&at("no"), &at("mountpoint")).contains("does not exist"));
+        assert!(refusal(&at("file"), &at("mountpoint")).contains("not a directory"));
+        assert!(refusal(&at("file/x"), &at("mountpoint")).contains("not a directory"));
+        assert!(refusal(&at("source"), &at("no")).contains("mkdir -p"));
+        assert!(refusal(&at("source"), &at("no/no")).contains("mkdir -p"));
+        assert!(refusal(&at("source"), &at("file")).contains("not a directory"));
+        assert!(refusal(&at("source"), &at("full")).contains("--nonempty"));
+        assert!(refusal(&at("source"), &at("source/inner")).contains("inside the source"));
+        assert!(refusal(&at("full/x"), &at("full")).contains("would hide it"));
+        assert!(refusal(&at("source"), &at("source")).contains("the source itself"));
+        assert!(refusal(&at("source"), Path::new("/proc")).contains("already mounted"));
+    }
+
+    #[test]
+    fn nesting_is_seen_through_links() {
+        let root = directory();
+        let at = |name: &str| root.path().join(name);
+        fs::create_dir_all(at("source/inner")).unwrap();
+        std::os::unix::fs::symlink(at("source"), at("link")).unwrap();
+        assert!(refusal(&at("source"), &at("link/inner")).contains("inside the source"));
+    }
+
+    #[test]
+    fn a_live_directory_is_not_dead() {
+        assert!(!is_dead(directory().path()));
+    }
+}

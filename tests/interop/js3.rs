@@ -1,0 +1,112 @@
+//! The same in the layout of Crawlee JS 3, in which the extension is the type.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::common::{METADATA, TempMount, TempStorage, names, sh};
+use crate::sdk::{Js, hex};
+
+/// Asserts that a store has the layout of JS 3 still: no metadata and no sidecar.
+#[track_caller]
+fn assert_js_layout(store: &Path) {
+    let foreign: Vec<_> =
+        names(store).into_iter().filter(|name| name.ends_with(METADATA)).collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+}
+
+/// The record that a file of this name has become for JS 3: that SDK's keys have no last extension, unless
+/// there is one more on disk.
+#[track_caller]
+fn js_record<'a>(records: &'a BTreeMap<String, Value>, name: &str) -> &'a Value {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    records.get(name).or_else(|| records.get(stem)).unwrap_or_else(|| {
+        panic!("JS has no record of {name:?} in {:?}", records.keys().collect::<Vec<_>>())
+    })
+}
+
+#[test]
+fn p12_js3_lists_a_store_after_any_name_was_written() {
+    let Some(js) = Js::find() else { return };
+    let storage = TempStorage::of_fixture("js-v3/plain");
+    let mount = TempMount::new(&storage);
+    let mounted = mount.store("kinds");
+    let before = names(&mounted);
+    let written = [
+        ("fresh.json", "{\"n\":1}"),
+        ("words.txt", "text"),
+        ("photo2.jpg", "\u{0}jpg"),
+        ("readme.md", "# md"),
+        ("run.log", "log"),
+        (".edited.swp", "swap"),
+        ("old.htm", "<p>htm</p>"),
+        ("conf.yml", "y: 1"),
+        ("no-extension", "bare"),
+        ("UPPER.JSON", "{\"u\":1}"),
+        ("data.parquet", "PAR1"),
+        ("trailing.", "dot"),
+        ("with space.txt", "space"),
+        ("\u{fc}.txt", "umlaut"),
+        ("%2541.txt", "percent"),
+        ("%40home.txt", "at"),
+    ];
+    for (name, content) in written {
+        fs::write(mounted.join(name), content).unwrap();
+    }
+    // The mount shows each under the name that it was written by, whatever it is called on disk.
+    let shown = before.iter().cloned().chain(written.iter().map(|(name, _)| (*name).to_owned()));
+    assert_eq!(names(&mounted), shown.collect());
+    for (name, content) in written {
+        assert_eq!(fs::read(mounted.join(name)).unwrap(), content.as_bytes(), "{name}");
+    }
+
+    let records = js.dump(&storage, "kinds");
+    assert_eq!(records.len(), before.len() + written.len());
+    for (name, content) in written {
+        let decoded = name.replace("%25", "%").replace("%40", "@");
+        let record = js_record(&records, &decoded);
+        let seen = match record["type"].as_str().unwrap() {
+            "Buffer" => record["hex"] == hex(content.as_bytes()),
+            "string" => record["value"] == content,
+            _ => record["value"] == serde_json::from_str::<Value>(content).unwrap(),
+        };
+        assert!(seen, "{name}: {record}");
+    }
+    assert_eq!(js_record(&records, "fresh.json")["type"], "object");
+    assert_eq!(js_record(&records, "words.txt")["type"], "string");
+    assert_eq!(js_record(&records, "photo2.jpg")["type"], "Buffer");
+    mount.unmount();
+    assert_js_layout(&storage.store("kinds"));
+}
+
+#[test]
+fn p12_js3_reads_what_tools_changed() {
+    let Some(js) = Js::find() else { return };
+    let storage = TempStorage::of_fixture("js-v3/plain");
+    let mount = TempMount::new(&storage);
+    sh(
+        r#"
+        sed -i 's/42/43/' num.json
+        echo ' more' >> str.txt
+        vim -es -u NONE -i NONE -c '%s/x/vim/' -c wq page.html
+        mv data.json moved.json
+        rm note.txt
+        printf '\x89PNG' > "$OLDPWD/shot.png"
+        cp "$OLDPWD/shot.png" shot.png
+        "#
+        .replace("$OLDPWD", storage.beside().to_str().unwrap())
+        .as_str(),
+        &mount.store("kinds"),
+    );
+    let records = js.dump(&storage, "kinds");
+    assert_eq!(records["num"]["value"], 43);
+    assert_eq!(records["str"]["value"], "hello \u{fc} more\n");
+    assert_eq!(records["page"]["value"], "<p>vim</p>\n");
+    assert_eq!(records["moved"]["value"], json!({"a": 1}));
+    assert_eq!(records["shot"]["hex"], hex(b"\x89PNG"));
+    assert!(!records.contains_key("data") && !records.contains_key("note"));
+    mount.unmount();
+    assert_js_layout(&storage.store("kinds"));
+}

@@ -1,0 +1,80 @@
+'use strict';
+
+/*
+ * Drives Crawlee JS 3 on a storage directory, for tests/interop.rs. Each run is a fresh process, since that
+ * SDK reads a store's directory only once.
+ *
+ *     js_sdk.cjs dump STORAGE STORE    every record that listKeys gives, as getRecord reads it
+ *     js_sdk.cjs fill STORAGE STORE    set the records given on standard input: [{key, value | hex, contentType}]
+ *     js_sdk.cjs input                 what Actor.getInput() gives to a run that starts now; the storage and
+ *                                      the input key are those of the environment
+ *
+ * Everything is answered as JSON on standard output. A record is {"key", "content_type", "type", "value"};
+ * "type" is "string", "object", "number" or "Buffer", and a Buffer comes as "hex" in place of "value".
+ */
+
+const { readFileSync } = require('node:fs');
+
+const PAGE = 1000;
+
+const openStore = async (storage, name) => {
+    const { MemoryStorage } = require('@crawlee/memory-storage');
+    // No metadata, as in an ordinary run; otherwise the variable DEBUG would decide.
+    const client = new MemoryStorage({ localDataDirectory: storage, writeMetadata: false });
+    const { id } = await client.keyValueStores().getOrCreate(name);
+    return client.keyValueStore(id);
+};
+
+const describe = (key, record) => {
+    if (!record) return { key, type: null };
+    const { value, contentType } = record;
+    const answer = { key, content_type: contentType };
+    return Buffer.isBuffer(value)
+        ? { ...answer, type: 'Buffer', hex: value.toString('hex') }
+        : { ...answer, type: typeof value, value };
+};
+
+const dump = async (store) => {
+    const records = [];
+    let exclusiveStartKey;
+    let page;
+    do {
+        page = await store.listKeys({ limit: PAGE, exclusiveStartKey });
+        for (const { key } of page.items) records.push(describe(key, await store.getRecord(key)));
+        exclusiveStartKey = page.nextExclusiveStartKey;
+    } while (page.isTruncated);
+    return records;
+};
+
+const fill = async (store, records) => {
+    for (const { key, value, hex, contentType } of records) {
+        await store.setRecord({ key, value: hex === undefined ? value : Buffer.from(hex, 'hex'), contentType });
+    }
+    return null;
+};
+
+const actorInput = async () => {
+    const { Actor } = require('apify');
+    await Actor.init();
+    const value = await Actor.getInput();
+    await Actor.exit({ exit: false });
+    return { type: typeof value, value };
+};
+
+const main = async ([command, storage, name]) => {
+    switch (command) {
+        case 'dump': return dump(await openStore(storage, name));
+        case 'fill': return fill(await openStore(storage, name), JSON.parse(readFileSync(0, 'utf8')));
+        case 'input': return actorInput();
+        default: throw new Error(`unknown command ${command}`);
+    }
+};
+
+main(process.argv.slice(2)).then(
+    // The SDK keeps timers: without an explicit exit the process would wait for them.
+    (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`, () => process.exit(0)),
+    (error) => {
+        console.error(error);
+        process.exit(1);
+    },
+);

@@ -1,0 +1,139 @@
+//! A purge through the mount leaves what the SDK's own purge leaves.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::common::{METADATA, STORES, TempMount, TempStorage, copy_tree, fixture, sh};
+use crate::sdk::{Python, answer_of, sidecars};
+
+/// The metadata of a store on disk.
+fn metadata(storage: &TempStorage, store: &str) -> Value {
+    serde_json::from_slice(&fs::read(storage.store(store).join(METADATA)).unwrap()).unwrap()
+}
+
+/// Purges one copy of a fixture through the mount and another with the SDK, and asserts that both are left
+/// alike, in the default store and in a named one.
+///
+/// `configure` tells the mount the fixture's input key.
+#[track_caller]
+fn purge_like_the_sdk(name: &str, configure: impl FnOnce(&mut Command, &str)) {
+    let Some(python) = Python::find() else { return };
+    let result = fs::read(fixture(&format!("apify/{name}/result.json"))).unwrap();
+    let result: Value = serde_json::from_slice(&result).unwrap();
+    let input_key = result["input_key"].as_str().unwrap();
+
+    let copy = || {
+        let storage = TempStorage::of_fixture(&format!("apify/{name}/before"));
+        copy_tree(&storage.store("default"), &storage.store("named"));
+        let mut named = metadata(&storage, "named");
+        named["name"] = "named".into();
+        named["id"] = "aNamedStoresId00X".into();
+        fs::write(
+            storage.store("named").join(METADATA),
+            serde_json::to_string_pretty(&named).unwrap(),
+        )
+        .unwrap();
+        storage
+    };
+    let (ours, theirs) = (copy(), copy());
+
+    let mount = TempMount::configured(&ours.path(), |command| configure(command, input_key));
+    for store in ["default", "named"] {
+        let before = metadata(&ours, store);
+        sh("echo 1 > @purge", &mount.store(store));
+        let after = metadata(&ours, store);
+        for field in ["id", "name", "created_at"] {
+            assert_eq!(after[field], before[field], "{store}: {field}");
+        }
+        assert_eq!(after["accessed_at"], after["modified_at"], "{store}");
+        assert!(
+            after["modified_at"].as_str() > before["modified_at"].as_str(),
+            "{store}: {before} {after}"
+        );
+
+        let path = theirs.path();
+        let mut command = python.command(&["purge", path.to_str().unwrap(), store]);
+        command.env("ACTOR_INPUT_KEY", input_key);
+        answer_of(command, &Value::Null);
+    }
+    let files = |storage: &TempStorage| storage.files().into_keys().collect::<Vec<_>>();
+    assert_eq!(files(&ours), files(&theirs), "while mounted");
+    mount.unmount();
+
+    let (left, left_by_sdk) = (ours.files(), theirs.files());
+    assert_eq!(left.keys().collect::<Vec<_>>(), left_by_sdk.keys().collect::<Vec<_>>());
+    let recorded: BTreeSet<_> =
+        result["after"].as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
+    let in_default: BTreeSet<_> = left
+        .keys()
+        .filter(|path| path.starts_with("default"))
+        .map(|path| Path::new(STORES).join(path))
+        .collect();
+    assert_eq!(in_default, recorded.iter().map(PathBuf::from).collect());
+    for (path, content) in &left {
+        let is_sidecar = path.to_str().unwrap().ends_with(&format!(".{METADATA}"));
+        if !is_sidecar && !path.ends_with(METADATA) {
+            assert_eq!(content, &left_by_sdk[path], "{}", path.display());
+        }
+    }
+    let types = |storage: &TempStorage| {
+        let sidecars = sidecars(&storage.store("default")).into_iter();
+        sidecars.map(|(disk_name, (_, content_type))| (disk_name, content_type)).collect::<Vec<_>>()
+    };
+    assert_eq!(types(&ours), types(&theirs));
+
+    // And a run that starts now gets the same input as one that starts after the SDK's purge.
+    let input = |storage: &TempStorage| {
+        let mut command = python.command(&["input"]);
+        command.env("APIFY_LOCAL_STORAGE_DIR", storage.path()).env("ACTOR_INPUT_KEY", input_key);
+        answer_of(command, &Value::Null)
+    };
+    assert_eq!(input(&ours), input(&theirs));
+}
+
+fn default_input_key(_: &mut Command, input_key: &str) {
+    assert_eq!(input_key, "INPUT");
+}
+
+#[test]
+fn p13_purge_leaves_what_the_sdk_leaves_of_input_json() {
+    purge_like_the_sdk("purge-input-json", default_input_key);
+}
+
+#[test]
+fn p13_purge_leaves_what_the_sdk_leaves_of_a_bare_input() {
+    purge_like_the_sdk("purge-input-bare", default_input_key);
+}
+
+#[test]
+fn p13_purge_leaves_what_the_sdk_leaves_of_input_txt() {
+    purge_like_the_sdk("purge-input-txt", default_input_key);
+}
+
+#[test]
+fn p13_purge_leaves_what_the_sdk_leaves_of_input_bin() {
+    purge_like_the_sdk("purge-input-bin", default_input_key);
+}
+
+#[test]
+fn p13_purge_leaves_what_the_sdk_leaves_without_an_input() {
+    purge_like_the_sdk("purge-no-input", default_input_key);
+}
+
+#[test]
+fn p16_purge_spares_the_input_key_of_the_environment() {
+    purge_like_the_sdk("purge-cli-input", |command, input_key| {
+        command.env("ACTOR_INPUT_KEY", input_key).env("APIFY_INPUT_KEY", "not-asked");
+    });
+}
+
+#[test]
+fn p16_purge_spares_the_input_key_of_the_option() {
+    purge_like_the_sdk("purge-cli-input", |command, input_key| {
+        command.args(["--input-key", input_key]).env("ACTOR_INPUT_KEY", "not-asked");
+    });
+}
