@@ -23,15 +23,15 @@ pub(super) struct Progress {
 impl Progress {
     /// Progress in records.
     pub(super) fn of_records(what: &'static str) -> Self {
-        Self::new(what, "{spinner} {msg}: {human_pos} records ({per_sec})", None)
+        Self::new(what, "{spinner} {msg}: {human_pos} records", None)
     }
 
     /// Progress in bytes.
     pub(super) fn of_bytes(what: &'static str, total: Option<u64>) -> Self {
         let style = if total.is_some() {
-            "{msg}: {wide_bar} {binary_bytes}/{binary_total_bytes} ({binary_bytes_per_sec})"
+            "{msg}: {wide_bar} {binary_bytes}/{binary_total_bytes}"
         } else {
-            "{spinner} {msg}: {binary_bytes} ({binary_bytes_per_sec})"
+            "{spinner} {msg}: {binary_bytes}"
         };
         Self::new(what, style, total)
     }

@@ -78,7 +78,9 @@ impl FileSystem {
             }
             Node::Metadata(store) => self.open_metadata(store, mode),
             Node::Version(version) if mode.changes() => {
-                if let Some(session) = self.promote(ino, version)? {
+                // A truncation would show at once to whoever has just found the inode by its name.
+                let promoted = if mode.truncate { None } else { self.promote(ino, version)? };
+                if let Some(session) = promoted {
                     return self.open_session(&session, mode);
                 }
                 let (store, key) = (&version.store, version.key());
@@ -89,7 +91,11 @@ impl FileSystem {
             Node::Writer(session) => {
                 let (store, key) = session.record();
                 self.intents.fulfil(caller.thread, &store, &key);
-                if !session.add_announced_handle(caller.thread) {
+                // Who only reads has found the inode by the name that it had as a version.
+                if !session.add_announced_handle(caller.thread, mode.changes()) {
+                    if !mode.changes() {
+                        self.intents.announce(caller.thread, &store, &key, IntentKind::Read(None));
+                    }
                     return Err(FsError::Stale);
                 }
                 self.open_session(session, mode)

@@ -148,10 +148,11 @@ impl Session {
         self.life.lock().handles += 1;
     }
 
-    /// Adds the handle of an announced open. Gives back false if the session has ended.
-    pub(super) fn add_announced_handle(&self, thread: u32) -> bool {
+    /// Adds the handle of an open by inode: one that was announced, or one that writes. Gives back false if it is
+    /// neither, or if the session has ended.
+    pub(super) fn add_announced_handle(&self, thread: u32, writes: bool) -> bool {
         let mut life = self.life.lock();
-        if !life.is_live() {
+        if !life.is_live() || !(writes || life.is_announced(thread)) {
             return false;
         }
         life.withdraw(thread);
@@ -346,6 +347,10 @@ impl Session {
 impl Life {
     fn is_live(&self) -> bool {
         self.handles > 0 || self.announced.iter().any(|(_, until)| Instant::now() < *until)
+    }
+
+    fn is_announced(&self, thread: u32) -> bool {
+        self.announced.iter().any(|(announced, _)| *announced == thread)
     }
 
     fn withdraw(&mut self, thread: u32) {

@@ -1,0 +1,39 @@
+//! The mounted tree: what is shown and under which name, what can be made, removed, renamed and changed, and
+//! what is answered to bad input, all through a kernel mount.
+//!
+//! The tests run the program as a user would and look at both sides: at the mount, and at the files on disk that
+//! an SDK sees.
+
+// Clippy exempts tests from these, but not the functions that tests share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+#[path = "mount_tree/attributes.rs"]
+mod attributes;
+#[path = "mount_tree/faults.rs"]
+mod faults;
+#[path = "mount_tree/help.rs"]
+mod help;
+#[path = "mount_tree/layouts.rs"]
+mod layouts;
+#[path = "mount_tree/metadata.rs"]
+mod metadata;
+#[path = "mount_tree/names.rs"]
+mod names;
+#[path = "mount_tree/planted.rs"]
+mod planted;
+#[path = "mount_tree/purge.rs"]
+mod purge;
+#[path = "mount_tree/read_only.rs"]
+mod read_only;
+#[path = "mount_tree/rename.rs"]
+mod rename;
+#[path = "mount_tree/stores.rs"]
+mod stores;
+#[path = "mount_tree/tree.rs"]
+mod tree;
+#[path = "mount_tree/users.rs"]
+mod users;
+#[path = "mount_tree/xattrs.rs"]
+mod xattrs;
