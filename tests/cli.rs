@@ -961,6 +961,23 @@ fn a_busy_mount_names_its_users_and_goes_lazily() {
 }
 
 #[test]
+fn a_daemon_that_hangs_holds_up_nobody() {
+    if !can_mount() {
+        return;
+    }
+    let storage = storage();
+    let mut place = Mountpoint::new();
+    place.mount(&storage.path(), &[]).text();
+    signal(place.pid(), "STOP");
+    let again = Run::of(place.storefs().arg("mount").arg(storage.path()).arg(place.path()));
+    assert!(again.error().contains("already mounted"));
+    assert!(place.unmount(&[]).error().contains("does not answer"));
+    assert!(place.is_mounted());
+    assert!(place.unmount(&["--lazy"]).exits(0).stderr().contains("does not answer"));
+    assert!(!place.is_mounted());
+}
+
+#[test]
 fn unmount_works_from_within() {
     if !can_mount() {
         return;

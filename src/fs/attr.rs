@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::handle::Open;
 use super::inode::{Node, ROOT, STATUS, STORES, StoreNode, VersionNode};
 use super::sessions::IntentKind;
 use super::{Caller, Entry, FileSystem, FsError, FsResult, Handle, Ino};
@@ -62,7 +63,7 @@ impl FileSystem {
             }
             Node::Metadata(store) => self.metadata_attr(ino, store),
             Node::Version(version) => self.version_attr(ino, version),
-            Node::Writer(session) => Ok(self.file(ino, session.attributes()?)),
+            Node::Writer(session) => Ok(self.file(session.shown_ino, session.attributes()?)),
         }
     }
 
@@ -228,7 +229,8 @@ impl FileSystem {
             Err(error) => return Err(error.into()),
         }
         let open = version.open_value();
-        let attributes = open.map_or_else(|| Ok(version.attributes()), |value| value.attributes())?;
+        let attributes =
+            open.map_or_else(|| Ok(version.attributes()), |value| value.attributes())?;
         Ok(FileAttr { links: 0, ..self.file(ino, attributes) })
     }
 
@@ -258,11 +260,12 @@ impl FileSystem {
         size: u64,
         handle: Option<Handle>,
     ) -> FsResult<()> {
-        session.truncate(store, size)?;
-        if handle.is_none() {
-            self.publish(session, false)?;
+        let open = handle.and_then(|handle| self.handles.get(handle));
+        if let Some(Open::Writer { share, .. }) = open.as_deref() {
+            return session.truncate(store, size, Some(share));
         }
-        Ok(())
+        session.truncate(store, size, None)?;
+        self.publish(session, false)
     }
 
     /// The moment of the change, or a given one.

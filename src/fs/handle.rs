@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::control::{MetadataEdit, PurgeTrigger};
 use super::dir::Listing;
-use super::session::Session;
+use super::session::{Session, Share};
 use crate::backend::Value;
 
 /// The number of an open file or directory.
@@ -23,6 +23,8 @@ pub(super) enum Open {
         session: Arc<Session>,
         /// Whether every write goes to the end.
         append: bool,
+        /// What this handle has done that is not published.
+        share: Share,
     },
     /// A text that was made at open: `@status`, `@purge`, or the metadata.
     Text(Vec<u8>),

@@ -79,8 +79,6 @@ struct VersionState {
     attributes: Attributes,
     /// The version's bytes, while any handle has them open: all share one.
     value: Option<Weak<dyn Value>>,
-    /// Whether the inode has become its writers', see [`VersionNode::retire`].
-    retired: bool,
 }
 
 impl VersionNode {
@@ -107,26 +105,14 @@ impl VersionNode {
         self.state.lock().value.as_ref()?.upgrade()
     }
 
-    /// Takes a reader's value, or gives back the one that other readers have open already. `None` if the inode
-    /// has become its writers'.
-    pub(super) fn share_value(&self, value: Arc<dyn Value>) -> Option<Arc<dyn Value>> {
+    /// Takes a reader's value, or gives back the one that other readers have open already.
+    pub(super) fn share_value(&self, value: Arc<dyn Value>) -> Arc<dyn Value> {
         let mut state = self.state.lock();
-        if state.retired {
-            return None;
-        }
         if let Some(shared) = state.value.as_ref().and_then(Weak::upgrade) {
-            return Some(shared);
+            return shared;
         }
         state.value = Some(Arc::downgrade(&value));
-        Some(value)
-    }
-
-    /// Ends the version's life as one that is read, unless somebody has it open.
-    pub(super) fn retire(&self) -> bool {
-        let mut state = self.state.lock();
-        let is_open = state.value.as_ref().is_some_and(|value| value.strong_count() > 0);
-        state.retired |= !is_open;
-        state.retired
+        value
     }
 }
 
@@ -224,21 +210,15 @@ impl InodeTable {
             }
         }
         let ino = inner.take_number();
-        let state = VersionState { key: key.clone(), attributes, value: None, retired: false };
+        let state = VersionState { key: key.clone(), attributes, value: None };
         let node = VersionNode { store: Arc::clone(store), state: Mutex::new(state) };
         inner.add(ino, Node::Version(node), Some(slot));
         ino
     }
 
-    /// A version's inode becomes that of the record's writers. What the kernel knows of it stays, under the same
-    /// number; whoever looks the name up gets another.
-    pub(super) fn become_writer(&self, ino: Ino, session: &Arc<Session>) {
-        let mut inner = self.inner.lock();
-        let Some(known) = inner.known.get_mut(&ino) else { return };
-        known.node = Arc::new(Node::Writer(Arc::clone(session)));
-        if let Some(slot) = known.slot.take() {
-            inner.slots.remove(&slot);
-        }
+    /// The inode that the kernel knows for a record's name, if any.
+    pub(super) fn known_version(&self, store: &StoreNode, key: &Key) -> Option<Ino> {
+        self.inner.lock().slots.get(&Slot::Version(store.ino, key.clone())).copied()
     }
 
     /// A number for the writers of a record.
@@ -290,7 +270,7 @@ impl InodeTable {
         let Some(known) = inner.known.get_mut(&ino) else { return };
         let Node::Version(old) = &*known.node else { return };
         let value = old.state.lock().value.clone();
-        let state = VersionState { key: to.1.clone(), attributes, value, retired: false };
+        let state = VersionState { key: to.1.clone(), attributes, value };
         let moved = VersionNode { store: Arc::clone(to.0), state: Mutex::new(state) };
         known.node = Arc::new(Node::Version(moved));
         known.slot = Some(to_slot.clone());

@@ -9,15 +9,11 @@ use super::control::{EditedText, MetadataEdit, PurgeTrigger};
 use super::handle::Open;
 use super::inode::{Node, StoreNode, VersionNode};
 use super::name::{self, Name};
-use super::session::{Session, Target};
+use super::session::{Session, Share, Target};
 use super::sessions::{IntentKind, Join};
 use super::{Caller, Entry, FileSystem, FsError, FsResult, Handle, Ino};
 use crate::engine::{Staging, Value};
 use crate::model::Key;
-
-/// How long an open for writing waits for the kernel to forget the name. It does so in microseconds, unless
-/// somebody has the directory locked who waits for us.
-const PROMOTION_WAIT: Duration = Duration::from_millis(5);
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,11 +74,6 @@ impl FileSystem {
             }
             Node::Metadata(store) => self.open_metadata(store, mode),
             Node::Version(version) if mode.changes() => {
-                // A truncation would show at once to whoever has just found the inode by its name.
-                let promoted = if mode.truncate { None } else { self.promote(ino, version)? };
-                if let Some(session) = promoted {
-                    return self.open_session(&session, mode);
-                }
                 let (store, key) = (&version.store, version.key());
                 self.intents.announce(caller.thread, store, &key, IntentKind::Write);
                 Err(FsError::Stale)
@@ -91,11 +82,7 @@ impl FileSystem {
             Node::Writer(session) => {
                 let (store, key) = session.record();
                 self.intents.fulfil(caller.thread, &store, &key);
-                // Who only reads has found the inode by the name that it had as a version.
-                if !session.add_announced_handle(caller.thread, mode.changes()) {
-                    if !mode.changes() {
-                        self.intents.announce(caller.thread, &store, &key, IntentKind::Read(None));
-                    }
+                if !session.add_announced_handle(caller.thread) {
                     return Err(FsError::Stale);
                 }
                 self.open_session(session, mode)
@@ -155,8 +142,9 @@ impl FileSystem {
     /// [`FsError::BadHandle`]; [`FsError::Invalid`] for anything but `1` into `@purge`; what the storage says.
     pub fn write(&self, handle: Handle, data: &[u8], offset: u64) -> FsResult<()> {
         match &*self.opened(handle)? {
-            Open::Writer { session, append } => {
-                session.write(&self.store_of(session), data, offset, *append)
+            Open::Writer { session, append, share } => {
+                let offset = (!append).then_some(offset);
+                session.write(&self.store_of(session), data, offset, share)
             }
             Open::Purge(trigger) => self.write_purge(trigger, data, offset),
             Open::Metadata(edit) => self.write_metadata(edit, data, offset),
@@ -170,8 +158,8 @@ impl FileSystem {
     /// [`FsError::BadHandle`], and what the storage says.
     pub fn reserve(&self, handle: Handle, offset: u64, len: u64, keep_size: bool) -> FsResult<()> {
         match &*self.opened(handle)? {
-            Open::Writer { session, .. } => {
-                session.reserve(&self.store_of(session), offset, len, keep_size)
+            Open::Writer { session, share, .. } => {
+                session.reserve(&self.store_of(session), offset, len, keep_size, share)
             }
             _ => Err(FsError::BadHandle),
         }
@@ -184,8 +172,8 @@ impl FileSystem {
     /// What the storage says; [`FsError::Failed`] if an earlier write had failed.
     pub fn flush(&self, handle: Handle) -> FsResult<()> {
         match &*self.opened(handle)? {
-            Open::Writer { session, .. } => {
-                self.with_target(session, |target| session.close(target))
+            Open::Writer { session, share, .. } => {
+                self.with_target(session, |target| session.close(target, share))
             }
             Open::Metadata(edit) => self.keep_metadata(edit),
             _ => Ok(()),
@@ -222,7 +210,7 @@ impl FileSystem {
     pub fn release(&self, handle: Handle) {
         let Some(open) = self.handles.remove(handle) else { return };
         match &*open {
-            Open::Writer { session, .. } => self.leave(session),
+            Open::Writer { session, share, .. } => self.leave(session, share),
             Open::Metadata(edit) => {
                 if let Err(error) = self.keep_metadata(edit) {
                     self.log_late_failure("the metadata", &error);
@@ -266,50 +254,20 @@ impl FileSystem {
                 value
             }
         };
-        let Some(value) = version.share_value(value) else {
-            self.intents.announce(caller.thread, store, &key, IntentKind::Read(None));
-            return Err(FsError::Stale);
-        };
-        let handle = self.handles.insert(Open::Reader(value));
+        let handle = self.handles.insert(Open::Reader(version.share_value(value)));
         Ok(Opened { handle, direct: false, keep_cache: true, no_flush: true })
     }
 
-    /// Makes the inode of a version that nobody reads that of the record's writers, so that the kernel need not
-    /// look again and `fstat` tells the number that `stat` told (vim compares the two). `None` if it is being
-    /// read, is no longer the record, or the writers have an inode already.
-    fn promote(&self, ino: Ino, version: &VersionNode) -> FsResult<Option<Arc<Session>>> {
-        let (store, key) = (&version.store, version.key());
-        let session = {
-            let _held = self.sessions.begin_lock(store, &key);
-            if self.sessions.get(store, &key).is_some() {
-                return Ok(None);
-            }
-            let base = match self.store(store).open_value(&key) {
-                Err(crate::Error::NoSuchRecord { .. }) => return Ok(None),
-                base => base?,
-            };
-            if base.attributes()?.stamp != version.stamp() || !version.retire() {
-                return Ok(None);
-            }
-            let session = Session::of_record(ino, Arc::clone(store), key.clone(), base);
-            let session = Arc::new(session);
-            self.inodes.become_writer(ino, &session);
-            self.sessions.begin(store, &key, Join::Open, &session);
-            session
-        };
-        // The name leads to the writers only as long as the kernel has it cached.
-        self.invalidate(vec![(store.ino, name::file_name(&key))], PROMOTION_WAIT);
-        Ok(Some(session))
-    }
-
     fn open_session(&self, session: &Arc<Session>, mode: OpenMode) -> FsResult<Opened> {
+        let share = Share::default();
+        session.take_part_in_creation(&share);
         if mode.truncate {
-            if let Err(error) = session.truncate_at_open(&self.store_of(session)) {
+            if let Err(error) = session.truncate_at_open(&self.store_of(session), &share) {
                 self.sessions.leave(session);
                 return Err(error);
             }
         }
-        let open = Open::Writer { session: Arc::clone(session), append: mode.append };
+        let open = Open::Writer { session: Arc::clone(session), append: mode.append, share };
         let handle = self.handles.insert(open);
         Ok(Opened { handle, direct: false, keep_cache: true, no_flush: false })
     }
@@ -388,6 +346,7 @@ impl FileSystem {
             return Err(FsError::Exists);
         }
         if let Some(session) = self.sessions.join(store, key, Join::Open) {
+            session.refresh(&self.store(store))?;
             return Ok(session);
         }
         match self.store(store).open_value(key) {
@@ -414,6 +373,7 @@ impl FileSystem {
     ) -> FsResult<Arc<Session>> {
         let _held = self.sessions.begin_lock(store, key);
         if let Some(session) = self.sessions.join(store, key, how) {
+            session.refresh(&self.store(store))?;
             return Ok(session);
         }
         let base = self.store(store).open_value(key)?;
@@ -428,7 +388,9 @@ impl FileSystem {
         how: Join,
     ) -> Arc<Session> {
         let ino = self.inodes.writer_number();
-        let session = Arc::new(Session::of_record(ino, Arc::clone(store), key.clone(), base));
+        let shown = self.inodes.known_version(store, key).unwrap_or(ino);
+        let session = Session::of_record(ino, shown, Arc::clone(store), key.clone(), base);
+        let session = Arc::new(session);
         self.sessions.begin(store, key, how, &session);
         session
     }
@@ -447,8 +409,8 @@ impl FileSystem {
     }
 
     /// Takes back a handle of a session and publishes what is left in it.
-    fn leave(&self, session: &Arc<Session>) {
-        let released = self.with_target(session, |target| session.release(target));
+    fn leave(&self, session: &Arc<Session>, share: &Share) {
+        let released = self.with_target(session, |target| session.release(target, share));
         let (store, key) = session.record();
         if let Err(error) = released {
             self.log_late_failure(&format!("record '{key}' of store '{}'", store.name()), &error);

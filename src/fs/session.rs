@@ -6,6 +6,7 @@
 //! the latest at release. After that the session goes on from the version that it published.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -42,8 +43,13 @@ enum Dirty {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) ino: Ino,
+    /// The number that `fstat` tells: the one that `stat` told before the open, since vim compares the two.
+    pub(super) shown_ino: Ino,
     /// Who has the session open. A leaf lock.
     life: Mutex<Life>,
+    /// Whether a write or publish failed: a part of what the writer meant is never published, and whoever opens
+    /// the record next begins anew.
+    failed: AtomicBool,
     /// Rank 1: held over the backend's I/O for this one record, and before any table lock.
     state: Mutex<State>,
     /// Signalled when `state` has been published or released.
@@ -71,8 +77,25 @@ struct State {
     closed_at: Option<Instant>,
     /// Whether the name was removed or given to another record: what is written then has no name.
     detached: bool,
-    /// Whether a write or publish failed: a part of what the writer meant is never published.
-    failed: bool,
+    /// Counts publishes, from 1.
+    generation: u64,
+}
+
+/// What a handle has done that is not published: the session's generation at the time, or 0.
+///
+/// Closing a handle publishes only what it took part in. The kernel releases a handle some time after close() has
+/// returned; by then the next writer may be in the middle of a new version of the same session.
+#[derive(Debug, Default)]
+pub(super) struct Share(AtomicU64);
+
+impl Share {
+    fn take_part(&self, state: &State) {
+        self.0.store(state.generation, Ordering::Relaxed);
+    }
+
+    fn has_part_in(&self, state: &State) -> bool {
+        self.0.load(Ordering::Relaxed) == state.generation
+    }
 }
 
 /// Where a session publishes to, and the content type if one was set by hand.
@@ -90,21 +113,22 @@ impl Session {
         key: Key,
         staging: Box<dyn Staging>,
     ) -> Self {
-        Self::new(ino, store, key, None, Some(staging), Dirty::Opened)
+        Self::new((ino, ino), store, key, None, Some(staging), Dirty::Opened)
     }
 
     /// A session of a published record.
     pub(super) fn of_record(
         ino: Ino,
+        shown_ino: Ino,
         store: Arc<StoreNode>,
         key: Key,
         base: Arc<dyn Value>,
     ) -> Self {
-        Self::new(ino, store, key, Some(base), None, Dirty::Clean)
+        Self::new((ino, shown_ino), store, key, Some(base), None, Dirty::Clean)
     }
 
     fn new(
-        ino: Ino,
+        (ino, shown_ino): (Ino, Ino),
         store: Arc<StoreNode>,
         key: Key,
         base: Option<Arc<dyn Value>>,
@@ -119,10 +143,17 @@ impl Session {
             dirty,
             closed_at: None,
             detached: false,
-            failed: false,
+            generation: 1,
         };
         let life = Life { handles: 0, announced: Vec::new() };
-        Self { ino, life: Mutex::new(life), state: Mutex::new(state), settled: Condvar::new() }
+        Self {
+            ino,
+            shown_ino,
+            life: Mutex::new(life),
+            failed: AtomicBool::new(false),
+            state: Mutex::new(state),
+            settled: Condvar::new(),
+        }
     }
 
     /// The record's store and key, now.
@@ -143,16 +174,41 @@ impl Session {
         self.life.lock().is_live()
     }
 
+    /// Whether another writer may join.
+    pub(super) fn is_joinable(&self) -> bool {
+        !self.has_failed() && self.is_live()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Goes on from the version that is the record now, if nothing is staged: an SDK may have replaced the one
+    /// that the session began with.
+    pub(super) fn refresh(&self, store: &Store) -> FsResult<()> {
+        let mut state = self.state.lock();
+        let Some(base) = state.base.as_ref().filter(|_| state.staging.is_none()) else {
+            return Ok(());
+        };
+        match store.record(&state.key) {
+            Ok(current) if !current.stamp.same_bytes(&base.attributes()?.stamp) => {
+                state.base = Some(store.open_value(&state.key)?);
+                Ok(())
+            }
+            Ok(_) | Err(Error::NoSuchRecord { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Adds a handle.
     pub(super) fn add_handle(&self) {
         self.life.lock().handles += 1;
     }
 
-    /// Adds the handle of an open by inode: one that was announced, or one that writes. Gives back false if it is
-    /// neither, or if the session has ended.
-    pub(super) fn add_announced_handle(&self, thread: u32, writes: bool) -> bool {
+    /// Adds the handle of an announced open. Gives back false if the session has ended.
+    pub(super) fn add_announced_handle(&self, thread: u32) -> bool {
         let mut life = self.life.lock();
-        if !life.is_live() || !(writes || life.is_announced(thread)) {
+        if !life.is_live() {
             return false;
         }
         life.withdraw(thread);
@@ -171,35 +227,52 @@ impl Session {
         self.state.lock().base.is_some()
     }
 
+    /// The open that created the record takes its share in that.
+    pub(super) fn take_part_in_creation(&self, share: &Share) {
+        let state = self.state.lock();
+        if state.base.is_none() {
+            share.take_part(&state);
+        }
+    }
+
     /// Empties the record, as an open with `O_TRUNC` does.
-    pub(super) fn truncate_at_open(&self, store: &Store) -> FsResult<()> {
+    pub(super) fn truncate_at_open(&self, store: &Store, share: &Share) -> FsResult<()> {
         let mut state = self.state.lock();
         state.set_len(store, 0)?;
         if state.dirty == Dirty::Clean {
             state.dirty = Dirty::Opened;
         }
+        share.take_part(&state);
         Ok(())
     }
 
-    /// Sets the length.
-    pub(super) fn truncate(&self, store: &Store, len: u64) -> FsResult<()> {
+    /// Sets the length, through a handle or by name.
+    pub(super) fn truncate(&self, store: &Store, len: u64, share: Option<&Share>) -> FsResult<()> {
         let mut state = self.state.lock();
         state.set_len(store, len)?;
         state.dirty = Dirty::Written;
+        if let Some(share) = share {
+            share.take_part(&state);
+        }
         Ok(())
     }
 
-    /// Writes at an offset, or with `append` at the end. Gives back where the bytes went.
+    /// Writes at an offset, or at the end if there is none.
     pub(super) fn write(
         &self,
         store: &Store,
         data: &[u8],
-        offset: u64,
-        append: bool,
+        offset: Option<u64>,
+        share: &Share,
     ) -> FsResult<()> {
         let mut state = self.state.lock();
-        let written = state.write(store, data, offset, append);
-        state.fail_on_error(written)
+        let written = state.write(store, data, offset);
+        share.take_part(&state);
+        // A writer that was told of an error has not written what it meant to.
+        if let Err(FsError::Storage(Error::Io { .. })) = &written {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        written
     }
 
     /// Reserves room.
@@ -209,11 +282,13 @@ impl Session {
         offset: u64,
         len: u64,
         keep_size: bool,
+        share: &Share,
     ) -> FsResult<()> {
         let mut state = self.state.lock();
         state.staging(store)?.reserve(offset, len, keep_size)?;
         if !keep_size {
             state.dirty = Dirty::Written;
+            share.take_part(&state);
         }
         Ok(())
     }
@@ -249,10 +324,13 @@ impl Session {
         Ok(())
     }
 
-    /// A handle is being closed: publishes what was written. An open's truncation alone waits for the release.
-    pub(super) fn close(&self, target: &Target<'_>) -> FsResult<()> {
+    /// A handle is being closed: publishes what it took part in. An open's truncation alone waits for the release.
+    pub(super) fn close(&self, target: &Target<'_>, share: &Share) -> FsResult<()> {
         let mut state = self.state.lock();
-        if state.failed {
+        if !share.has_part_in(&state) {
+            return Ok(());
+        }
+        if self.has_failed() {
             return Err(FsError::Failed);
         }
         match state.dirty {
@@ -268,7 +346,7 @@ impl Session {
     /// Publishes what is unpublished; with `durable`, so that it survives a power cut.
     pub(super) fn publish(&self, target: &Target<'_>, durable: bool) -> FsResult<()> {
         let mut state = self.state.lock();
-        if state.failed {
+        if self.has_failed() {
             return Err(FsError::Failed);
         }
         if state.dirty == Dirty::Clean {
@@ -277,13 +355,14 @@ impl Session {
         self.publish_locked(&mut state, target, durable)
     }
 
-    /// A handle is gone: publishes what is left.
-    pub(super) fn release(&self, target: &Target<'_>) -> FsResult<()> {
+    /// A handle is gone: publishes what it took part in and no close has.
+    pub(super) fn release(&self, target: &Target<'_>, share: &Share) -> FsResult<()> {
         let mut state = self.state.lock();
-        let published = if state.failed || state.dirty == Dirty::Clean {
-            Ok(())
-        } else {
+        let has_part = share.has_part_in(&state) && state.dirty != Dirty::Clean;
+        let published = if has_part && !self.has_failed() {
             self.publish_locked(&mut state, target, false)
+        } else {
+            Ok(())
         };
         self.settled.notify_all();
         published
@@ -317,12 +396,9 @@ impl Session {
         target: &Target<'_>,
         durable: bool,
     ) -> FsResult<()> {
-        if state.detached {
-            state.dirty = Dirty::Clean;
-            return Ok(());
-        }
-        let Some(staging) = state.staging.take() else {
-            state.dirty = Dirty::Clean;
+        let staging = if state.detached { None } else { state.staging.take() };
+        let Some(staging) = staging else {
+            state.settle_as_published();
             return Ok(());
         };
         let publish =
@@ -330,14 +406,13 @@ impl Session {
         match target.store.publish(&state.key, staging, &publish) {
             Ok(value) => {
                 state.base = Some(value);
-                state.dirty = Dirty::Clean;
-                state.closed_at = None;
+                state.settle_as_published();
                 self.settled.notify_all();
                 Ok(())
             }
             Err((error, staging)) => {
                 state.staging = Some(staging);
-                state.failed = true;
+                self.failed.store(true, Ordering::Relaxed);
                 Err(error.into())
             }
         }
@@ -349,19 +424,21 @@ impl Life {
         self.handles > 0 || self.announced.iter().any(|(_, until)| Instant::now() < *until)
     }
 
-    fn is_announced(&self, thread: u32) -> bool {
-        self.announced.iter().any(|(announced, _)| *announced == thread)
-    }
-
     fn withdraw(&mut self, thread: u32) {
         self.announced.retain(|(announced, _)| *announced != thread);
     }
 }
 
 impl State {
+    fn settle_as_published(&mut self) {
+        self.dirty = Dirty::Clean;
+        self.closed_at = None;
+        self.generation += 1;
+    }
+
     /// Until when a release is expected that publishes; `None` if there is nothing to wait for.
     fn settles_by(&self) -> Option<Instant> {
-        if self.dirty != Dirty::Opened || self.detached || self.failed {
+        if self.dirty != Dirty::Opened || self.detached {
             return None;
         }
         let deadline = self.closed_at? + RELEASE_FOLLOWS_WITHIN;
@@ -398,20 +475,15 @@ impl State {
         Ok(())
     }
 
-    fn write(&mut self, store: &Store, data: &[u8], offset: u64, append: bool) -> FsResult<()> {
+    fn write(&mut self, store: &Store, data: &[u8], offset: Option<u64>) -> FsResult<()> {
         let staging = self.staging(store)?;
-        let offset = if append { staging.attributes()?.size } else { offset };
+        let offset = match offset {
+            Some(offset) => offset,
+            None => staging.attributes()?.size,
+        };
         staging.write_at(data, offset)?;
         self.dirty = Dirty::Written;
         self.closed_at = None;
         Ok(())
-    }
-
-    /// A writer that was told of an error has not written what it meant to: the rest is never published.
-    fn fail_on_error(&mut self, outcome: FsResult<()>) -> FsResult<()> {
-        if let Err(FsError::Storage(Error::Io { .. })) = &outcome {
-            self.failed = true;
-        }
-        outcome
     }
 }

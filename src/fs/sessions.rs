@@ -47,14 +47,14 @@ impl Sessions {
         if sessions.is_empty() {
             return None;
         }
-        sessions.get(&(store.ino, key.clone())).filter(|session| session.is_live()).cloned()
+        sessions.get(&(store.ino, key.clone())).filter(|session| session.is_joinable()).cloned()
     }
 
     /// Joins the live session of a record.
     pub(super) fn join(&self, store: &StoreNode, key: &Key, how: Join) -> Option<Arc<Session>> {
         let sessions = self.by_record.lock();
         let session = sessions.get(&(store.ino, key.clone()))?;
-        if !session.is_live() {
+        if !session.is_joinable() {
             return None;
         }
         join(session, how);
@@ -172,7 +172,12 @@ impl Intents {
 
     /// What this lookup is for, if it was announced. The kernel may look up twice, to find that the name has
     /// another inode and to take that one; so the announcement stays until the open.
-    pub(super) fn of_lookup(&self, thread: u32, store: &StoreNode, key: &Key) -> Option<IntentKind> {
+    pub(super) fn of_lookup(
+        &self,
+        thread: u32,
+        store: &StoreNode,
+        key: &Key,
+    ) -> Option<IntentKind> {
         let intents = self.by_thread.lock();
         if intents.is_empty() {
             return None;

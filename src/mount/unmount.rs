@@ -47,6 +47,8 @@ pub enum Unmounted {
         /// Who uses it, in words; empty if nobody could be found.
         users: String,
     },
+    /// The mount is out of sight; its daemon does not answer.
+    HangingDetached,
 }
 
 /// Unmounts the storefs mount at `mountpoint`, also if its daemon is dead. One that is in use is detached if
@@ -59,9 +61,12 @@ pub fn unmount(mountpoint: &Path, lazy: bool) -> Result<Unmounted, MountError> {
     let table = preflight::read_table()?;
     let path = find(mountpoint, &table)?;
     let daemon = ask_daemon(&path);
-    if matches!(daemon, Daemon::Dead) {
-        detach(&path)?;
-        return Ok(Unmounted::Ended);
+    match daemon {
+        Daemon::Dead => return detach(&path).map(|()| Unmounted::Ended),
+        Daemon::Hanging if lazy => return detach(&path).map(|()| Unmounted::HangingDetached),
+        // The question that waits for the daemon keeps the mount busy by itself.
+        Daemon::Hanging => return Err(hanging(mountpoint)),
+        Daemon::Process { .. } | Daemon::Unknown => {}
     }
     match attempt(&path, How::Plainly)? {
         Attempt::Done => Ok(wait_for_end(daemon)),
@@ -118,13 +123,22 @@ fn busy(mountpoint: &Path, users: &str) -> MountError {
     ))
 }
 
+fn hanging(mountpoint: &Path) -> MountError {
+    MountError::refused(format!(
+        "the daemon behind '{}' does not answer; its log may say why, --lazy detaches the mount",
+        mountpoint.display()
+    ))
+}
+
 /// The daemon behind a mount.
 enum Daemon {
     /// It has gone and left the mount behind.
     Dead,
     /// It told its process id; the descriptor stands for that very process, even if the number is used again.
     Process { pid: i32, pidfd: OwnedFd },
-    /// It hangs, or lets this user see nothing.
+    /// It does not answer.
+    Hanging,
+    /// It lets this user see nothing, or tells no process that is there.
     Unknown,
 }
 
@@ -139,7 +153,7 @@ fn ask_daemon(path: &Path) -> Daemon {
                 _ => Daemon::Unknown,
             };
         }
-        None => return Daemon::Unknown,
+        None => return Daemon::Hanging,
     };
     process_of(&text).unwrap_or(Daemon::Unknown)
 }

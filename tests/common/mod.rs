@@ -288,8 +288,9 @@ impl TempMount {
             if let Some(status) = daemon.try_wait().unwrap() {
                 panic!("{:?} ended with {status}: {}", self.command, self.log());
             }
-            // A dead mount is in the table too, but answers ENOTCONN.
-            is_mounted(&path) && fs::metadata(&path).is_ok()
+            // A dead mount is in the table too, and the kernel may answer for it from its cache; only a daemon
+            // that lives tells its process id.
+            is_mounted(&path) && answers(&path, daemon.id())
         });
         self.daemon = Some(daemon);
     }
@@ -382,6 +383,13 @@ impl Drop for TempMount {
             panic!("{faults}\nthe daemon said:\n{}", self.log());
         }
     }
+}
+
+/// Whether the daemon with this process id answers at a mountpoint.
+fn answers(path: &Path, pid: u32) -> bool {
+    let status = fs::read(path.join("@status"));
+    let status = status.ok().and_then(|text| serde_json::from_slice(&text).ok());
+    status.is_some_and(|status: serde_json::Value| status["pid"] == pid)
 }
 
 fn wait_for_exit(child: &mut Child) -> Option<ExitStatus> {

@@ -67,6 +67,10 @@ pub(super) fn unmount(args: &UnmountArgs) -> Outcome {
                 mountpoint.display()
             ));
         }
+        Unmounted::HangingDetached => tell(&format!(
+            "'{}' is detached, but its daemon does not answer; its log may say why",
+            mountpoint.display()
+        )),
     }
     Ok(())
 }
