@@ -345,8 +345,7 @@ impl FileSystem {
         if exclusive && self.sessions.get(store, key).is_some() {
             return Err(FsError::Exists);
         }
-        if let Some(session) = self.sessions.join(store, key, Join::Open) {
-            session.refresh(&self.store(store))?;
+        if let Some(session) = self.joined_session(store, key, Join::Open)? {
             return Ok(session);
         }
         match self.store(store).open_value(key) {
@@ -372,12 +371,24 @@ impl FileSystem {
         how: Join,
     ) -> FsResult<Arc<Session>> {
         let _held = self.sessions.begin_lock(store, key);
-        if let Some(session) = self.sessions.join(store, key, how) {
-            session.refresh(&self.store(store))?;
+        if let Some(session) = self.joined_session(store, key, how)? {
             return Ok(session);
         }
         let base = self.store(store).open_value(key)?;
         Ok(self.begin_on(base, store, key, how))
+    }
+
+    /// Joins the write session of a record, if it has one. The caller holds its begin lock.
+    fn joined_session(
+        &self,
+        store: &StoreNode,
+        key: &Key,
+        how: Join,
+    ) -> FsResult<Option<Arc<Session>>> {
+        if let Some(session) = self.sessions.get(store, key) {
+            session.refresh(&self.store(store))?;
+        }
+        Ok(self.sessions.join(store, key, how))
     }
 
     fn begin_on(
