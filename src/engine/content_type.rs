@@ -34,12 +34,11 @@ pub(super) fn on_publish<R: Read>(
     previous: Option<&Previous>,
     value: impl Fn() -> R,
 ) -> io::Result<ContentType> {
-    if !is_input_key(key, input_key) {
-        if let Some(previous) = previous.filter(|previous| previous.is_telling()) {
-            if previous.content_type.fits(&mut value())? {
-                return Ok(previous.content_type.clone());
-            }
-        }
+    if !is_input_key(key, input_key)
+        && let Some(previous) = previous.filter(|previous| previous.is_telling())
+        && previous.content_type.fits(&mut value())?
+    {
+        return Ok(previous.content_type.clone());
     }
     infer(key, input_key, value)
 }
@@ -54,10 +53,10 @@ pub(super) fn infer<R: Read>(
     if is_input_key(key, input_key) {
         return infer_input(key, value);
     }
-    if let Some(content_type) = of_extension(key) {
-        if content_type.fits(&mut value())? {
-            return Ok(content_type);
-        }
+    if let Some(content_type) = of_extension(key)
+        && content_type.fits(&mut value())?
+    {
+        return Ok(content_type);
     }
     of_bytes(value)
 }

@@ -198,16 +198,16 @@ impl InodeTable {
     pub(super) fn version(&self, store: &Arc<StoreNode>, key: &Key, attributes: Attributes) -> Ino {
         let mut inner = self.inner.lock();
         let slot = Slot::Version(store.ino, key.clone());
-        if let Some(ino) = inner.slots.get(&slot).copied() {
-            if let Some(known) = inner.known.get_mut(&ino) {
-                if matches!(&*known.node, Node::Version(version) if version.stamp() == attributes.stamp)
-                {
-                    known.lookups += 1;
-                    return ino;
-                }
-                // An older version: it stays known by number until it is forgotten.
-                known.slot = None;
+        if let Some(ino) = inner.slots.get(&slot).copied()
+            && let Some(known) = inner.known.get_mut(&ino)
+        {
+            if matches!(&*known.node, Node::Version(version) if version.stamp() == attributes.stamp)
+            {
+                known.lookups += 1;
+                return ino;
             }
+            // An older version: it stays known by number until it is forgotten.
+            known.slot = None;
         }
         let ino = inner.take_number();
         let state = VersionState { key: key.clone(), attributes, value: None };
@@ -331,11 +331,11 @@ impl Inner {
     }
 
     fn intern(&mut self, slot: Slot, node: impl FnOnce() -> Node) -> Ino {
-        if let Some(ino) = self.slots.get(&slot).copied() {
-            if let Some(known) = self.known.get_mut(&ino) {
-                known.lookups += 1;
-                return ino;
-            }
+        if let Some(ino) = self.slots.get(&slot).copied()
+            && let Some(known) = self.known.get_mut(&ino)
+        {
+            known.lookups += 1;
+            return ino;
         }
         let ino = self.take_number();
         self.add(ino, node(), Some(slot));

@@ -261,11 +261,11 @@ impl FileSystem {
     fn open_session(&self, session: &Arc<Session>, mode: OpenMode) -> FsResult<Opened> {
         let share = Share::default();
         session.take_part_in_creation(&share);
-        if mode.truncate {
-            if let Err(error) = session.truncate_at_open(&self.store_of(session), &share) {
-                self.sessions.leave(session);
-                return Err(error);
-            }
+        if mode.truncate
+            && let Err(error) = session.truncate_at_open(&self.store_of(session), &share)
+        {
+            self.sessions.leave(session);
+            return Err(error);
         }
         let open = Open::Writer { session: Arc::clone(session), append: mode.append, share };
         let handle = self.handles.insert(open);

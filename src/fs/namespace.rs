@@ -83,10 +83,10 @@ impl FileSystem {
 
     /// Takes back lookups.
     pub fn forget(&self, ino: Ino, lookups: u64) {
-        if let Some(session) = self.inodes.forget(ino, lookups) {
-            if !session.is_live() {
-                self.sessions.forget(&session);
-            }
+        if let Some(session) = self.inodes.forget(ino, lookups)
+            && !session.is_live()
+        {
+            self.sessions.forget(&session);
         }
     }
 

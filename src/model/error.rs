@@ -124,7 +124,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Wraps the system's answer to something that was tried. `action` completes "cannot …".
+    /// Wraps the system's answer to something that was tried. `action` completes "cannot ...".
     pub(crate) fn io(action: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Io { action: action.into(), source: source.into() }
     }

@@ -255,7 +255,8 @@ fn refuses_all_but_files_and_directories(dir: &Path, record: &Path) {
     assert_eq!(errno(std::os::unix::fs::symlink(record, &new)), Errno::PERM);
     assert_eq!(errno(fs::hard_link(record, &new)), Errno::PERM);
     assert_eq!(errno(UnixListener::bind(&new)), Errno::PERM);
-    for kind in [FileType::Fifo, FileType::CharacterDevice, FileType::BlockDevice, FileType::Socket] {
+    for kind in [FileType::Fifo, FileType::CharacterDevice, FileType::BlockDevice, FileType::Socket]
+    {
         let number = rustix::fs::makedev(1, 3);
         let made = rustix::fs::mknodat(CWD, &new, kind, Mode::from_raw_mode(0o644), number);
         assert_eq!(errno(made), Errno::PERM, "{kind:?}");

@@ -168,7 +168,10 @@ fn p11_a_bare_file_gets_its_sidecar_when_it_is_renamed() {
     let store = mount.store("default");
     fs::rename(store.join("shot.png"), store.join("kept.png")).unwrap();
     let sidecar = sidecar_of(&storage, "default", "kept.png");
-    assert_eq!((&sidecar["key"], &sidecar["contentType"]), (&"kept.png".into(), &"image/png".into()));
+    assert_eq!(
+        (&sidecar["key"], &sidecar["contentType"]),
+        (&"kept.png".into(), &"image/png".into())
+    );
     fs::rename(store.join("data"), store.join("moved")).unwrap();
     assert_eq!(mime_type(&store.join("moved")), "application/json; charset=utf-8");
     assert!(!storage.store("default").join("data").exists());

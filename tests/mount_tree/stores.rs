@@ -97,10 +97,7 @@ fn a_directory_whose_name_is_not_utf_8_is_no_store_and_is_left_alone() {
     fs::write(foreign.join("file"), "text").unwrap();
     let mount = TempMount::new(&storage);
     assert_eq!(names(&mount.stores()), ["default".to_owned()].into());
-    assert_eq!(
-        errno(fs::metadata(mount.stores().join(OsStr::from_bytes(b"a\xff")))),
-        Errno::NOENT
-    );
+    assert_eq!(errno(fs::metadata(mount.stores().join(OsStr::from_bytes(b"a\xff")))), Errno::NOENT);
     mount.unmount();
     assert_eq!(fs::read_to_string(foreign.join("file")).unwrap(), "text");
 }

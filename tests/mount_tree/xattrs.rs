@@ -48,7 +48,8 @@ fn the_content_type_is_an_attribute_that_can_be_read_and_set() {
     set(&record, MIME_TYPE, "text/csv", XattrFlags::REPLACE).unwrap();
     assert_eq!(errno(set(&record, MIME_TYPE, "text/x", XattrFlags::CREATE)), Errno::EXIST);
     assert_eq!(mime_type(&record), "text/csv");
-    let shell = "setfattr -n user.mime_type -v image/x-own k; getfattr -n user.mime_type --only-values k";
+    let shell =
+        "setfattr -n user.mime_type -v image/x-own k; getfattr -n user.mime_type --only-values k";
     assert_eq!(sh(shell, &mount.store("default")), "image/x-own");
 }
 
@@ -116,7 +117,10 @@ fn p11_a_bare_file_gets_its_sidecar_when_it_is_typed() {
     assert!(!storage.store("default").join("my page").exists());
     assert_eq!(fs::read_to_string(storage.store("default").join("my%20page")).unwrap(), "<p>");
     let sidecar = sidecar_of(&storage, "default", "my%20page");
-    assert_eq!((&sidecar["key"], &sidecar["contentType"]), (&"my page".into(), &"text/html".into()));
+    assert_eq!(
+        (&sidecar["key"], &sidecar["contentType"]),
+        (&"my page".into(), &"text/html".into())
+    );
     assert_eq!(fs::read_to_string(&record).unwrap(), "<p>");
 }
 

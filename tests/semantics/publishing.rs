@@ -245,7 +245,15 @@ fn p8_close_without_a_write_changes_nothing() {
     let before = fs::metadata(mounted.on_disk("r")).unwrap();
     drop(OpenOptions::new().write(true).open(&record).unwrap());
     drop(OpenOptions::new().append(true).open(&record).unwrap());
-    drop(OpenOptions::new().read(true).write(true).create(true).open(&record).unwrap());
+    drop(
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&record)
+            .unwrap(),
+    );
     sh(": >> r; exec 3<>r; cat <&3 > /dev/null", &mounted.mount.store("default"));
     let after = fs::metadata(mounted.on_disk("r")).unwrap();
     assert_eq!((before.ino(), before.mtime_nsec()), (after.ino(), after.mtime_nsec()));

@@ -209,13 +209,13 @@ impl DirectoryBackend {
             Err(Errno::NOENT) => return Err(dir.no_store()),
             moved => moved.map_err(failed)?,
         }
-        if let Some(sidecar) = sidecar {
-            if let Err(error) = sidecar.move_to(&dir.fd, &layout::sidecar_of(&names.own), true) {
-                if fresh && value.take_back(&dir.fd, &names.own).is_err() {
-                    log::error!("record '{key}' of store '{}' stays without a sidecar", dir.name);
-                }
-                return Err(failed(error));
+        if let Some(sidecar) = sidecar
+            && let Err(error) = sidecar.move_to(&dir.fd, &layout::sidecar_of(&names.own), true)
+        {
+            if fresh && value.take_back(&dir.fd, &names.own).is_err() {
+                log::error!("record '{key}' of store '{}' stays without a sidecar", dir.name);
             }
+            return Err(failed(error));
         }
         if let Some(bare) = bare {
             self.remove_files(&dir, &bare)?;

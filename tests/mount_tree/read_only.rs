@@ -1,0 +1,78 @@
+//! A read-only mount: everything can be read, and nothing at all is written.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
+
+use crate::common::{METADATA, STORES, TempMount, TempStorage, can_mount, mime_type, names, sh};
+use crate::help::{errno, facts, write};
+
+#[test]
+fn a_read_only_mount_writes_nothing_at_all() {
+    if !can_mount() {
+        return;
+    }
+    for options in [["--read-only", "-v"], ["-o", "ro"]] {
+        let storage = TempStorage::of_fixture("python/values");
+        sh("touch -d 2001-01-01 $(find .)", &storage.path());
+        let (before, facts_before) = (storage.files(), facts(storage.beside()));
+        let mount = TempMount::with_options(&storage, &options);
+        let kinds = mount.store("kinds");
+        let record = kinds.join("object");
+
+        assert_eq!(
+            fs::read(&record).unwrap(),
+            fs::read(storage.store("kinds").join("object")).unwrap()
+        );
+        assert_eq!(mime_type(&record), "application/json; charset=utf-8");
+        sh("ls -lR; grep -rc '' . || true; getfattr -dR . || true; cat @status", &mount.path());
+        sh("cat @purge", &kinds);
+
+        assert_eq!(errno(write(&record, "new")), Errno::ROFS);
+        assert_eq!(errno(File::options().append(true).open(&record)), Errno::ROFS);
+        assert_eq!(errno(write(&kinds.join("new"), "new")), Errno::ROFS);
+        assert_eq!(errno(write(&kinds.join(METADATA), "{}")), Errno::ROFS);
+        assert_eq!(errno(write(&kinds.join("@purge"), "1")), Errno::ROFS);
+        assert_eq!(errno(fs::remove_file(&record)), Errno::ROFS);
+        assert_eq!(errno(fs::rename(&record, kinds.join("moved"))), Errno::ROFS);
+        assert_eq!(errno(fs::rename(&kinds, mount.store("moved"))), Errno::ROFS);
+        assert_eq!(errno(fs::create_dir(mount.store("new"))), Errno::ROFS);
+        assert_eq!(errno(fs::remove_dir(mount.store("default"))), Errno::ROFS);
+        let mode = fs::Permissions::from_mode(0o600);
+        assert_eq!(errno(fs::set_permissions(&record, mode)), Errno::ROFS);
+        assert_eq!(errno(std::os::unix::fs::chown(&record, Some(7), None)), Errno::ROFS);
+        assert_eq!(errno(nix_truncate(&record)), Errno::ROFS);
+        let typed = rustix::fs::setxattr(&record, "user.mime_type", b"a/b", XattrFlags::empty());
+        assert_eq!(errno(typed), Errno::ROFS);
+        assert_eq!(errno(rustix::fs::removexattr(&record, "user.mime_type")), Errno::ROFS);
+
+        mount.unmount();
+        assert_eq!(names(&storage.path()).contains(".storefs"), false);
+        assert!(storage.files() == before, "a file has changed");
+        assert_eq!(facts(storage.beside()), facts_before);
+    }
+}
+
+/// truncate(2), which std has for open files only.
+fn nix_truncate(path: &std::path::Path) -> std::io::Result<()> {
+    File::options().write(true).truncate(true).open(path).map(drop)
+}
+
+#[test]
+fn a_read_only_mount_follows_what_others_write() {
+    if !can_mount() {
+        return;
+    }
+    let storage = TempStorage::of_fixture("python/values");
+    let mount = TempMount::with_options(&storage, &["--read-only"]);
+    let kinds = mount.store("kinds");
+    assert!(fs::read(kinds.join("object")).unwrap().starts_with(b"{"));
+    fs::write(storage.beside().join("new"), "replaced by an SDK").unwrap();
+    fs::rename(storage.beside().join("new"), storage.store("kinds").join("object")).unwrap();
+    assert_eq!(fs::read(kinds.join("object")).unwrap(), b"replaced by an SDK");
+    fs::create_dir(storage.store("new")).unwrap();
+    assert!(names(&mount.stores()).contains("new"));
+    assert!(names(&storage.path()).contains(STORES));
+}
