@@ -56,9 +56,6 @@ pub enum FsError {
     /// No such extended attribute.
     #[error("no such attribute")]
     NoAttribute,
-    /// The buffer is too small for the attribute.
-    #[error("the buffer is too small")]
-    OutOfRange,
     /// More bytes than this file can hold.
     #[error("too large")]
     TooLarge,

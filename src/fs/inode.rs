@@ -11,6 +11,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::{Mutex, RwLock};
 
 use super::session::Session;
+use super::trim;
 use crate::backend::Value;
 use crate::model::{Attributes, Key, Stamp, StoreName};
 
@@ -247,7 +248,11 @@ impl InodeTable {
         if let Some(slot) = known.slot {
             inner.slots.remove(&slot);
         }
-        inner.shrink();
+        let has_shrunk = inner.shrink();
+        drop(inner);
+        if has_shrunk {
+            trim::give_back_memory();
+        }
         match &*known.node {
             Node::Writer(session) => Some(Arc::clone(session)),
             _ => None,
@@ -357,13 +362,15 @@ impl Inner {
         Some(ino)
     }
 
-    /// Gives memory back when most of the table has been forgotten.
-    fn shrink(&mut self) {
+    /// Shrinks the tables when most inodes have been forgotten. Gives back whether it did.
+    fn shrink(&mut self) -> bool {
         const WORTH_SHRINKING: usize = 4096;
         let capacity = self.known.capacity();
-        if capacity > WORTH_SHRINKING && self.known.len() < capacity / 8 {
+        let is_worth = capacity > WORTH_SHRINKING && self.known.len() < capacity / 8;
+        if is_worth {
             self.known.shrink_to(self.known.len() * 2);
             self.slots.shrink_to(self.slots.len() * 2);
         }
+        is_worth
     }
 }

@@ -18,8 +18,6 @@ use crate::model::Key;
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenMode {
-    /// For reading.
-    pub read: bool,
     /// For writing.
     pub write: bool,
     /// Every write goes to the end.

@@ -19,6 +19,7 @@ mod namespace;
 mod notify;
 mod session;
 mod sessions;
+mod trim;
 mod xattr;
 
 use std::collections::HashMap;

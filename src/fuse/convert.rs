@@ -17,7 +17,6 @@ pub(super) fn caller(request: &Request) -> Caller {
 pub(super) fn open_mode(flags: i32) -> OpenMode {
     let access = flags & libc::O_ACCMODE;
     OpenMode {
-        read: access != libc::O_WRONLY,
         write: access != libc::O_RDONLY,
         append: flags & libc::O_APPEND != 0,
         truncate: flags & libc::O_TRUNC != 0,

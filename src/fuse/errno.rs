@@ -24,7 +24,6 @@ pub(super) fn of(error: &FsError) -> Errno {
         FsError::BadHandle => Errno::EBADF,
         FsError::Failed => Errno::EIO,
         FsError::NoAttribute => Errno::NO_XATTR,
-        FsError::OutOfRange => Errno::ERANGE,
         FsError::TooLarge => Errno::EFBIG,
         FsError::Unsupported => Errno::EOPNOTSUPP,
         FsError::UnsupportedHere => Errno::ENOSYS,
@@ -37,7 +36,6 @@ fn of_storage(error: &Error) -> Errno {
             Errno::ENOENT
         }
         Error::StoreExists { .. } | Error::RecordExists { .. } => Errno::EEXIST,
-        Error::StoreNotEmpty { .. } => Errno::ENOTEMPTY,
         Error::InvalidStoreName { .. }
         | Error::InvalidKey { .. }
         | Error::AmbiguousOpen { .. }
@@ -45,7 +43,6 @@ fn of_storage(error: &Error) -> Errno {
         Error::NotUnicode { .. } => Errno::EILSEQ,
         Error::NameTooLong { .. } => Errno::ENAMETOOLONG,
         Error::ReadOnly => Errno::EROFS,
-        Error::Stale { .. } => Errno::ESTALE,
         Error::Io { source, .. } => of_io(source),
     }
 }
@@ -94,7 +91,6 @@ mod tests {
             (storage(Error::NoSuchRecord { store: text(), key: text() }), libc::ENOENT),
             (storage(Error::StoreExists { store: text() }), libc::EEXIST),
             (storage(Error::RecordExists { store: text(), key: text() }), libc::EEXIST),
-            (storage(Error::StoreNotEmpty { store: text() }), libc::ENOTEMPTY),
             (storage(Error::InvalidStoreName { name: text(), reason: "" }), libc::EINVAL),
             (storage(Error::InvalidKey { key: text(), reason: "" }), libc::EINVAL),
             (storage(Error::AmbiguousOpen { given: text() }), libc::EINVAL),
@@ -102,7 +98,6 @@ mod tests {
             (storage(Error::NotUnicode { name: text() }), libc::EILSEQ),
             (storage(Error::NameTooLong { name: text(), limit: 0 }), libc::ENAMETOOLONG),
             (storage(Error::ReadOnly), libc::EROFS),
-            (storage(Error::Stale { store: text(), key: text() }), libc::ESTALE),
             (storage(Error::io("", io::Error::from_raw_os_error(libc::EDQUOT))), libc::EDQUOT),
             (storage(Error::io("", io::Error::other("no number"))), libc::EIO),
             (storage(Error::io("", io::Error::from(io::ErrorKind::StorageFull))), libc::ENOSPC),
@@ -121,7 +116,6 @@ mod tests {
             (of(&FsError::BadHandle).code(), libc::EBADF),
             (of(&FsError::Failed).code(), libc::EIO),
             (of(&FsError::NoAttribute).code(), libc::ENODATA),
-            (of(&FsError::OutOfRange).code(), libc::ERANGE),
             (of(&FsError::TooLarge).code(), libc::EFBIG),
             (of(&FsError::Unsupported).code(), libc::EOPNOTSUPP),
             (of(&FsError::UnsupportedHere).code(), libc::ENOSYS),

@@ -46,12 +46,6 @@ pub enum Error {
         /// The key.
         key: String,
     },
-    /// The store still has records.
-    #[error("store '{store}' still has records")]
-    StoreNotEmpty {
-        /// The store.
-        store: String,
-    },
     /// The text can be no store's name.
     #[error("invalid store name '{name}': {reason}")]
     InvalidStoreName {
@@ -105,14 +99,6 @@ pub enum Error {
     /// The storage is mounted or opened for reading only.
     #[error("the storage is opened for reading only")]
     ReadOnly,
-    /// What was opened has been replaced meanwhile.
-    #[error("record '{key}' of store '{store}' was replaced meanwhile")]
-    Stale {
-        /// The store.
-        store: String,
-        /// The key.
-        key: String,
-    },
     /// The operating system said no.
     #[error("cannot {action}: {source}")]
     Io {

@@ -63,11 +63,14 @@ impl Session {
         loop {
             let name = format!("{}-{:08x}", std::process::id(), random()?);
             rustix::fs::mkdirat(&private, name.as_str(), Mode::from_raw_mode(0o700))?;
-            let directory = tree::open_dir(&private, &name)?;
+            // Another process may take it for abandoned, and remove it, before it is locked.
+            let directory = match tree::open_dir(&private, &name) {
+                Err(Errno::NOENT) => continue,
+                directory => directory?,
+            };
             rustix::fs::flock(&directory, FlockOperation::LockExclusive)?;
             let session =
                 Self { private: private.try_clone()?, directory, name, next: AtomicU64::new(0) };
-            // Another process may have taken it for abandoned before it was locked.
             if session.is_linked() {
                 return Ok(session);
             }
