@@ -29,6 +29,7 @@
 pub mod backend;
 pub mod cli;
 pub mod engine;
+mod failpoint;
 pub mod fs;
 pub mod fuse;
 pub mod model;

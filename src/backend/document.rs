@@ -82,6 +82,24 @@ impl Document {
         &self.metadata
     }
 
+    /// A time that has both spellings, by the one that counts: crawlee-python then never moves it again, and
+    /// Crawlee JS 4 refuses the text.
+    pub(crate) fn time_in_both_spellings(&self) -> Option<&'static str> {
+        let is_double = |spellings: &[&str; 2]| spellings.iter().all(|s| self.fields.contains_key(*s));
+        [CREATED, ACCESSED, MODIFIED].into_iter().find(is_double).map(|[camel, _]| camel)
+    }
+
+    /// A time that Crawlee JS 4 refuses and other SDKs read: with a space, and without a zone.
+    pub(crate) fn time_without_zone(&self) -> Option<&'static str> {
+        let is_zoneless = |spelling: &&str| {
+            let text = self.fields.get(*spelling).and_then(Value::as_str);
+            text.is_some_and(|text| {
+                !text.contains('T') && TimeStyle::of(text) == TimeStyle::PythonZoneless
+            })
+        };
+        [CREATED, ACCESSED, MODIFIED].into_iter().flatten().find(is_zoneless)
+    }
+
     /// Sets the name.
     pub(crate) fn set_name(&mut self, name: Option<&str>) {
         let value = name.map_or(Value::Null, |name| Value::String(name.to_owned()));

@@ -17,11 +17,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::model::{
-    AttributeChange, Attributes, ContentType, Key, Result, Space, StoreMetadata, StoreName,
+    AttributeChange, Attributes, ContentType, Finding, Key, Result, Space, StoreMetadata, StoreName,
 };
 
 /// The records of a store as they are listed, in no particular order, each once.
 pub type Scan = Box<dyn Iterator<Item = Result<Key>> + Send>;
+
+/// What is wrong in a storage or store, found while it is asked for.
+pub type Findings = Box<dyn Iterator<Item = Result<Finding>> + Send>;
 
 /// A place that keeps stores and records.
 ///
@@ -212,6 +215,43 @@ pub trait Backend: Debug + Send + Sync {
     /// # Errors
     /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
     fn sync_store(&self, store: &StoreName) -> Result<()>;
+
+    /// Completes or undoes what a process was at when it died, so that each of its operations has happened
+    /// or has not. Leaves alone what live processes are at. Nothing to do for a backend whose operations are one step.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    fn heal(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Looks for what is wrong outside all stores, and changes nothing. Nothing can be wrong where nobody else
+    /// writes.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if the storage cannot be read.
+    fn examine(&self) -> Result<Findings> {
+        Ok(Box::new(std::iter::empty()))
+    }
+
+    /// Looks for what is wrong in a store, as [`Backend::examine`] does. Holds no value and no list of records
+    /// in memory.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    fn examine_store(&self, _store: &StoreName) -> Result<Findings> {
+        Ok(Box::new(std::iter::empty()))
+    }
+
+    /// Mends a finding whose remedy is to rewrite or to remove something, after another look at it. A rewritten
+    /// record gets `content_type` if it has none that can be read. Nothing is done if there is nothing to mend
+    /// any more.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io), [`Error::ReadOnly`](crate::Error::ReadOnly).
+    fn mend(&self, _finding: &Finding, _content_type: Option<&ContentType>) -> Result<()> {
+        Ok(())
+    }
 
     /// Room on the medium.
     ///

@@ -88,6 +88,8 @@ pub(super) enum Command {
     Purge(PurgeArgs),
     /// Write the missing metadata sidecars of files that were put into a store by hand
     Adopt(StoreFormatArgs),
+    /// List what is wrong with a storage, or a store of it, and mend it
+    Doctor(DoctorArgs),
     /// Print the completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page of storefs, or of one of its commands
@@ -254,6 +256,19 @@ pub(super) struct RenameArgs {
 pub(super) struct PurgeArgs {
     #[arg(value_name = "STORE", default_value = "default", help = STORE_HELP)]
     pub(super) stores: Vec<String>,
+    #[command(flatten)]
+    pub(super) format: FormatArgs,
+}
+
+/// Arguments of `doctor`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Directory name of the store, or id:ID; without it, the whole storage
+    #[arg(value_name = "STORE")]
+    pub(super) store: Option<String>,
+    /// Mend what has one right answer. Values, and files of unknown origin, are never changed or removed
+    #[arg(long)]
+    pub(super) repair: bool,
     #[command(flatten)]
     pub(super) format: FormatArgs,
 }

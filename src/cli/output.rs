@@ -174,8 +174,13 @@ fn is_obeyed(character: char) -> bool {
 
 /// A key for people: bytes that are no Unicode are shown as `\xff`.
 pub(super) fn key_text(key: &Key) -> String {
+    bytes_text(key.as_bytes())
+}
+
+/// A name that may be no Unicode, for people, in the same way.
+pub(super) fn bytes_text(bytes: &[u8]) -> String {
     let mut text = String::new();
-    for chunk in key.as_bytes().utf8_chunks() {
+    for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         for byte in chunk.invalid() {
             let _ = write!(text, "\\x{byte:02x}");

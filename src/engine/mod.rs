@@ -6,6 +6,7 @@
 
 mod activity;
 mod content_type;
+mod examine;
 mod iterate;
 mod open;
 mod store;
@@ -22,7 +23,7 @@ pub use store::{PublishAs, Record, Store};
 
 pub use crate::backend::directory::{DialectChoice, DirectoryOptions};
 use crate::backend::{Backend, directory::DirectoryBackend};
-pub use crate::backend::{MetadataText, PublishError, Purged, Scan, Staging, Value};
+pub use crate::backend::{Findings, MetadataText, PublishError, Purged, Scan, Staging, Value};
 use crate::model::{Error, Result, Space, StoreMetadata, StoreName, StoreTimes};
 
 /// Environment variables that name the input key, the first one set winning (FORMAT 8.1).
@@ -156,6 +157,14 @@ impl Storage {
     /// Ends every [`Storage::wait_for_activity`].
     pub fn close(&self) {
         self.shared.activity.close();
+    }
+
+    /// Completes or undoes what a process was at when it died (P21). The first write of a process does it too.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::ReadOnly`].
+    pub fn heal(&self) -> Result<()> {
+        self.backend().heal()
     }
 
     /// Room on the medium.

@@ -449,7 +449,7 @@ impl Store {
         }
     }
 
-    fn infer(&self, key: &Key, value: &Arc<dyn Value>) -> Result<ContentType> {
+    pub(super) fn infer(&self, key: &Key, value: &Arc<dyn Value>) -> Result<ContentType> {
         content_type::infer(key, self.storage.input_key(), || Reader::new(Arc::clone(value)))
             .map_err(|error| self.reading(key, error))
     }

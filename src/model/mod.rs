@@ -5,6 +5,7 @@
 mod attributes;
 mod content_type;
 mod error;
+mod finding;
 mod key;
 mod metadata;
 mod store_name;
@@ -12,6 +13,7 @@ mod store_name;
 pub use attributes::{AttributeChange, Attributes, Space, Stamp, TimeChange};
 pub use content_type::ContentType;
 pub use error::{Error, Result};
+pub use finding::{Finding, FindingKind, FindingState, Remedy};
 pub use key::Key;
 pub use metadata::{StoreMetadata, StoreTimes};
 pub use store_name::{DEFAULT_STORE, StoreName};

@@ -128,6 +128,11 @@ impl MountedFs {
         let mut storage_options = config.storage.clone();
         storage_options.directory.read_only |= config.fs.read_only;
         let storage = Storage::open_directory(&places.source, storage_options)?;
+        if !config.fs.read_only
+            && let Err(error) = storage.heal()
+        {
+            log::warn!("what a dead process may have left is not healed: {error}");
+        }
         let fs = Arc::new(FileSystem::new(storage.clone(), config.fs.clone()));
         let write_back = WriteBack::start(storage)?;
 

@@ -170,7 +170,7 @@ fn copying_tools_keep_times_and_modes() {
              cp -p out/one {store}/by-cp
              cp -a out/one {store}/by-cp-a
              rsync -a out/one {store}/by-rsync
-             tar -C out -cf - two | tar -C {store} -xpf -
+             tar -C out --format=posix -cf - two | tar -C {store} -xpf -
              install -p -m 640 out/one {store}/by-install
              touch -d '2001-09-09 01:46:40.5 UTC' {store}/k",
             store = mount.store("default").display()
@@ -199,6 +199,35 @@ fn copying_tools_keep_times_and_modes() {
         storage.beside(),
     );
     assert_eq!(copied, "");
+}
+
+#[test]
+fn times_far_away_are_kept() {
+    if !can_mount() {
+        return;
+    }
+    keeps_times(&["1970-01-01 00:00:00", "1960-02-29 12:00:00", "2200-01-01 00:00:00.75"]);
+}
+
+#[test]
+fn a_time_before_1970_keeps_its_fraction() {
+    if !can_mount() {
+        return;
+    }
+    keeps_times(&["1960-02-29 12:00:00.25"]);
+}
+
+#[track_caller]
+fn keeps_times(dates: &[&str]) {
+    let storage = storage_of(&["k"]);
+    let mount = TempMount::new(&storage);
+    let (record, on_disk) = (mount.store("default").join("k"), storage.store("default").join("k"));
+    for date in dates {
+        sh(&format!("touch -d '{date} UTC' k"), &mount.store("default"));
+        let printed = sh("TZ=UTC stat -c %y k", &storage.store("default"));
+        assert!(printed.starts_with(date), "{date} has become {printed}");
+        assert_eq!(shown(&record), shown(&on_disk), "{date}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{METADATA, TempStorage, sh, temp_dir, tree};
+use crate::common::{METADATA, TempMount, TempStorage, sh, temp_dir, tree, try_sh, wait_until};
 
 /// A user without any right of its own.
 pub(crate) const NOBODY: u32 = 65534;
@@ -124,6 +124,15 @@ pub(crate) fn errno<T: Debug>(outcome: Result<T, impl Into<io::Error>>) -> Errno
     }
 }
 
+/// Waits until the daemon has heard that every writer is gone, which the kernel tells it after close(2).
+#[track_caller]
+pub(crate) fn let_writers_go(mount: &TempMount) {
+    wait_until("the writers are gone", || {
+        let status = fs::read(mount.path().join("@status")).unwrap();
+        serde_json::from_slice::<Value>(&status).unwrap()["write_sessions"] == 0
+    });
+}
+
 /// renameat2(2).
 pub(crate) fn rename_with(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<()> {
     Ok(rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, flags)?)
@@ -165,7 +174,7 @@ impl SmallDisk {
         let script = format!(
             "mkdir disk; truncate -s 4M image; mkfs.ext4 -q -m 0 -b 1024 {options} image; mount -o loop image disk"
         );
-        let made = crate::common::try_sh(&script, dir.path());
+        let made = try_sh(&script, dir.path());
         if !made.status.success() {
             skipped(&format!("a file cannot be mounted as a disk here: {made:?}"));
             return None;
@@ -179,10 +188,11 @@ impl SmallDisk {
         self.dir.path().join("disk/storage")
     }
 
-    /// Makes it read-only (`ro`) or writable again (`rw`).
+    /// Makes it read-only (`ro`) or writable again (`rw`). Files that were written may be open for a moment yet.
     #[track_caller]
     pub(crate) fn remount(&self, mode: &str) {
-        sh(&format!("mount -o remount,{mode} disk"), self.dir.path());
+        let script = format!("mount -o remount,{mode} disk");
+        wait_until("the disk is remounted", || try_sh(&script, self.dir.path()).status.success());
     }
 
     /// Takes all the room that is left, until [`SmallDisk::make_room`].
@@ -205,9 +215,9 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let gone = crate::common::try_sh("umount disk", self.dir.path());
+        let gone = try_sh("umount disk", self.dir.path());
         if !gone.status.success() {
-            let _ = crate::common::try_sh("umount -l disk", self.dir.path());
+            let _ = try_sh("umount -l disk", self.dir.path());
             assert!(std::thread::panicking(), "the small disk is still in use: {gone:?}");
         }
     }

@@ -66,7 +66,6 @@ fn p9_a_store_never_shows_an_sdk_anything_of_ours() {
                 sh(
                     "mkdir other; echo one > default/made; echo more >> default/made; mv default/made other/
                      setfattr -n user.mime_type -v text/x-own other/made; mv other/made other/moved
-                     sed -i s/o/0/ other/moved || true
                      mv other renamed; echo 1 > renamed/@purge; echo 1 > default/@purge; rm -r renamed
                      echo k > default/k",
                     &mount.stores(),

@@ -217,8 +217,7 @@ fn the_metadata_can_be_edited_in_place() {
 
     sh("sed -i s/aNewIdOfTheStore1/anotherIdOfStore2/ __metadata__.json", &mount.store("default"));
     assert_eq!(id(), "anotherIdOfStore2");
-    let script =
-        "jq '.extra = \"by jq\"' __metadata__.json > ../default/new; mv new __metadata__.json";
+    let script = "jq '.extra = \"by jq\"' __metadata__.json > new; mv new __metadata__.json";
     sh(script, &mount.store("default"));
     assert_eq!(metadata_of(&storage, "default")["extra"], "by jq");
     assert_eq!(names(&mount.store("default")), ["k", METADATA].map(String::from).into());

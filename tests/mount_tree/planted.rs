@@ -174,6 +174,7 @@ fn p18_a_linked_staging_directory_is_not_used() {
         return;
     }
     let storage = storage_of(&["INPUT.json", "k"]);
+    make_store(&storage, "empty");
     let outside = Outside::of(&storage);
     let private = storage.path().join(".storefs");
     symlink(outside.at("private"), &private).unwrap();
@@ -185,15 +186,13 @@ fn p18_a_linked_staging_directory_is_not_used() {
     assert!(write(&store.join("made"), "new").is_err());
     assert!(fs::create_dir(mount.store("made")).is_err());
     assert!(!try_sh("echo 1 > @purge", &store).status.success());
-    assert!(!try_sh("rm -r default", &mount.stores()).status.success());
-    assert_eq!(fs::read_to_string(store.join("INPUT.json")).unwrap(), "INPUT.json");
+    assert!(fs::remove_dir(mount.store("empty")).is_err());
+    assert_eq!(storage.files(), before);
     outside.is_untouched();
     fs::remove_file(&private).unwrap();
     write(&store.join("made"), "new").unwrap();
     mount.unmount();
     outside.is_untouched();
-    let values = before.keys().filter(|path| !path.to_str().unwrap().ends_with(METADATA));
-    assert!(values.clone().count() > 0);
 }
 
 #[test]
@@ -205,7 +204,8 @@ fn p18_a_linked_directory_of_stores_is_refused() {
     let outside = Outside::of(&storage);
     symlink(outside.at("key_value_stores"), storage.path().join(STORES)).unwrap();
     let mount = TempMount::new(&storage);
-    assert!(fs::read_dir(mount.stores()).is_err());
+    let listed = fs::read_dir(mount.stores()).and_then(|mut listed| listed.next().transpose());
+    assert_eq!(errno(listed), Errno::NOTDIR);
     assert!(fs::metadata(mount.store("default")).is_err());
     assert!(fs::create_dir(mount.store("new")).is_err());
     assert!(fs::create_dir(mount.store("default")).is_err());
@@ -365,7 +365,7 @@ fn p19_damaged_metadata_keeps_no_store_from_working() {
     let foreign = storage.store("meta-not-utf8");
     fs::create_dir(&foreign).unwrap();
     fs::write(foreign.join(METADATA), b"{\"id\": \"\xff\"}").unwrap();
-    put(&storage, "meta-not-utf8", "k", "value of k");
+    put(&storage, "meta-not-utf8", "k", "v");
     let metadata = |store: &str| fs::read(storage.store(store).join(METADATA)).unwrap();
     let mount = TempMount::new(&storage);
     let stores = ["states", "meta-missing", "meta-not-utf8"].into_iter().chain(damaged);
@@ -375,7 +375,8 @@ fn p19_damaged_metadata_keeps_no_store_from_working() {
         let shown = mount.store(store);
         assert_eq!(names(&shown), ["k", METADATA].map(String::from).into(), "{store}");
         assert_eq!(fs::read(shown.join(METADATA)).unwrap(), before, "{store}");
-        assert!(fs::read(shown.join("k")).unwrap().starts_with(b"value"), "{store}");
+        let on_disk = fs::read(storage.store(store).join("k")).unwrap();
+        assert_eq!(fs::read(shown.join("k")).unwrap(), on_disk, "{store}");
         write(&shown.join("k"), "new").unwrap();
         write(&shown.join("made"), "new").unwrap();
         fs::rename(shown.join("made"), shown.join("moved")).unwrap();

@@ -20,11 +20,11 @@ fn a_read_only_mount_writes_nothing_at_all() {
         let (before, facts_before) = (storage.files(), facts(storage.beside()));
         let mount = TempMount::with_options(&storage, &options);
         let kinds = mount.store("kinds");
-        let record = kinds.join("object");
+        let record = kinds.join("data.json");
 
         assert_eq!(
             fs::read(&record).unwrap(),
-            fs::read(storage.store("kinds").join("object")).unwrap()
+            fs::read(storage.store("kinds").join("data.json")).unwrap()
         );
         assert_eq!(mime_type(&record), "application/json; charset=utf-8");
         sh("ls -lR; grep -rc '' . || true; getfattr -dR . || true; cat @status", &mount.path());
@@ -68,10 +68,10 @@ fn a_read_only_mount_follows_what_others_write() {
     let storage = TempStorage::of_fixture("python/values");
     let mount = TempMount::with_options(&storage, &["--read-only"]);
     let kinds = mount.store("kinds");
-    assert!(fs::read(kinds.join("object")).unwrap().starts_with(b"{"));
+    assert!(fs::read(kinds.join("data.json")).unwrap().starts_with(b"{"));
     fs::write(storage.beside().join("new"), "replaced by an SDK").unwrap();
-    fs::rename(storage.beside().join("new"), storage.store("kinds").join("object")).unwrap();
-    assert_eq!(fs::read(kinds.join("object")).unwrap(), b"replaced by an SDK");
+    fs::rename(storage.beside().join("new"), storage.store("kinds").join("data.json")).unwrap();
+    assert_eq!(fs::read(kinds.join("data.json")).unwrap(), b"replaced by an SDK");
     fs::create_dir(storage.store("new")).unwrap();
     assert!(names(&mount.stores()).contains("new"));
     assert!(names(&storage.path()).contains(STORES));

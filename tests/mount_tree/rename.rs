@@ -8,7 +8,9 @@ use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 
 use crate::common::{METADATA, TempMount, can_mount, mime_type, names, sh};
-use crate::help::{close, errno, make_store, put, rename_with, sidecar_of, storage_of, write};
+use crate::help::{
+    close, errno, let_writers_go, make_store, put, rename_with, sidecar_of, storage_of, write,
+};
 
 #[test]
 fn mv_renames_a_record_within_a_store() {
@@ -70,6 +72,21 @@ fn a_record_is_renamed_over_another() {
     assert_eq!(fs::read_to_string(mount.store("other").join("old")).unwrap(), "new");
     assert_eq!(sidecar_of(&storage, "other", "old")["size"], 3);
     assert_eq!(names(&storage.store("default")), [METADATA.to_owned()].into());
+}
+
+#[test]
+fn a_record_renamed_over_a_bare_file_replaces_it() {
+    if !can_mount() {
+        return;
+    }
+    let storage = storage_of(&["k"]);
+    fs::write(storage.store("default").join("by hand"), "bare").unwrap();
+    let mount = TempMount::new(&storage);
+    let store = mount.store("default");
+    fs::rename(store.join("k"), store.join("by hand")).unwrap();
+    assert_eq!(fs::read_to_string(store.join("by hand")).unwrap(), "k");
+    let left = ["by%20hand", "by%20hand.__metadata__.json", METADATA].map(String::from);
+    assert_eq!(names(&storage.store("default")), left.into());
 }
 
 #[test]
@@ -194,6 +211,9 @@ fn the_metadata_can_be_replaced_by_a_rename_but_not_renamed_away() {
     let text = fs::read_to_string(store.join(METADATA)).unwrap();
     let edited = text.replace("HvTUFIxMPIib09NEi", "aNewIdOfTheStore1");
     write(&store.join("edited"), &edited).unwrap();
+    let_writers_go(&mount);
+    // By now the kernel takes the name for that of a published version.
+    assert_eq!(fs::read_to_string(store.join("edited")).unwrap(), edited);
     fs::rename(store.join("edited"), store.join(METADATA)).unwrap();
     assert_eq!(fs::read_to_string(store.join(METADATA)).unwrap(), edited);
     assert_eq!(names(&store), ["k", METADATA].map(String::from).into());

@@ -1,13 +1,16 @@
 //! The tree itself: what is listed, what answers only by name, and what cannot be reached at all.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::Write;
 use std::path::Path;
 
 use rustix::io::Errno;
 use serde_json::Value;
 
-use crate::common::{METADATA, STORES, TempMount, TempStorage, can_mount, names, sh, tree};
-use crate::help::{errno, make_store, put, storage_of};
+use crate::common::{
+    METADATA, STORES, TempMount, TempStorage, can_mount, names, sh, tree, wait_until,
+};
+use crate::help::{close, errno, make_store, put, staged, storage_of};
 
 #[test]
 fn the_mount_has_the_shape_of_a_storage() {
@@ -235,4 +238,28 @@ fn rmdir_spares_a_store_whose_only_record_is_bare() {
     let mount = TempMount::new(&storage);
     assert_eq!(errno(fs::remove_dir(mount.store("default"))), Errno::NOTEMPTY);
     assert!(storage.store("default").join("dropped in by hand").exists());
+}
+
+#[test]
+fn a_store_that_an_sdk_drops_is_not_brought_back_by_a_writer() {
+    if !can_mount() {
+        return;
+    }
+    let storage = storage_of(&["k"]);
+    make_store(&storage, "other");
+    let mount = TempMount::new(&storage);
+    let store = mount.store("default");
+    let mut made = File::create(store.join("made")).unwrap();
+    let mut changed = OpenOptions::new().append(true).open(store.join("k")).unwrap();
+    made.write_all(b"made").unwrap();
+    changed.write_all(b" and more").unwrap();
+    fs::remove_dir_all(storage.store("default")).unwrap();
+    assert_eq!(errno(close(made)), Errno::NOENT);
+    assert_eq!(errno(close(changed)), Errno::NOENT);
+    assert_eq!(errno(File::create(store.join("later"))), Errno::NOENT);
+    assert_eq!(names(&mount.stores()), ["other".to_owned()].into());
+    assert!(!storage.store("default").exists());
+    wait_until("nothing is left in staging", || staged(&storage.path()).is_empty());
+    fs::create_dir(&store).unwrap();
+    assert_eq!(names(&store), [METADATA.to_owned()].into());
 }

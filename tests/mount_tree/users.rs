@@ -78,7 +78,7 @@ fn p20_with_allow_other_owner_and_mode_decide() {
     is_refused("echo x > \"$DIR/readable\"", &store);
     is_refused("echo 1 > \"$DIR/@purge\"", &store);
     is_refused("mkdir \"$DIR/new\"", &mount.stores());
-    is_refused("rm -r \"$DIR/default\"", &mount.stores());
+    is_refused("mv \"$DIR/default\" \"$DIR/moved\"", &mount.stores());
     let chmod = as_nobody("chmod 777 \"$DIR/readable\"", &store);
     assert!(said(&chmod).contains("not permitted"), "{}", said(&chmod));
     for (name, text) in [("secret", "secret"), ("readable", "readable")] {

@@ -8,7 +8,7 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
 use crate::common::{METADATA, TempMount, can_mount, mime_type, sh, try_sh, xattr};
-use crate::help::{close, errno, make_store, sidecar_of, storage_of, write};
+use crate::help::{close, errno, make_store, put, sidecar_of, storage_of, write};
 
 const MIME_TYPE: &str = "user.mime_type";
 
@@ -66,6 +66,43 @@ fn a_type_that_was_set_by_hand_stays_over_later_writes() {
     assert_eq!(sidecar_of(&storage, "default", "k")["contentType"], "application/json");
     assert_eq!(fs::read_to_string(&record).unwrap(), "{no json");
     assert!(mount.log().contains("set by hand"), "{}", mount.log());
+}
+
+#[test]
+fn p2_a_type_that_an_sdk_gives_later_is_shown() {
+    if !can_mount() {
+        return;
+    }
+    let storage = storage_of(&["k"]);
+    let mount = TempMount::new(&storage);
+    let record = mount.store("default").join("k");
+    set(&record, MIME_TYPE, "text/x-own", XattrFlags::empty()).unwrap();
+    put(&storage, "default", "k", "by an SDK");
+    assert_eq!(fs::read_to_string(&record).unwrap(), "by an SDK");
+    assert_eq!(mime_type(&record), "text/plain");
+    assert_eq!(sidecar_of(&storage, "default", "k")["content_type"], "text/plain");
+}
+
+#[test]
+fn a_type_set_by_hand_goes_with_its_record() {
+    if !can_mount() {
+        return;
+    }
+    let storage = storage_of(&["unlinked", "purged", "deleted"]);
+    let mount = TempMount::new(&storage);
+    let store = mount.store("default");
+    for record in ["unlinked", "purged", "deleted"] {
+        set(&store.join(record), MIME_TYPE, "text/x-own", XattrFlags::empty()).unwrap();
+    }
+    fs::remove_file(store.join("unlinked")).unwrap();
+    // As an SDK deletes: value, then sidecar.
+    fs::remove_file(storage.store("default").join("deleted")).unwrap();
+    fs::remove_file(storage.store("default").join("deleted.__metadata__.json")).unwrap();
+    sh("echo 1 > @purge", &store);
+    for record in ["unlinked", "purged", "deleted"] {
+        write(&store.join(record), "{}").unwrap();
+        assert_eq!(mime_type(&store.join(record)), "application/json; charset=utf-8", "{record}");
+    }
 }
 
 #[test]
@@ -220,7 +257,7 @@ fn no_xattr_has_none_at_all() {
     assert_eq!(errno(set(&record, MIME_TYPE, "a/b", XattrFlags::empty())), Errno::OPNOTSUPP);
     assert_eq!(errno(remove(&record, MIME_TYPE)), Errno::OPNOTSUPP);
     assert_eq!(errno(xattr(&mount.store("default"), "user.storefs.id")), Errno::OPNOTSUPP);
-    let script = "ls -l; cp -a k copy; getfattr -d k";
+    let script = "ls -l; cp -a k copy";
     let listed = try_sh(script, &mount.store("default"));
     assert!(listed.status.success(), "{listed:?}");
     assert_eq!(fs::read_to_string(mount.store("default").join("copy")).unwrap(), "k");

@@ -58,7 +58,7 @@ impl Dialect {
 }
 
 /// Whether JS 3 finds a file of this name again, so that it can list the store.
-fn js3_lists(name: &[u8]) -> bool {
+pub(super) fn js3_lists(name: &[u8]) -> bool {
     match extension(name) {
         None => true,
         Some(extension) => std::str::from_utf8(extension).is_ok_and(is_canonical),

@@ -9,10 +9,14 @@
 //! | `staging` | bytes not yet visible, in `<source>/.storefs/` |
 //! | `key_locks` | one writer at a time for each record |
 //! | `store_gates` | no publish into a store that is being purged |
+//! | `doctor` | finding what is wrong, and mending what has one right answer |
+//! | `heal` | completing what a dead process was at |
 //! | `reaper` | removal in the background |
 //! | `records`, `stores`, `purge` | the operations |
 
 mod dialect;
+mod doctor;
+mod heal;
 mod key_locks;
 mod layout;
 mod purge;
@@ -41,9 +45,10 @@ use staging::{Session, StagedValue, StagingArea};
 use store_gates::StoreGates;
 use tree::StoreDir;
 
-use super::{Backend, MetadataText, Purge, Purged, RenameRecord, Scan, Staging, Value};
+use super::{Backend, Findings, MetadataText, Purge, Purged, RenameRecord, Scan, Staging, Value};
 use crate::model::{
-    AttributeChange, Attributes, ContentType, Error, Key, Result, Space, StoreMetadata, StoreName,
+    AttributeChange, Attributes, ContentType, Error, Finding, Key, Result, Space, StoreMetadata,
+    StoreName,
 };
 
 /// How a storage directory is read and written.
@@ -105,9 +110,14 @@ impl DirectoryBackend {
         Ok(Self { shared: Arc::new(shared) })
     }
 
+    /// The staging directory of this process. Whoever makes it heals first what others have left.
     fn session(&self) -> Result<Arc<Session>> {
         self.refuse_if_read_only()?;
-        self.shared.staging.session(&self.shared.root, &self.shared.reaper)
+        let (session, is_new) = self.shared.staging.session(&self.shared.root)?;
+        if is_new && let Err(error) = self.heal_in(session.private()) {
+            log::warn!("what a dead process left is not healed: {error}");
+        }
+        Ok(session)
     }
 
     fn refuse_if_read_only(&self) -> Result<()> {
@@ -304,6 +314,23 @@ impl Backend for DirectoryBackend {
         let dir = self.store_dir(store)?;
         rustix::fs::fsync(&dir.fd)
             .map_err(|error| Error::io(format!("sync store '{store}'"), error))
+    }
+
+    fn heal(&self) -> Result<()> {
+        self.heal_abandoned()
+    }
+
+    fn examine(&self) -> Result<Findings> {
+        self.examine_storage()
+    }
+
+    fn examine_store(&self, store: &StoreName) -> Result<Findings> {
+        self.examine_directory(store)
+    }
+
+    fn mend(&self, finding: &Finding, content_type: Option<&ContentType>) -> Result<()> {
+        self.refuse_if_read_only()?;
+        self.mend_finding(finding, content_type)
     }
 
     fn space(&self) -> Result<Space> {

@@ -6,15 +6,17 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, RenameFlags};
 use rustix::io::Errno;
 
-use super::staging::PurgeBox;
+use super::staging::{PurgeBox, Session};
 use super::tree::{self, StoreDir};
 use super::{DirectoryBackend, layout, staging};
 use crate::backend::document::Document;
 use crate::backend::{Purge, Purged, is_input_key};
+use crate::failpoint;
 use crate::model::{AttributeChange, Error, Key, Result, StoreName};
 
 /// What a look through a store found.
@@ -32,10 +34,12 @@ impl DirectoryBackend {
     /// Purges a store, with every publish of this process held off.
     pub(super) fn purge(&self, name: &StoreName, purge: &Purge<'_>) -> Result<Purged> {
         self.refuse_if_read_only()?;
+        // Before the gate is closed: making the session heals, and that passes gates.
+        let session = self.session()?;
         let _closed = self.shared.store_gates.close(name);
         let dir = self.unguarded_store_dir(name)?;
         let contents = self.look_through(&dir, purge.input_key)?;
-        match self.purge_by_exchange(&dir, purge, &contents) {
+        match self.purge_by_exchange(&dir, &session, purge, &contents) {
             Err(Error::Io { source, .. }) if cannot_exchange(&source) => {
                 log::info!("store '{name}' is purged file by file: {source}");
                 self.purge_file_by_file(&dir, purge, &contents)?;
@@ -84,17 +88,18 @@ impl DirectoryBackend {
     fn purge_by_exchange(
         &self,
         dir: &StoreDir,
+        session: &Arc<Session>,
         purge: &Purge<'_>,
         contents: &Contents,
     ) -> Result<()> {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
-        let session = self.session()?;
         let purge_box = session.purge_box(&dir.name).map_err(failed)?;
         let done = self.fill_fresh(dir, &purge_box, purge, contents).and_then(|linked| {
             let Some(stores) = tree::open_stores(&self.shared.root)? else {
                 return Err(dir.no_store());
             };
             let name = dir.name.as_str();
+            failpoint::pass("purge: fresh directory filled");
             rustix::fs::renameat_with(
                 &purge_box.directory,
                 PurgeBox::RECORDS,
@@ -103,12 +108,15 @@ impl DirectoryBackend {
                 RenameFlags::EXCHANGE,
             )
             .map_err(failed)?;
+            failpoint::pass("purge: exchanged");
             take_over_inputs(&dir.fd, &purge_box.records, &linked);
+            failpoint::pass("purge: inputs taken over");
             purge_box.give_back(&self.shared.root);
+            failpoint::pass("purge: sub-directories given back");
             Ok(())
         });
         // What is in the box now is to go either way: the old records, or the fresh directory.
-        self.shared.reaper.remove(&session, purge_box.name);
+        self.shared.reaper.remove(session, purge_box.name);
         done
     }
 

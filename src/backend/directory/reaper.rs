@@ -14,8 +14,8 @@ use super::staging::{self, Session};
 enum Job {
     /// A directory of our own session.
     Remove(Arc<Session>, String),
-    /// What processes that died have left in `.storefs`, given with the storage's root.
-    Abandoned { private: OwnedFd, root: OwnedFd },
+    /// The directory of a process that died: `.storefs`, its name in there, and the descriptor with its lock.
+    Abandoned(Arc<OwnedFd>, String, OwnedFd),
 }
 
 /// Removes directories in the background, one after the other. Dropping it waits until all are gone; what a
@@ -38,9 +38,9 @@ impl Reaper {
         self.give(Job::Remove(Arc::clone(session), name));
     }
 
-    /// Removes what dead processes have left.
-    pub(super) fn remove_abandoned(&self, private: OwnedFd, root: OwnedFd) {
-        self.give(Job::Abandoned { private, root });
+    /// Removes the directory of a process that died. It stays locked until it is gone.
+    pub(super) fn remove_abandoned(&self, private: Arc<OwnedFd>, name: String, lock: OwnedFd) {
+        self.give(Job::Abandoned(private, name, lock));
     }
 
     fn give(&self, job: Job) {
@@ -78,9 +78,9 @@ fn run(work: &Receiver<Job>) {
     for job in work {
         let done = match &job {
             Job::Remove(session, name) => {
-                staging::remove_tree(session.directory(), name.as_bytes()).map_err(Into::into)
+                staging::remove_tree(session.directory(), name.as_bytes())
             }
-            Job::Abandoned { private, root } => staging::remove_abandoned(private, root),
+            Job::Abandoned(private, name, _lock) => staging::remove_tree(private, name.as_bytes()),
         };
         if let Err(error) = done {
             log::warn!("something removed stays in '.storefs' until the next start: {error}");

@@ -8,11 +8,13 @@ use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::dialect::{self, Dialect};
+use super::heal::{DeleteNote, Step};
 use super::sidecar::{self, Sidecar};
 use super::staging::{self, StagedFile};
 use super::tree::StoreDir;
 use super::{DirectoryBackend, layout, tree};
 use crate::backend::{Publish, RenameRecord, Value};
+use crate::failpoint;
 use crate::model::{AttributeChange, Attributes, ContentType, Error, Key, Result};
 
 /// A value file, open for reading. Versions are replaced and never rewritten, so its bytes do not change;
@@ -71,7 +73,7 @@ impl DirectoryBackend {
     }
 
     /// Finds a record's value file: its name and what the system says of it.
-    fn locate(&self, dir: &StoreDir, key: &Key) -> Result<(Vec<u8>, Stat)> {
+    pub(super) fn locate(&self, dir: &StoreDir, key: &Key) -> Result<(Vec<u8>, Stat)> {
         for name in self.names(dir, key)?.all() {
             match tree::stat_file(&dir.fd, name) {
                 Ok(stat) if self.is_record(dir, name)? => return Ok((name.to_vec(), stat)),
@@ -141,8 +143,7 @@ impl DirectoryBackend {
                 .map_err(|error| dir.failed("rename the file of", key, error))?;
             remove_if_there(dir, &layout::sidecar_of(&found))?;
         }
-        let size = u64::try_from(stat.st_size).unwrap_or(0);
-        if let Some(staged) = self.stage_sidecar(dir, &own, key, content_type, size, false)? {
+        if let Some(staged) = self.stage_sidecar(dir, &own, key, content_type, &stat, false)? {
             staged
                 .move_to(&dir.fd, &layout::sidecar_of(&own), true)
                 .map_err(|error| dir.failed("set the type of", key, error))?;
@@ -157,14 +158,15 @@ impl DirectoryBackend {
         name: &[u8],
         key: &Key,
         content_type: &ContentType,
-        size: u64,
+        value: &Stat,
         durable: bool,
     ) -> Result<Option<StagedFile>> {
+        let size = u64::try_from(value.st_size).unwrap_or(0);
         let text = Sidecar::text(key, content_type, size);
         if matches!(read_sidecar(dir, name, key)?, Some((old, _)) if old == text) {
             return Ok(None);
         }
-        let staged = self.session()?.create()?;
+        let staged = self.session()?.create_note(Step::Publish, value.st_ino, name)?;
         let failed = |error: Errno| dir.failed("write the sidecar of", key, error);
         staged.write_all_at(&text, 0).map_err(failed)?;
         if durable {
@@ -188,12 +190,11 @@ impl DirectoryBackend {
         if durable {
             value.sync().map_err(failed)?;
         }
-        let size = rustix::fs::fstat(value.file()).map_err(failed)?.st_size;
-        let size = u64::try_from(size).unwrap_or(0);
+        let stat = rustix::fs::fstat(value.file()).map_err(failed)?;
         let _held = self.shared.key_locks.hold(publish.store, key);
         let sidecar = match dialect {
             Dialect::Sidecars => {
-                self.stage_sidecar(&dir, &names.own, key, publish.content_type, size, durable)?
+                self.stage_sidecar(&dir, &names.own, key, publish.content_type, &stat, durable)?
             }
             Dialect::Js3 => None,
         };
@@ -202,6 +203,7 @@ impl DirectoryBackend {
             return Err(dir.record_exists(key));
         }
         let fresh = tree::has_file(&dir.fd, &names.own) == Ok(false);
+        failpoint::pass("publish: staged");
         match value.move_to(&dir.fd, &names.own, publish.replace) {
             Err(Errno::EXIST | Errno::NOTEMPTY) if !publish.replace => {
                 return Err(dir.record_exists(key));
@@ -209,6 +211,7 @@ impl DirectoryBackend {
             Err(Errno::NOENT) => return Err(dir.no_store()),
             moved => moved.map_err(failed)?,
         }
+        failpoint::pass("publish: value moved");
         if let Some(sidecar) = sidecar
             && let Err(error) = sidecar.move_to(&dir.fd, &layout::sidecar_of(&names.own), true)
         {
@@ -217,6 +220,7 @@ impl DirectoryBackend {
             }
             return Err(failed(error));
         }
+        failpoint::pass("publish: sidecar moved");
         if let Some(bare) = bare {
             self.remove_files(&dir, &bare)?;
         }
@@ -229,12 +233,17 @@ impl DirectoryBackend {
     /// Removes a record: sidecar, then value, so that no half-deleted record is listed by an SDK.
     pub(super) fn delete_record(&self, dir: &StoreDir, key: &Key) -> Result<()> {
         let _held = self.shared.key_locks.hold(&dir.name, key);
-        let (name, _) = self.locate(dir, key)?;
+        let (name, stat) = self.locate(dir, key)?;
+        let session = self.session()?;
+        let _note = DeleteNote::of(&session, dir, &name, stat.st_ino)
+            .map_err(|error| dir.failed("delete", key, error))?;
+        failpoint::pass("delete: noted");
         self.remove_files(dir, &name)
     }
 
     fn remove_files(&self, dir: &StoreDir, name: &[u8]) -> Result<()> {
         remove_if_there(dir, &layout::sidecar_of(name))?;
+        failpoint::pass("delete: sidecar removed");
         remove_if_there(dir, name)
     }
 
@@ -255,23 +264,28 @@ impl DirectoryBackend {
         if !rename.replace && self.locate(&to, to_key).is_ok() {
             return Err(to.record_exists(to_key));
         }
-        let size = u64::try_from(stat.st_size).unwrap_or(0);
         let sidecar = match dialect {
             Dialect::Sidecars => {
-                self.stage_sidecar(&to, &names.own, to_key, rename.content_type, size, false)?
+                self.stage_sidecar(&to, &names.own, to_key, rename.content_type, &stat, false)?
             }
             Dialect::Js3 => None,
         };
         let failed = |error: Errno| from.failed("rename", key, error);
+        let session = self.session()?;
+        let note = DeleteNote::of(&session, &from, &from_name, stat.st_ino).map_err(failed)?;
+        failpoint::pass("rename: noted");
         match staging::move_entry(&from.fd, &from_name, &to.fd, &names.own, rename.replace) {
             Err(Errno::EXIST) if !rename.replace => return Err(to.record_exists(to_key)),
             Err(Errno::NOENT) => return Err(from.no_record(key)),
             moved => moved.map_err(failed)?,
         }
+        failpoint::pass("rename: value moved");
         if let Some(sidecar) = sidecar {
             sidecar.move_to(&to.fd, &layout::sidecar_of(&names.own), true).map_err(failed)?;
         }
+        failpoint::pass("rename: sidecar moved");
         remove_if_there(&from, &layout::sidecar_of(&from_name))?;
+        drop(note);
         let is_moved = |bare: &Vec<u8>| rename.from_store == rename.to_store && *bare == from_name;
         if let Some(bare) = names.bare.filter(|bare| !is_moved(bare)) {
             self.remove_files(&to, &bare)?;

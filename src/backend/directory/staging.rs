@@ -16,7 +16,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::reaper::Reaper;
+use super::heal::{self, Step};
 use super::{DirectoryBackend, layout, tree};
 use crate::backend::{Publish, PublishError, Staging, Value};
 use crate::model::{AttributeChange, Attributes, Error, Result, StoreName, TimeChange};
@@ -31,7 +31,7 @@ pub(super) struct StagingArea {
 #[derive(Debug)]
 pub(super) struct Session {
     /// `<source>/.storefs`.
-    private: OwnedFd,
+    private: Arc<OwnedFd>,
     /// Our directory in it; the descriptor carries the lock.
     directory: OwnedFd,
     name: String,
@@ -39,17 +39,15 @@ pub(super) struct Session {
 }
 
 impl StagingArea {
-    /// The session of this process, made if need be. A new one has `reaper` remove what others have left.
-    pub(super) fn session(&self, root: &OwnedFd, reaper: &Reaper) -> Result<Arc<Session>> {
+    /// The session of this process, made if need be. Gives back whether it is new.
+    pub(super) fn session(&self, root: &OwnedFd) -> Result<(Arc<Session>, bool)> {
         let mut session = self.session.lock();
         if let Some(session) = session.as_ref().filter(|session| session.is_linked()) {
-            return Ok(Arc::clone(session));
+            return Ok((Arc::clone(session), false));
         }
         let failed = |error| Error::io(format!("stage in '{}'", layout::PRIVATE), error);
         let made = Session::make(root).map_err(failed)?;
-        let (private, root) = (made.private.try_clone(), root.try_clone());
-        reaper.remove_abandoned(private.map_err(failed)?, root.map_err(failed)?);
-        Ok(Arc::clone(session.insert(Arc::new(made))))
+        Ok((Arc::clone(session.insert(Arc::new(made))), true))
     }
 }
 
@@ -59,7 +57,7 @@ impl Session {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        let private = tree::open_dir(&root, layout::PRIVATE)?;
+        let private = Arc::new(tree::open_dir(&root, layout::PRIVATE)?);
         loop {
             let name = format!("{}-{:08x}", std::process::id(), random()?);
             rustix::fs::mkdirat(&private, name.as_str(), Mode::from_raw_mode(0o700))?;
@@ -69,8 +67,8 @@ impl Session {
                 directory => directory?,
             };
             rustix::fs::flock(&directory, FlockOperation::LockExclusive)?;
-            let session =
-                Self { private: private.try_clone()?, directory, name, next: AtomicU64::new(0) };
+            let next = AtomicU64::new(0);
+            let session = Self { private: Arc::clone(&private), directory, name, next };
             if session.is_linked() {
                 return Ok(session);
             }
@@ -88,16 +86,38 @@ impl Session {
     }
 
     fn next_name(&self) -> String {
-        self.next.fetch_add(1, Ordering::Relaxed).to_string()
+        self.next_serial().to_string()
     }
 
-    /// Makes an empty file that only its owner may read until it is published.
+    fn next_serial(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A name for a note of what is under way.
+    pub(super) fn note_name(&self, step: Step, number: u64, subject: &[u8]) -> Vec<u8> {
+        heal::note_name(self.next_serial(), step, number, subject)
+    }
+
+    /// Makes an empty file.
     pub(super) fn create(self: &Arc<Self>) -> Result<StagedFile> {
-        let name = self.next_name();
+        self.create_as(self.next_name().into_bytes())
+    }
+
+    /// Makes an empty file that is a note of what it waits for.
+    pub(super) fn create_note(
+        self: &Arc<Self>,
+        step: Step,
+        number: u64,
+        subject: &[u8],
+    ) -> Result<StagedFile> {
+        self.create_as(self.note_name(step, number, subject))
+    }
+
+    fn create_as(self: &Arc<Self>, name: Vec<u8>) -> Result<StagedFile> {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o666);
-        let file = rustix::fs::openat(&self.directory, name.as_str(), flags, mode)
+        let file = rustix::fs::openat(&self.directory, name.as_slice(), flags, mode)
             .map_err(|error| Error::io("make a staging file", error))?;
         let state = StagedState::default();
         Ok(StagedFile { session: Arc::clone(self), file: Arc::new(file), name, state })
@@ -126,6 +146,11 @@ impl Session {
     /// A name for something that is moved in here to be removed.
     pub(super) fn trash_name(&self) -> String {
         self.next_name()
+    }
+
+    /// `.storefs`.
+    pub(super) fn private(&self) -> &Arc<OwnedFd> {
+        &self.private
     }
 
     pub(super) fn directory(&self) -> BorrowedFd<'_> {
@@ -168,6 +193,17 @@ impl PurgeBox {
             log::error!("sub-directories of store '{}' are not given back: {error}", self.store);
         }
     }
+
+    /// The same for the box of a process that died. A directory that is no such box is passed over.
+    pub(super) fn give_back_from(directory: &OwnedFd, root: &OwnedFd) -> io::Result<()> {
+        let label = tree::read_small(directory, Self::STORE.as_bytes(), 255)?;
+        let store = label.and_then(|(bytes, _)| String::from_utf8(bytes).ok());
+        let Some(Ok(store)) = store.map(|name| StoreName::new(&name)) else { return Ok(()) };
+        match give_back(directory, root, store.as_str()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn give_back(purge_box: &OwnedFd, root: &OwnedFd, store: &str) -> io::Result<()> {
@@ -179,44 +215,6 @@ fn give_back(purge_box: &OwnedFd, root: &OwnedFd, store: &str) -> io::Result<()>
             match move_entry(&old, &name, &store, &name, false) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(error) => return Err(error.into()),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Removes the directories of processes that died, and completes the purges that they were at.
-pub(super) fn remove_abandoned(private: &OwnedFd, root: &OwnedFd) -> io::Result<()> {
-    for entry in tree::entries(private)? {
-        let (name, listed) = entry?;
-        if tree::kind(private, &name, listed) != FileType::Directory {
-            continue;
-        }
-        let Ok(text) = std::str::from_utf8(&name) else { continue };
-        let Ok(directory) = tree::open_dir(private, text) else { continue };
-        if rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            log::info!("removing what process {text} left in '{}'", layout::PRIVATE);
-            complete_purges(&directory, root)?;
-            remove_tree(private, &name)?;
-        }
-    }
-    Ok(())
-}
-
-fn complete_purges(session: &OwnedFd, root: &OwnedFd) -> io::Result<()> {
-    for entry in tree::entries(session)? {
-        let (name, listed) = entry?;
-        if tree::kind(session, &name, listed) != FileType::Directory {
-            continue;
-        }
-        let Ok(text) = std::str::from_utf8(&name) else { continue };
-        let purge_box = tree::open_dir(session, text)?;
-        let label = tree::read_small(&purge_box, PurgeBox::STORE.as_bytes(), 255)?;
-        let store = label.and_then(|(bytes, _)| String::from_utf8(bytes).ok());
-        if let Some(store) = store.and_then(|name| StoreName::new(&name).ok()) {
-            match give_back(&purge_box, root, store.as_str()) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
             }
         }
     }
@@ -252,7 +250,7 @@ fn random() -> io::Result<u32> {
 pub(super) struct StagedFile {
     session: Arc<Session>,
     file: Arc<OwnedFd>,
-    name: String,
+    name: Vec<u8>,
     state: StagedState,
 }
 
@@ -311,14 +309,14 @@ impl StagedFile {
         name: &[u8],
         replace: bool,
     ) -> rustix::io::Result<()> {
-        move_entry(&self.session.directory, self.name.as_bytes(), directory, name, replace)?;
+        move_entry(&self.session.directory, &self.name, directory, name, replace)?;
         self.state.published.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     /// Takes back a file that [`move_to`](Self::move_to) has moved.
     pub(super) fn take_back(&self, directory: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
-        move_entry(directory, name, &self.session.directory, self.name.as_bytes(), false)?;
+        move_entry(directory, name, &self.session.directory, &self.name, false)?;
         self.state.published.store(false, Ordering::Relaxed);
         Ok(())
     }
@@ -328,10 +326,9 @@ impl Drop for StagedFile {
     fn drop(&mut self) {
         if !self.state.published.load(Ordering::Relaxed) {
             let directory = &self.session.directory;
-            if let Err(error) =
-                rustix::fs::unlinkat(directory, self.name.as_str(), AtFlags::empty())
-            {
-                log::warn!("staging file '{}' stays until the next start: {error}", self.name);
+            let name = self.name.as_slice();
+            if let Err(error) = rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+                log::warn!("a staging file stays until the next start: {error}");
             }
         }
     }
@@ -439,7 +436,7 @@ pub(super) struct StagedValue {
 
 impl StagedValue {
     fn failed(&self, action: &str, error: impl Into<io::Error>) -> Error {
-        Error::io(format!("{action} staging file '{}'", self.staged.name), error)
+        Error::io(format!("{action} a staging file"), error)
     }
 }
 

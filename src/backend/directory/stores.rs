@@ -8,14 +8,17 @@ use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
 use super::dialect::Dialect;
+use super::heal::Step;
+use super::staging::StagedFile;
 use super::tree::{self, HeldStoreDir, StoreDir};
 use super::{DialectChoice, DirectoryBackend, layout, staging};
 use crate::backend::document::Document;
 use crate::backend::{MetadataText, is_input_key};
+use crate::failpoint;
 use crate::model::{Attributes, Error, Result, StoreMetadata, StoreName, StoreTimes};
 
 /// Longest store metadata that is read, in bytes. Real ones hold a few hundred.
-const MAX_METADATA_BYTES: u64 = 1024 * 1024;
+pub(super) const MAX_METADATA_BYTES: u64 = 1024 * 1024;
 
 impl DirectoryBackend {
     /// Opens a store's directory and holds off whoever would replace it.
@@ -181,6 +184,8 @@ impl DirectoryBackend {
             return Err(dir.no_store());
         };
         let (old, new) = (from.as_str().as_bytes(), to.as_str().as_bytes());
+        let _note = self.note_store_rename(&dir, to, metadata_name)?;
+        failpoint::pass("rename store: noted");
         match staging::move_entry(&stores, old, &stores, new, false) {
             Err(Errno::EXIST | Errno::NOTEMPTY) => {
                 return Err(Error::StoreExists { store: to.to_string() });
@@ -188,6 +193,7 @@ impl DirectoryBackend {
             Err(Errno::NOENT) => return Err(dir.no_store()),
             moved => moved.map_err(|error| Error::io(format!("rename store '{from}'"), error))?,
         }
+        failpoint::pass("rename store: directory moved");
         let moved = self.store_dir(to)?;
         self.edit_metadata(&moved, |document| {
             document.set_name(metadata_name);
@@ -195,20 +201,42 @@ impl DirectoryBackend {
         })
     }
 
+    /// Notes which metadata a store that is being renamed must get, in case this process dies in between.
+    fn note_store_rename(
+        &self,
+        dir: &StoreDir,
+        to: &StoreName,
+        metadata_name: Option<&str>,
+    ) -> Result<Option<StagedFile>> {
+        let Some(text) = self.read_metadata_text(dir)? else { return Ok(None) };
+        let Ok(mut document) = Document::parse(&text.bytes) else { return Ok(None) };
+        document.set_name(metadata_name);
+        let failed = |error: Errno| Error::io(format!("rename store '{}'", dir.name), error);
+        let number = rustix::fs::fstat(&dir.fd).map_err(failed)?.st_ino;
+        let subject = to.as_str().as_bytes();
+        let note = self.session()?.create_note(Step::RenameStore, number, subject)?;
+        rustix::fs::fchmod(note.file(), Mode::from_raw_mode(text.attributes.mode))
+            .map_err(failed)?;
+        note.write_all_at(&document.to_bytes(), 0).map_err(failed)?;
+        Ok(Some(note))
+    }
+
     /// Takes a store out of sight in one step, then removes it.
     pub(super) fn remove_store(&self, name: &StoreName) -> Result<()> {
         self.refuse_if_read_only()?;
+        // Before the gate is closed: making the session heals, and that passes gates.
+        let session = self.session()?;
         let _closed = self.shared.store_gates.close(name);
         let dir = self.unguarded_store_dir(name)?;
         let failed = |error: Errno| Error::io(format!("drop store '{name}'"), error);
         let Some(stores) = tree::open_stores(&self.shared.root)? else {
             return Err(dir.no_store());
         };
-        let session = self.session()?;
         let trash = session.trash_name();
         let own = name.as_str().as_bytes();
         staging::move_entry(&stores, own, session.directory(), trash.as_bytes(), false)
             .map_err(failed)?;
+        failpoint::pass("drop: taken out of sight");
         self.shared.reaper.remove(&session, trash);
         Ok(())
     }

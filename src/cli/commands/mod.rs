@@ -1,6 +1,7 @@
 //! The commands, each a short function.
 
 mod change;
+mod doctor;
 mod generate;
 mod mount;
 mod records;
@@ -67,6 +68,7 @@ fn on_storage(cli: &Cli, target: &Target, storage: &Storage) -> Outcome {
         Command::Drop(args) => change::drop_store(storage, args),
         Command::Purge(args) => change::purge(storage, args),
         Command::Adopt(args) => change::adopt(storage, args),
+        Command::Doctor(args) => doctor::doctor(storage, args),
         // These need no storage.
         Command::Mount(_) | Command::Unmount(_) | Command::Completions(_) | Command::Man(_) => {
             Ok(())

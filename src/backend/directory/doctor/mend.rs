@@ -1,0 +1,123 @@
+//! Mending what has one right answer.
+
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::sidecar::SidecarFields;
+use super::{empty_directory, is_abandoned};
+use crate::backend::directory::dialect::Dialect;
+use crate::backend::directory::heal::Step;
+use crate::backend::directory::sidecar::{self, Sidecar};
+use crate::backend::directory::tree::{self, StoreDir};
+use crate::backend::directory::{DirectoryBackend, layout, staging};
+use crate::model::{ContentType, Error, Finding, FindingKind, Key, Remedy, Result};
+
+impl DirectoryBackend {
+    /// Rewrites or removes what a finding is about, if it still is as it was found.
+    pub(in crate::backend::directory) fn mend_finding(
+        &self,
+        finding: &Finding,
+        content_type: Option<&ContentType>,
+    ) -> Result<()> {
+        let (Some(store), Some(file)) = (&finding.store, finding.file.as_deref()) else {
+            return Ok(());
+        };
+        // Before any lock is taken: making the session heals, and that takes locks.
+        self.session()?;
+        self.in_store(store, |dir| match &finding.remedy {
+            Some(Remedy::Rewrite { key, .. }) => {
+                let content_type = content_type.cloned().unwrap_or_else(ContentType::bytes);
+                self.rewrite_sidecar(dir, key, &content_type)?;
+                if file == layout::sidecar_of(&Dialect::Sidecars.value_name(key)) {
+                    return Ok(());
+                }
+                // Of Crawlee JS 3, or of the name that the file had.
+                self.remove_dangling(dir, file)
+            }
+            Some(Remedy::Remove) => match finding.kind {
+                FindingKind::Temporary => self.remove_temporary(dir, file),
+                FindingKind::Lock => remove_lock(dir, file),
+                _ => self.remove_dangling(dir, file),
+            },
+            _ => Ok(()),
+        })
+    }
+
+    /// Writes a record's sidecar anew, with the content type that it names, else with the given one.
+    fn rewrite_sidecar(&self, dir: &StoreDir, key: &Key, content_type: &ContentType) -> Result<()> {
+        let own = Dialect::Sidecars.value_name(key);
+        if self.locate(dir, key)?.0 != own {
+            return self.set_kept_type(dir, key, content_type);
+        }
+        let _held = self.shared.key_locks.hold(&dir.name, key);
+        let (_, value) = self.locate(dir, key)?;
+        let size = u64::try_from(value.st_size).unwrap_or(0);
+        let fields = tree::read_small(&dir.fd, &layout::sidecar_of(&own), sidecar::MAX_BYTES)
+            .ok()
+            .flatten()
+            .and_then(|(text, _)| SidecarFields::parse(&text).ok());
+        let named = fields.as_ref().and_then(SidecarFields::content_type);
+        if let Some(fields) = fields
+            && fields.faults(|said| said.as_bytes() == key.as_bytes(), size).is_empty()
+        {
+            return Ok(());
+        }
+        let text = Sidecar::text(key, named.as_ref().unwrap_or(content_type), size);
+        let failed = |error: Errno| failed(dir, "write the sidecar of", key.as_bytes(), error);
+        let staged = self.session()?.create_note(Step::Publish, value.st_ino, &own)?;
+        staged.write_all_at(&text, 0).map_err(failed)?;
+        staged.move_to(&dir.fd, &layout::sidecar_of(&own), true).map_err(failed)
+    }
+
+    /// Removes a sidecar that has no value. It is taken out of sight first, and put back if a value has come
+    /// meanwhile.
+    fn remove_dangling(&self, dir: &StoreDir, name: &[u8]) -> Result<()> {
+        let Some(value) = layout::value_of_sidecar(name) else { return Ok(()) };
+        let session = self.session()?;
+        let _held = self.shared.key_locks.hold(&dir.name, &Dialect::Sidecars.key(value)?);
+        let failed = |error: Errno| failed(dir, "remove", name, error);
+        let trash = session.trash_name().into_bytes();
+        if super::record::is_anything(dir, value)? {
+            return Ok(());
+        }
+        match staging::move_entry(&dir.fd, name, session.directory(), &trash, false) {
+            Err(Errno::NOENT) => return Ok(()),
+            moved => moved.map_err(failed)?,
+        }
+        if super::record::is_anything(dir, value)? {
+            match staging::move_entry(session.directory(), &trash, &dir.fd, name, false) {
+                // The value came with a sidecar of its own.
+                Err(Errno::EXIST) => {}
+                moved => return moved.map_err(failed),
+            }
+        }
+        rustix::fs::unlinkat(session.directory(), trash, AtFlags::empty()).map_err(failed)
+    }
+
+    fn remove_temporary(&self, dir: &StoreDir, name: &[u8]) -> Result<()> {
+        let is_old = tree::stat_file(&dir.fd, name).is_ok_and(|stat| is_abandoned(&stat));
+        if !is_old || self.is_record(dir, name)? {
+            return Ok(());
+        }
+        match rustix::fs::unlinkat(&dir.fd, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(failed(dir, "remove", name, error)),
+        }
+    }
+}
+
+/// Removes an empty directory; the system refuses one that is not.
+fn remove_lock(dir: &StoreDir, name: &[u8]) -> Result<()> {
+    if !empty_directory(dir, name).is_some_and(|stat| is_abandoned(&stat)) {
+        return Ok(());
+    }
+    match rustix::fs::unlinkat(&dir.fd, name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(failed(dir, "remove", name, error)),
+    }
+}
+
+fn failed(dir: &StoreDir, action: &str, name: &[u8], error: Errno) -> Error {
+    let name = String::from_utf8_lossy(name);
+    Error::io(format!("{action} '{name}' of store '{}'", dir.name), error)
+}

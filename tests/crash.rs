@@ -1,0 +1,304 @@
+//! What is left when the process dies between two steps (P4, P14, P21).
+//!
+//! Built with the feature `failpoints`, the program kills itself at the step that a variable names. Each test
+//! runs one operation, dies at one step of it, mounts again, and looks at the storage in four ways: the files
+//! themselves, the command line, the mount, and the Python SDK. All must agree on the state before or after.
+
+// Clippy's leave for tests does not reach helper functions of an integration test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+#[allow(dead_code)]
+#[path = "interop/sdk.rs"]
+mod sdk;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::{METADATA, TempMount, TempStorage, can_mount, names, sh, storefs, wait_until};
+use sdk::Python;
+use serde_json::Value;
+
+const PUBLISH: [&str; 3] = ["publish: staged", "publish: value moved", "publish: sidecar moved"];
+const DELETE: [&str; 2] = ["delete: noted", "delete: sidecar removed"];
+const RENAME: [&str; 3] = ["rename: noted", "rename: value moved", "rename: sidecar moved"];
+const RENAME_STORE: [&str; 2] = ["rename store: noted", "rename store: directory moved"];
+const PURGE: [&str; 4] = [
+    "purge: fresh directory filled",
+    "purge: exchanged",
+    "purge: inputs taken over",
+    "purge: sub-directories given back",
+];
+const DROP: &str = "drop: taken out of sight";
+
+/// A record: value and content type.
+type Record = (String, String);
+
+/// The records of all stores.
+type State = BTreeMap<String, BTreeMap<String, Record>>;
+
+fn set(storage: &TempStorage, store: &str, key: &str, value: &str, content_type: &str) -> Command {
+    let mut command = storefs();
+    command.args(["set", store, key, "-", "--content-type", content_type, "--source"]);
+    command.arg(storage.path());
+    let path = storage.beside().join("value");
+    fs::write(&path, value).unwrap();
+    command.stdin(fs::File::open(path).unwrap());
+    command
+}
+
+fn with_source(storage: &TempStorage, arguments: &[&str]) -> Command {
+    let mut command = storefs();
+    command.args(arguments).arg("--source").arg(storage.path());
+    command
+}
+
+/// A storage with two stores and some records.
+fn seeded() -> TempStorage {
+    let storage = TempStorage::empty();
+    for (store, key, value, content_type) in [
+        ("default", "INPUT.json", "{\"a\": 1}", "application/json; charset=utf-8"),
+        ("default", "kept", "[1]", "application/json; charset=utf-8"),
+        ("default", "a/b", "old text", "text/plain; charset=utf-8"),
+        ("other", "taken", "<x/>", "application/xml"),
+    ] {
+        assert!(set(&storage, store, key, value, content_type).status().unwrap().success());
+    }
+    storage
+}
+
+/// Runs a command that must die at the step.
+fn die(mut command: Command, step: &str) {
+    command.env("STOREFS_CRASH_AT", step).stderr(Stdio::null()).stdout(Stdio::null());
+    let status = command.status().unwrap();
+    assert_eq!(status.signal(), Some(9), "it was to die at '{step}': {status}");
+}
+
+/// The state as the files tell it, which must be whole: each value with its sidecar and no sidecar alone.
+fn on_disk(storage: &TempStorage) -> State {
+    let stores = storage.path().join(common::STORES);
+    names(&stores)
+        .into_iter()
+        .map(|store| (store.clone(), store_on_disk(&stores.join(store))))
+        .collect()
+}
+
+fn store_on_disk(dir: &Path) -> BTreeMap<String, Record> {
+    let names = names(dir);
+    let metadata: Value = serde_json::from_slice(&fs::read(dir.join(METADATA)).unwrap()).unwrap();
+    let name = dir.file_name().unwrap().to_str().unwrap();
+    let expected = if name == "default" { Value::Null } else { Value::from(name) };
+    assert_eq!(metadata["name"], expected, "the metadata of '{name}'");
+    let mut records = BTreeMap::new();
+    for name in &names {
+        if name == METADATA || dir.join(name).is_dir() {
+            continue;
+        }
+        if let Some(value) = name.strip_suffix(&format!(".{METADATA}")) {
+            assert!(names.contains(value), "'{name}' has no value");
+            continue;
+        }
+        let value = fs::read_to_string(dir.join(name)).unwrap();
+        let sidecar = fs::read(dir.join(format!("{name}.{METADATA}")));
+        let sidecar = sidecar.unwrap_or_else(|error| panic!("the sidecar of '{name}': {error}"));
+        let sidecar: Value = serde_json::from_slice(&sidecar).unwrap();
+        assert_eq!(sidecar["size"], value.len(), "of '{name}'");
+        let key = sidecar["key"].as_str().unwrap();
+        assert_eq!(common::disk_name(key), *name);
+        records
+            .insert(key.to_owned(), (value, sidecar["contentType"].as_str().unwrap().to_owned()));
+    }
+    records
+}
+
+/// Mounts the storage after a crash and gives back the state that all who look agree on.
+fn healed(storage: &TempStorage, python: &Python) -> State {
+    let mount = TempMount::new(storage);
+    let staged = || sh("test ! -d .storefs || find .storefs -mindepth 1", &storage.path());
+    wait_until("what the dead process left is removed", || staged().is_empty());
+    let state = on_disk(storage);
+    for (store, records) in &state {
+        let mut listed = names(&mount.store(store));
+        assert!(listed.remove(METADATA));
+        let expected = records.keys().map(|key| common::file_name(key)).collect();
+        assert_eq!(listed, expected, "the mount lists store '{store}'");
+        for (key, (value, content_type)) in records {
+            let record = mount.store(store).join(common::file_name(key));
+            assert_eq!(fs::read_to_string(&record).unwrap(), *value);
+            assert_eq!(common::mime_type(&record), *content_type);
+            let got = with_source(storage, &["get", store, key]).output().unwrap();
+            assert_eq!(String::from_utf8(got.stdout).unwrap(), *value);
+        }
+        let seen = python.dump(storage, store);
+        assert_eq!(seen.keys().collect::<Vec<_>>(), records.keys().collect::<Vec<_>>());
+        for (key, (_, content_type)) in records {
+            assert_eq!(seen[key]["content_type"], content_type.as_str(), "{}", seen[key]);
+        }
+    }
+    state
+}
+
+/// Dies at each step of an operation in turn; the healed state must be the one before or the one after.
+fn before_or_after(
+    steps: &[&str],
+    operation: impl Fn(&TempStorage, &str),
+    after: impl Fn(&mut State),
+) {
+    let Some(python) = Python::find() else { return };
+    for step in steps {
+        let storage = seeded();
+        let before = on_disk(&storage);
+        let mut expected = before.clone();
+        after(&mut expected);
+        operation(&storage, step);
+        let state = healed(&storage, &python);
+        assert!(
+            state == before || state == expected,
+            "after '{step}':\n{state:#?}\nis neither\n{before:#?}\nnor\n{expected:#?}"
+        );
+    }
+}
+
+fn record(value: &str, content_type: &str) -> Record {
+    (value.to_owned(), content_type.to_owned())
+}
+
+#[test]
+fn p4_p21_killed_while_publishing_a_new_record() {
+    before_or_after(
+        &PUBLISH,
+        |storage, step| die(set(storage, "default", "n/ew", "value", "text/x-new"), step),
+        |state| {
+            state
+                .get_mut("default")
+                .unwrap()
+                .insert("n/ew".to_owned(), record("value", "text/x-new"));
+        },
+    );
+}
+
+#[test]
+fn p21_killed_while_replacing_a_record_by_one_of_another_type() {
+    before_or_after(
+        &PUBLISH,
+        |storage, step| die(set(storage, "default", "kept", "no JSON", "text/x-new"), step),
+        |state| {
+            state
+                .get_mut("default")
+                .unwrap()
+                .insert("kept".to_owned(), record("no JSON", "text/x-new"));
+        },
+    );
+}
+
+#[test]
+fn p21_killed_while_deleting_a_record() {
+    before_or_after(
+        &DELETE,
+        |storage, step| die(with_source(storage, &["rm", "default", "a/b"]), step),
+        |state| {
+            state.get_mut("default").unwrap().remove("a/b");
+        },
+    );
+}
+
+/// Renames in a mount whose daemon dies at the step.
+fn rename_and_die(storage: &TempStorage, step: &str, from: &str, to: &str) {
+    let mut mount = TempMount::configured(&storage.path(), |command| {
+        command.env("STOREFS_CRASH_AT", step);
+    });
+    assert!(fs::rename(mount.stores().join(from), mount.stores().join(to)).is_err());
+    mount.kill();
+}
+
+fn rename_record(steps: &[&str], from: (&str, &str), to: (&str, &str)) {
+    let path = |(store, key): (&str, &str)| format!("{store}/{}", common::file_name(key));
+    before_or_after(
+        steps,
+        |storage, step| rename_and_die(storage, step, &path(from), &path(to)),
+        |state| {
+            let moved = state.get_mut(from.0).unwrap().remove(from.1).unwrap();
+            state.get_mut(to.0).unwrap().insert(to.1.to_owned(), moved);
+        },
+    );
+}
+
+#[test]
+fn p21_killed_while_renaming_a_record() {
+    rename_record(&RENAME, ("default", "a/b"), ("default", "c d"));
+}
+
+#[test]
+fn p21_killed_while_moving_a_record_to_another_store() {
+    rename_record(&RENAME, ("default", "a/b"), ("other", "a/b"));
+}
+
+#[test]
+fn p21_killed_while_renaming_a_record_over_another() {
+    // A type that was set by hand goes along with the record.
+    rename_record(&RENAME, ("other", "taken"), ("default", "kept"));
+}
+
+#[test]
+fn p21_killed_while_renaming_a_store() {
+    before_or_after(
+        &RENAME_STORE,
+        |storage, step| die(with_source(storage, &["rename", "other", "new-name"]), step),
+        |state| {
+            let store = state.remove("other").unwrap();
+            state.insert("new-name".to_owned(), store);
+        },
+    );
+}
+
+#[test]
+fn p21_killed_while_dropping_a_store() {
+    before_or_after(
+        &[DROP],
+        |storage, step| die(with_source(storage, &["drop", "other"]), step),
+        |state| {
+            state.remove("other");
+        },
+    );
+}
+
+#[test]
+fn p14_killed_while_purging() {
+    before_or_after(
+        &PURGE,
+        |storage, step| {
+            let kept = storage.store("default").join("sub-directory");
+            fs::create_dir(&kept).unwrap();
+            fs::write(kept.join("file"), "stays").unwrap();
+            die(with_source(storage, &["purge", "default"]), step);
+            // Whatever the state, the next start gives back what a purge leaves.
+            drop(TempMount::new(storage));
+            assert_eq!(fs::read_to_string(kept.join("file")).unwrap(), "stays", "after '{step}'");
+            fs::remove_dir_all(kept).unwrap();
+        },
+        |state| state.get_mut("default").unwrap().retain(|key, _| key == "INPUT.json"),
+    );
+}
+
+#[test]
+fn p21_healing_leaves_live_mounts_alone() {
+    if !can_mount() {
+        return;
+    }
+    let storage = seeded();
+    let live = TempMount::new(&storage);
+    let mut writer = fs::File::create(live.store("default").join("under way")).unwrap();
+    writer.write_all(b"half").unwrap();
+    die(set(&storage, "default", "kept", "new", "text/x-new"), PUBLISH[1]);
+    let other = TempMount::new(&storage);
+    writer.write_all(b" and whole").unwrap();
+    drop(writer);
+    let path = "under way";
+    assert_eq!(fs::read_to_string(live.store("default").join(path)).unwrap(), "half and whole");
+    assert_eq!(fs::read_to_string(other.store("default").join(path)).unwrap(), "half and whole");
+    assert_eq!(common::mime_type(&other.store("default").join("kept")), "text/x-new");
+}
