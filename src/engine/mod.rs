@@ -11,6 +11,7 @@ mod iterate;
 mod open;
 mod store;
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -179,7 +180,16 @@ impl Storage {
         let Some(times) = self.shared.activity.take(store) else { return Ok(()) };
         let written = self.move_times(store, times);
         match written {
-            Err(Error::NoSuchStore { .. } | Error::ReadOnly) => Ok(()),
+            Err(Error::ReadOnly) => Ok(()),
+            // The store, or the whole storage, has been removed.
+            Err(error) if error.is_not_found() => Ok(()),
+            // That a read cannot be noted on a read-only disk is no loss.
+            Err(Error::Io { source, .. })
+                if source.kind() == io::ErrorKind::ReadOnlyFilesystem
+                    && times.modified_at.is_none() =>
+            {
+                Ok(())
+            }
             Err(error) => {
                 self.shared.activity.put_back(store, times);
                 Err(error)

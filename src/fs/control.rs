@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::inode::{Ino, StoreNode};
+use super::inode::StoreNode;
 use super::{FileSystem, FsError, FsResult, name};
 use crate::engine::Purged;
+use crate::model::StoreName;
 
 /// Longest metadata that can be written, in bytes.
 const MAX_METADATA_BYTES: u64 = 1024 * 1024;
@@ -23,7 +24,7 @@ const PURGE_WAIT: Duration = Duration::from_millis(250);
 #[derive(Debug, Default)]
 pub(super) struct PurgeReports {
     /// A leaf lock.
-    by_store: Mutex<HashMap<Ino, Report>>,
+    by_store: Mutex<HashMap<StoreName, Report>>,
 }
 
 #[derive(Debug)]
@@ -33,9 +34,17 @@ struct Report {
 }
 
 impl PurgeReports {
+    /// A store has another name.
+    pub(super) fn rename_store(&self, from: &StoreName, to: &StoreName) {
+        let mut reports = self.by_store.lock();
+        if let Some(report) = reports.remove(from) {
+            reports.insert(to.clone(), report);
+        }
+    }
+
     fn text(&self, store: &StoreNode) -> Vec<u8> {
         let reports = self.by_store.lock();
-        let report = match reports.get(&store.ino) {
+        let report = match reports.get(&store.name()) {
             None => json!({"purged_at": null}),
             Some(report) => json!({
                 "purged_at": report.at.to_string(),
@@ -109,7 +118,7 @@ impl FileSystem {
         let purged = self.store(store).purge()?;
         log::info!("store '{}' is purged: {} removed", store.name(), purged.removed);
         let names = cached.iter().map(|key| (store.ino, name::file_name(key))).collect();
-        self.purges.by_store.lock().insert(store.ino, Report { at, purged });
+        self.purges.by_store.lock().insert(store.name(), Report { at, purged });
         self.invalidate(names, PURGE_WAIT);
         Ok(())
     }

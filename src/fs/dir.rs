@@ -168,7 +168,11 @@ impl FileSystem {
         match &*self.node(directory)? {
             Node::Root => names.push(super::STORES_NAME),
             Node::Stores => {
-                let stores: Vec<StoreName> = self.storage.stores()?;
+                let stores: Vec<StoreName> = match self.storage.stores() {
+                    // The C library takes ENOENT for the end of the directory.
+                    Err(error) if error.is_not_found() => return Err(FsError::Vanished),
+                    stores => stores?,
+                };
                 stores.iter().for_each(|store| names.push(store.as_str().as_bytes()));
             }
             Node::Store(node) => {

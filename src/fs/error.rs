@@ -53,6 +53,9 @@ pub enum FsError {
     /// An earlier write or publish of this file failed.
     #[error("an earlier write of this file failed")]
     Failed,
+    /// The storage has been removed under the mount.
+    #[error("the storage has been removed")]
+    Vanished,
     /// No such extended attribute.
     #[error("no such attribute")]
     NoAttribute,

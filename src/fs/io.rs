@@ -244,7 +244,11 @@ impl FileSystem {
             Some(value) => value,
             None => {
                 self.settle(store, &key);
-                let value = self.store(store).open_value(&key)?;
+                let value = match self.store(store).open_value(&key) {
+                    // The name may stand for something else by now; if for nothing, the next lookup tells.
+                    Err(crate::Error::NoSuchRecord { .. }) => return Err(FsError::Stale),
+                    value => value?,
+                };
                 if value.attributes()?.stamp != version.stamp() {
                     self.intents.announce(caller.thread, store, &key, IntentKind::Read(None));
                     return Err(FsError::Stale);
@@ -424,8 +428,12 @@ impl FileSystem {
         if let Err(error) = released {
             self.log_late_failure(&format!("record '{key}' of store '{}'", store.name()), &error);
         }
-        if self.sessions.leave(session) && !session.has_record() {
-            self.take_hand_set_type(&store, &key);
+        if !self.sessions.leave(session) {
+            return;
+        }
+        session.end();
+        if !session.has_record() {
+            self.hand_set.forget(&store.name(), &key);
         }
     }
 
@@ -433,10 +441,15 @@ impl FileSystem {
         self.with_target(session, |target| session.publish(target, durable))
     }
 
-    fn with_target<R>(&self, session: &Session, act: impl FnOnce(&Target<'_>) -> R) -> R {
+    fn with_target(
+        &self,
+        session: &Session,
+        act: impl FnOnce(&Target<'_>) -> FsResult<()>,
+    ) -> FsResult<()> {
         let (store, key) = session.record();
-        let content_type = self.hand_set_type(&store, &key);
-        act(&Target { store: &self.store(&store), content_type: content_type.as_ref() })
+        let store = self.store(&store);
+        let content_type = self.hand_set.get(&store, &key)?;
+        act(&Target { store: &store, content_type: content_type.as_ref() })
     }
 
     fn store_of(&self, session: &Session) -> crate::engine::Store {

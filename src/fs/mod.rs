@@ -11,6 +11,7 @@ mod attr;
 mod control;
 mod dir;
 mod error;
+mod hand_set;
 mod handle;
 mod inode;
 mod io;
@@ -22,13 +23,11 @@ mod sessions;
 mod trim;
 mod xattr;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::Mutex;
 use serde_json::json;
 
 pub use attr::{AttrChange, FileAttr, FileKind};
@@ -40,8 +39,9 @@ pub use io::{OpenMode, Opened};
 pub use notify::Invalidate;
 
 use crate::engine::{Storage, Store};
-use crate::model::{AttributeChange, Attributes, ContentType, Key};
+use crate::model::{AttributeChange, Attributes};
 use control::PurgeReports;
+use hand_set::HandSetTypes;
 use handle::HandleTable;
 use inode::{InodeTable, Node, StoreNode};
 use sessions::{Intents, Sessions};
@@ -126,8 +126,7 @@ pub struct FileSystem {
     sessions: Sessions,
     intents: Intents,
     purges: PurgeReports,
-    /// Content types that were set by hand, by record. They hold for what is published later. A leaf lock.
-    by_hand: Mutex<HashMap<(Ino, Key), ContentType>>,
+    hand_set: HandSetTypes,
     notifier: OnceLock<Box<dyn Invalidate>>,
     started: (Instant, SystemTime),
     /// Publishes that failed after their writer had closed, so that only the log could tell.
@@ -146,7 +145,7 @@ impl FileSystem {
             sessions: Sessions::default(),
             intents: Intents::default(),
             purges: PurgeReports::default(),
-            by_hand: Mutex::default(),
+            hand_set: HandSetTypes::default(),
             notifier: OnceLock::new(),
             started: (Instant::now(), SystemTime::now()),
             late_failures: AtomicU64::new(0),
@@ -199,20 +198,5 @@ impl FileSystem {
 
     fn refuse_if_read_only(&self) -> FsResult<()> {
         if self.options.read_only { Err(FsError::ReadOnly) } else { Ok(()) }
-    }
-
-    /// The type that was set by hand for a record.
-    fn hand_set_type(&self, store: &StoreNode, key: &Key) -> Option<ContentType> {
-        let by_hand = self.by_hand.lock();
-        if by_hand.is_empty() { None } else { by_hand.get(&(store.ino, key.clone())).cloned() }
-    }
-
-    fn take_hand_set_type(&self, store: &StoreNode, key: &Key) -> Option<ContentType> {
-        let mut by_hand = self.by_hand.lock();
-        if by_hand.is_empty() { None } else { by_hand.remove(&(store.ino, key.clone())) }
-    }
-
-    fn put_hand_set_type(&self, store: &StoreNode, key: &Key, content_type: ContentType) {
-        self.by_hand.lock().insert((store.ino, key.clone()), content_type);
     }
 }

@@ -144,7 +144,7 @@ impl FileSystem {
                 self.settle(&store, &key);
                 self.store(&store).delete(&key)?;
                 self.unlinked(&store, &key);
-                self.take_hand_set_type(&store, &key);
+                self.hand_set.forget(&store.name(), &key);
                 Ok(())
             }
         }
@@ -187,6 +187,8 @@ impl FileSystem {
                 let (from, to) = (store_name(name)?, store_name(new_name)?);
                 self.storage.rename_store(&from, &to)?;
                 self.inodes.rename_store(&from, &to);
+                self.hand_set.rename_store(&from, &to);
+                self.purges.rename_store(&from, &to);
                 Ok(())
             }
             (Node::Store(from), Node::Store(to)) => {
@@ -218,17 +220,20 @@ impl FileSystem {
         if exclusive && self.sessions.get(to.0, to.1).is_some() {
             return Err(FsError::Exists);
         }
-        let of_source = self.hand_set_type(from.0, from.1);
-        let by_hand = of_source.or_else(|| self.hand_set_type(to.0, to.1));
+        let of_source = self.hand_set.get(&from_store, from.1)?;
+        let by_hand = match of_source {
+            None => self.hand_set.get(&to_store, to.1)?,
+            of_source => of_source,
+        };
         let publish =
             PublishAs { content_type: by_hand.as_ref(), exclusive, ..PublishAs::default() };
         from_store.rename_record(from.1, &to_store, to.1, &publish)?;
         if from.0.ino == to.0.ino && from.1 == to.1 {
             return Ok(());
         }
-        self.take_hand_set_type(from.0, from.1);
+        self.hand_set.forget(from_store.name(), from.1);
         if let Some(content_type) = by_hand {
-            self.put_hand_set_type(to.0, to.1, content_type);
+            self.hand_set.set(to_store.name(), to.1, content_type, true);
         }
         self.detach_session(to.0, to.1);
         if let Some(session) = self.sessions.take(from.0, from.1) {

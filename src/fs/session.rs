@@ -368,6 +368,11 @@ impl Session {
         published
     }
 
+    /// The last handle is gone: lets go what was staged and never published.
+    pub(super) fn end(&self) {
+        self.state.lock().staging = None;
+    }
+
     /// The record has another name.
     pub(super) fn rename(&self, store: &Arc<StoreNode>, key: &Key) {
         let mut state = self.state.lock();

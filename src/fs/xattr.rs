@@ -71,8 +71,10 @@ impl FileSystem {
             return Err(FsError::Invalid);
         }
         let content_type = ContentType::new(text);
-        self.put_hand_set_type(&store, &key, content_type.clone());
-        self.change_type(&node, |fs| fs.store(&store).set_content_type(&key, &content_type))
+        let published =
+            self.change_type(&node, |fs| fs.store(&store).set_content_type(&key, &content_type))?;
+        self.hand_set.set(&store.name(), &key, content_type, published);
+        Ok(())
     }
 
     /// Removes an attribute: a record's type becomes again what its name and bytes say.
@@ -86,31 +88,37 @@ impl FileSystem {
         let Some((store, key)) = record_of(&node).filter(|_| name == MIME_TYPE) else {
             return Err(FsError::NoAttribute);
         };
-        self.take_hand_set_type(&store, &key);
-        self.change_type(&node, |fs| fs.store(&store).reset_content_type(&key))
+        self.hand_set.forget(&store.name(), &key);
+        self.change_type(&node, |fs| fs.store(&store).reset_content_type(&key))?;
+        Ok(())
     }
 
     fn require_xattr(&self) -> FsResult<()> {
         if self.options.xattr { Ok(()) } else { Err(FsError::UnsupportedHere) }
     }
 
-    /// Changes the type of the published record. A record that is not published yet gets the type then.
+    /// Changes the type of the published record. A record that is not published yet gets the type then. Gives
+    /// back whether it is.
     fn change_type(
         &self,
         node: &Node,
         change: impl FnOnce(&Self) -> crate::Result<()>,
-    ) -> FsResult<()> {
+    ) -> FsResult<bool> {
         match (change(self), node) {
-            (Err(Error::NoSuchRecord { .. }), Node::Writer(_)) => Ok(()),
-            (changed, _) => Ok(changed?),
+            (Err(Error::NoSuchRecord { .. }), Node::Writer(_)) => Ok(false),
+            (changed, _) => {
+                changed?;
+                Ok(true)
+            }
         }
     }
 
     fn mime_type(&self, store: &StoreNode, key: &Key) -> FsResult<Vec<u8>> {
-        if let Some(content_type) = self.hand_set_type(store, key) {
+        let store = self.store(store);
+        if let Some(content_type) = self.hand_set.get(&store, key)? {
             return Ok(content_type.as_str().as_bytes().to_vec());
         }
-        match self.store(store).content_type(key) {
+        match store.content_type(key) {
             Ok(content_type) => Ok(content_type.as_str().as_bytes().to_vec()),
             Err(Error::NoSuchRecord { .. }) => Err(FsError::NoAttribute),
             Err(error) => Err(error.into()),

@@ -1,6 +1,6 @@
 //! The kernel's words and the file system's, both ways.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fuser::{FopenFlags, INodeNo, Request, TimeOrNow};
 
@@ -27,7 +27,22 @@ pub(super) fn open_mode(flags: i32) -> OpenMode {
 pub(super) fn time_change(time: TimeOrNow) -> TimeChange {
     match time {
         TimeOrNow::Now => TimeChange::Now,
-        TimeOrNow::SpecificTime(time) => TimeChange::At(time),
+        TimeOrNow::SpecificTime(time) => TimeChange::At(as_meant(time)),
+    }
+}
+
+/// fuser 0.18 counts the nanoseconds of a time before 1970 backwards; the kernel counts them forwards.
+fn as_meant(time: SystemTime) -> SystemTime {
+    let epoch = SystemTime::UNIX_EPOCH;
+    match epoch.duration_since(time) {
+        Ok(before) if before.subsec_nanos() > 0 => {
+            let forwards = Duration::from_nanos(before.subsec_nanos().into());
+            epoch
+                .checked_sub(Duration::from_secs(before.as_secs()))
+                .and_then(|second| second.checked_add(forwards))
+                .unwrap_or(time)
+        }
+        _ => time,
     }
 }
 

@@ -163,8 +163,12 @@ fn system_time(nanoseconds: i64) -> SystemTime {
 
 /// Opens the directory that holds all stores; `None` while there is none.
 pub(super) fn open_stores(root: impl AsFd) -> Result<Option<OwnedFd>> {
+    let root = root.as_fd();
     match open_dir(root, layout::STORES) {
-        Err(Errno::NOENT) => Ok(None),
+        // Nothing was made yet; or the storage itself has been removed, which is no empty storage.
+        Err(Errno::NOENT) if rustix::fs::fstat(root).is_ok_and(|stat| stat.st_nlink > 0) => {
+            Ok(None)
+        }
         Err(Errno::LOOP | Errno::NOTDIR) => Err(Error::io(
             format!("open '{}': it must be a directory, and no link", layout::STORES),
             io::Error::from(Errno::NOTDIR),

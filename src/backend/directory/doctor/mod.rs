@@ -186,8 +186,13 @@ impl Pass {
             return;
         }
         self.note_input(name);
-        let problem = "a directory within a store: the purge of crawlee-python fails on it";
-        self.found(FindingKind::SubDirectory, name, problem);
+        if self.backend.is_input(name) {
+            let problem = "a directory in the place of the input: the Apify SDK refuses the store";
+            self.found(FindingKind::BrokenInput, name, problem);
+        } else {
+            let problem = "a directory within a store: the purge of crawlee-python fails on it";
+            self.found(FindingKind::SubDirectory, name, problem);
+        }
     }
 
     /// What can be said only when all names have been seen.

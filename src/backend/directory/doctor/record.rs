@@ -70,7 +70,8 @@ pub(super) fn look_at_sidecar(dir: &StoreDir, name: &[u8]) -> Result<Option<Find
         let remedy = (!is_there).then_some(Remedy::Remove);
         return Ok(Some(found(FindingKind::DanglingSidecar, problem).with_remedy(remedy)));
     }
-    if is_there {
+    // A repair may have taken the sidecar away since it was listed.
+    if is_there || tree::has_file(&dir.fd, name) == Ok(false) {
         return Ok(None);
     }
     let Some((owner, fields)) = owner_of_js3_sidecar(dir, value)? else {
