@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, SystemTime};
 
-use common::{METADATA, STORES, TempStorage, storefs};
+use common::{METADATA, TempStorage, storefs};
 use serde_json::{Value, json};
 
 /// The store that most tests work in.

@@ -32,19 +32,6 @@ const WRITE: OpenMode = OpenMode { write: true, ..READ };
 const APPEND: OpenMode = OpenMode { append: true, ..WRITE };
 const TRUNCATE: OpenMode = OpenMode { truncate: true, ..WRITE };
 
-/// A backend in memory of which publishes can be made to fail.
-#[derive(Clone, Debug, Default)]
-struct Failing {
-    inner: MemoryBackend,
-    fails: Arc<AtomicBool>,
-}
-
-#[derive(Debug)]
-struct FailingStaging {
-    inner: Box<dyn Staging>,
-    fails: Arc<AtomicBool>,
-}
-
 /// Passes calls on to the field `inner`.
 macro_rules! pass_on {
     ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
@@ -52,7 +39,42 @@ macro_rules! pass_on {
     };
 }
 
-impl Backend for Failing {
+/// A backend in memory of which publishes can be made to fail, and of which it is known what of it is held.
+#[derive(Clone, Debug, Default)]
+struct Watched {
+    inner: MemoryBackend,
+    fails: Arc<AtomicBool>,
+    /// Each value and each staging that somebody holds has a share in this.
+    held: Arc<()>,
+}
+
+impl Watched {
+    fn watch(&self, inner: Arc<dyn Value>) -> Arc<dyn Value> {
+        Arc::new(WatchedValue { inner, _held: Arc::clone(&self.held) })
+    }
+}
+
+#[derive(Debug)]
+struct WatchedValue {
+    inner: Arc<dyn Value>,
+    _held: Arc<()>,
+}
+
+impl Value for WatchedValue {
+    pass_on! {
+        read_at(buffer: &mut [u8], offset: u64) -> Result<usize>;
+        attributes() -> Result<Attributes>;
+    }
+}
+
+#[derive(Debug)]
+struct WatchedStaging {
+    inner: Box<dyn Staging>,
+    /// Of which it has a share.
+    backend: Watched,
+}
+
+impl Backend for Watched {
     pass_on! {
         stores() -> Result<Vec<StoreName>>;
         store_attributes(store: &StoreName) -> Result<Attributes>;
@@ -69,7 +91,6 @@ impl Backend for Failing {
         record(store: &StoreName, key: &Key) -> Result<Attributes>;
         content_type(store: &StoreName, key: &Key) -> Result<Option<ContentType>>;
         set_content_type(store: &StoreName, key: &Key, content_type: &ContentType) -> Result<()>;
-        open_value(store: &StoreName, key: &Key) -> Result<Arc<dyn Value>>;
         check_key(store: &StoreName, key: &Key) -> Result<()>;
         set_attributes(store: &StoreName, key: &Key, change: &AttributeChange) -> Result<Attributes>;
         set_store_attributes(store: &StoreName, change: &AttributeChange) -> Result<Attributes>;
@@ -79,13 +100,17 @@ impl Backend for Failing {
         space() -> Result<Space>;
     }
 
+    fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>> {
+        Ok(self.watch(self.inner.open_value(store, key)?))
+    }
+
     fn stage(&self) -> Result<Box<dyn Staging>> {
-        let fails = Arc::clone(&self.fails);
-        Ok(Box::new(FailingStaging { inner: self.inner.stage()?, fails }))
+        let (inner, backend) = (self.inner.stage()?, self.clone());
+        Ok(Box::new(WatchedStaging { inner, backend }))
     }
 }
 
-impl Staging for FailingStaging {
+impl Staging for WatchedStaging {
     pass_on! {
         read_at(buffer: &mut [u8], offset: u64) -> Result<usize>;
         write_at(data: &[u8], offset: u64) -> Result<()>;
@@ -100,22 +125,22 @@ impl Staging for FailingStaging {
         self: Box<Self>,
         publish: &Publish<'_>,
     ) -> std::result::Result<Arc<dyn Value>, PublishError> {
-        if self.fails.load(Ordering::Relaxed) {
+        if self.backend.fails.load(Ordering::Relaxed) {
             let source = io::Error::from(io::ErrorKind::StorageFull);
             return Err((Error::Io { action: "publish".to_owned(), source }, self));
         }
-        let fails = self.fails;
-        self.inner.publish(publish).map_err(|(error, inner)| {
-            let back: Box<dyn Staging> = Box::new(Self { inner, fails });
-            (error, back)
-        })
+        let Self { inner, backend } = *self;
+        match inner.publish(publish) {
+            Ok(value) => Ok(backend.watch(value)),
+            Err((error, inner)) => Err((error, Box::new(Self { inner, backend }))),
+        }
     }
 }
 
 /// A file system with an empty default store, and the kernel that uses it.
 struct Room {
     fs: FileSystem,
-    backend: Failing,
+    backend: Watched,
     store: Ino,
 }
 
@@ -135,7 +160,7 @@ impl Room {
     }
 
     fn with_options(options: FsOptions) -> Self {
-        let backend = Failing::default();
+        let backend = Watched::default();
         let storage = Storage::with_backend(Arc::new(backend.clone()), Some("INPUT".to_owned()));
         storage.create_store(&StoreName::default_store()).unwrap();
         let fs = FileSystem::new(storage, options);
@@ -228,6 +253,11 @@ impl Room {
         self.fs.readdir(handle, 2, add).unwrap();
         self.fs.releasedir(handle);
         names
+    }
+
+    /// How many values and stagings the file system holds.
+    fn held(&self) -> usize {
+        Arc::strong_count(&self.backend.held)
     }
 
     fn counter(&self, name: &str) -> u64 {
@@ -616,27 +646,43 @@ fn p7_a_new_record_whose_publish_fails_is_not_there() {
 }
 
 #[test]
-fn p7_what_was_staged_is_let_go_at_release_whatever_the_kernel_remembers() {
+fn what_nobody_has_open_is_not_held_whatever_the_kernel_remembers() {
     let room = Room::new();
-    // Each staging holds the switch; so do the backend here and its clone in the storage.
-    let staged = || Arc::strong_count(&room.backend.fails) - 2;
+    room.set("k", "old");
+    let base = room.held();
+    // None of the inodes is forgotten here.
+    let handle = room.open_by_name(1, "k", READ);
+    assert_eq!(room.held(), base + 1);
+    room.fs.release(handle);
+    assert_eq!(room.held(), base, "after reading");
+
+    let (_, handle) = room.create(1, "made");
+    room.write(handle, "value");
+    assert_eq!(room.held(), base + 1);
+    room.close(handle);
+    assert_eq!(room.held(), base, "after writing");
+
+    let handle = room.open_by_name(1, "k", WRITE);
+    room.close(handle);
+    assert_eq!(room.held(), base, "after an open for writing that wrote nothing");
+
+    let handle = room.open_by_name(1, "k", APPEND);
+    room.write(handle, " and more");
+    room.fs.unlink(room.store, b"k").unwrap();
+    room.close(handle);
+    assert_eq!(room.held(), base, "after writing to what was removed");
+}
+
+#[test]
+fn p7_what_could_not_be_published_is_not_kept_in_staging() {
+    let room = Room::new();
+    let base = room.held();
     let (_, handle) = room.create(1, "k");
     room.write(handle, "value");
-    assert_eq!(staged(), 1);
     room.backend.fails.store(true, Ordering::Relaxed);
     assert!(room.fs.flush(handle).is_err());
     room.fs.release(handle);
-    assert_eq!(staged(), 0, "the inode is not forgotten yet, and holds what nobody can reach");
-
-    room.backend.fails.store(false, Ordering::Relaxed);
-    let (_, handle) = room.create(1, "other");
-    room.write(handle, "value");
-    room.fs.unlink(room.store, b"other").unwrap_err();
-    room.fs.flush(handle).unwrap();
-    room.fs.unlink(room.store, b"other").unwrap();
-    room.write(handle, "written after its name has gone");
-    room.close(handle);
-    assert_eq!(staged(), 0);
+    assert_eq!(room.held(), base, "on a full disk, this room is what everybody waits for");
 }
 
 #[test]

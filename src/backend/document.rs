@@ -85,7 +85,8 @@ impl Document {
     /// A time that has both spellings, by the one that counts: crawlee-python then never moves it again, and
     /// Crawlee JS 4 refuses the text.
     pub(crate) fn time_in_both_spellings(&self) -> Option<&'static str> {
-        let is_double = |spellings: &[&str; 2]| spellings.iter().all(|s| self.fields.contains_key(*s));
+        let is_double =
+            |spellings: &[&str; 2]| spellings.iter().all(|s| self.fields.contains_key(*s));
         [CREATED, ACCESSED, MODIFIED].into_iter().find(is_double).map(|[camel, _]| camel)
     }
 

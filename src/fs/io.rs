@@ -431,8 +431,7 @@ impl FileSystem {
         if !self.sessions.leave(session) {
             return;
         }
-        session.end();
-        if !session.has_record() {
+        if !session.end() {
             self.hand_set.forget(&store.name(), &key);
         }
     }

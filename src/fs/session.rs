@@ -73,6 +73,8 @@ struct State {
     /// What they wrote; `None` until something differs from `base`.
     staging: Option<Box<dyn Staging>>,
     dirty: Dirty,
+    /// Attributes of the base when the session ended.
+    last_seen: Option<Attributes>,
     /// When a handle was closed while `dirty` was `Opened`.
     closed_at: Option<Instant>,
     /// Whether the name was removed or given to another record: what is written then has no name.
@@ -141,6 +143,7 @@ impl Session {
             base,
             staging,
             dirty,
+            last_seen: None,
             closed_at: None,
             detached: false,
             generation: 1,
@@ -220,11 +223,6 @@ impl Session {
     pub(super) fn remove_handle(&self) {
         let mut life = self.life.lock();
         life.handles = life.handles.saturating_sub(1);
-    }
-
-    /// Whether the record was there, or published since.
-    pub(super) fn has_record(&self) -> bool {
-        self.state.lock().base.is_some()
     }
 
     /// The open that created the record takes its share in that.
@@ -309,7 +307,7 @@ impl Session {
         match (&state.staging, &state.base) {
             (Some(staging), _) => Ok(staging.attributes()?),
             (None, Some(base)) => Ok(base.attributes()?),
-            (None, None) => Err(FsError::Stale),
+            (None, None) => state.last_seen.ok_or(FsError::Stale),
         }
     }
 
@@ -368,9 +366,14 @@ impl Session {
         published
     }
 
-    /// The last handle is gone: lets go what was staged and never published.
-    pub(super) fn end(&self) {
-        self.state.lock().staging = None;
+    /// The last handle is gone: lets go of all that is open, since the kernel may remember the inode for long.
+    /// Gives back whether there is a record.
+    pub(super) fn end(&self) -> bool {
+        let mut state = self.state.lock();
+        state.staging = None;
+        let base = state.base.take();
+        state.last_seen = base.as_ref().and_then(|base| base.attributes().ok());
+        base.is_some()
     }
 
     /// The record has another name.

@@ -89,6 +89,7 @@ fn an_input_that_the_apify_sdk_refuses_is_told() {
         ("INPUT.json", &b"{bad"[..]),
         ("INPUT.json", b""),
         ("INPUT", b"\xff"),
+        ("INPUT.txt", b"\xff"),
         ("INPUT.json", b"\xef\xbb\xbf{}"),
     ] {
         let storage = storage();

@@ -97,10 +97,10 @@ fn what_may_not_be_read_is_told_and_the_rest_is_examined() {
     make_store(&storage, "closed");
     make_store(&storage, "dark");
     for name in ["secret.txt", "typed.__metadata__.json"] {
-        fs::set_permissions(path(&storage, name), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(path(&storage, name), fs::Permissions::from_mode(0o000)).unwrap();
     }
     let metadata = storage.store("dark").join(METADATA);
-    fs::set_permissions(metadata, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(metadata, fs::Permissions::from_mode(0o000)).unwrap();
     fs::set_permissions(storage.store("closed"), fs::Permissions::from_mode(0o700)).unwrap();
     fs::set_permissions(storage.beside(), fs::Permissions::from_mode(0o755)).unwrap();
     let program = storage.beside().join("storefs");

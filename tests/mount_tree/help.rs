@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{METADATA, TempMount, TempStorage, sh, temp_dir, tree, try_sh, wait_until};
+use crate::common::{METADATA, TempMount, TempStorage, sh, temp_dir, try_sh, wait_until};
 
 /// A user without any right of its own.
 pub(crate) const NOBODY: u32 = 65534;
@@ -86,10 +86,22 @@ pub(crate) fn sidecar_of(storage: &TempStorage, store: &str, disk_name: &str) ->
     serde_json::from_slice(&text).unwrap()
 }
 
-/// All that is staged in a storage and not published, or still to be removed.
+/// All that is staged in a storage and not published, or still to be removed. It may go while this looks. Not
+/// by a shell: a child that is started closes its copies of our open files, which publishes them.
 pub(crate) fn staged(storage: &Path) -> BTreeSet<PathBuf> {
-    let private = storage.join(".storefs");
-    if private.exists() { tree(&private).into_keys().collect() } else { BTreeSet::new() }
+    fn walk(dir: &Path, found: &mut BTreeSet<PathBuf>) {
+        let Ok(listed) = fs::read_dir(dir) else { return };
+        for entry in listed.flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => walk(&entry.path(), found),
+                Ok(_) => drop(found.insert(entry.path())),
+                Err(_) => {}
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    walk(&storage.join(".storefs"), &mut found);
+    found
 }
 
 /// Every path under a directory with what must not change by looking at it: kind, mode, owner, size, mtime.

@@ -17,6 +17,7 @@ mod record;
 mod sidecar;
 
 use std::collections::VecDeque;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FileType, Stat};
@@ -31,6 +32,15 @@ use crate::model::{Error, Finding, FindingKind, Key, Remedy, Result, StoreName};
 /// A temporary or lock that has not been touched for so long is nobody's any more. Writing a value takes an SDK
 /// milliseconds, and Crawlee JS 3 itself takes a lock over after ten seconds.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
+
+/// A value that changed this recently may have its sidecar still to come: an SDK writes one after the other.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// So long is waited, once in a pass, before what may be somebody's write or removal is looked at again.
+const SETTLING: Duration = Duration::from_millis(100);
+
+/// So often at most is a record looked at that somebody writes over and over.
+const LOOKS: usize = 5;
 
 /// So many names of input files are told.
 const TOLD_INPUTS: usize = 5;
@@ -58,7 +68,8 @@ impl DirectoryBackend {
             dialect: self.dialect(&dir)?,
             backend: self.clone(),
             dir,
-            entries: Some(Box::new(entries)),
+            stage: Stage::All(Box::new(entries)),
+            suspects: Vec::new(),
             inputs: Inputs::default(),
             has_sidecar: false,
             waiting,
@@ -77,12 +88,21 @@ struct Pass {
     backend: DirectoryBackend,
     dir: StoreDir,
     dialect: Dialect,
-    /// What is still to be looked at; `None` once all has been.
-    entries: Option<Entries>,
+    stage: Stage,
+    /// Values and sidecars that seemed wrong and may just be written or removed by somebody.
+    suspects: Vec<Vec<u8>>,
     inputs: Inputs,
     has_sidecar: bool,
     /// What was found and not given yet.
     waiting: VecDeque<Finding>,
+}
+
+/// How far a pass has come: what is still to be looked at.
+enum Stage {
+    All(Entries),
+    /// The suspects, which have had time to settle since then.
+    Suspects(std::vec::IntoIter<Vec<u8>>, SystemTime),
+    Done,
 }
 
 /// What the Apify SDK takes for input files (FORMAT 8.2).
@@ -101,17 +121,26 @@ impl Iterator for Pass {
             if let Some(finding) = self.waiting.pop_front() {
                 return Some(Ok(finding));
             }
-            let looked = match self.entries.as_mut()?.next() {
-                Some(Ok((name, listed))) => self.look_at(&name, listed),
-                Some(Err(error)) => {
-                    self.entries = None;
-                    return Some(Err(list_failed(&self.dir.name, error)));
-                }
-                None => {
-                    self.entries = None;
-                    self.look_at_whole();
-                    Ok(())
-                }
+            let looked = match &mut self.stage {
+                Stage::All(entries) => match entries.next() {
+                    Some(Ok((name, listed))) => self.look_at(&name, listed),
+                    Some(Err(error)) => {
+                        self.stage = Stage::Done;
+                        Err(list_failed(&self.dir.name, error))
+                    }
+                    None => {
+                        self.look_at_whole();
+                        Ok(())
+                    }
+                },
+                Stage::Suspects(suspects, since) => match (suspects.next(), *since) {
+                    (Some(name), since) => self.look_again(&name, since),
+                    (None, _) => {
+                        self.stage = Stage::Done;
+                        Ok(())
+                    }
+                },
+                Stage::Done => return None,
             };
             if let Err(error) = looked {
                 return Some(Err(error));
@@ -126,8 +155,10 @@ impl Pass {
             FileType::RegularFile if name == layout::METADATA.as_bytes() => {}
             FileType::RegularFile if layout::value_of_sidecar(name).is_some() => {
                 self.has_sidecar = true;
-                if self.dialect == Dialect::Sidecars {
-                    self.waiting.extend(record::look_at_sidecar(&self.dir, name)?);
+                if self.dialect == Dialect::Sidecars
+                    && record::look_at_sidecar(&self.dir, name)?.is_some()
+                {
+                    self.suspects.push(name.to_vec());
                 }
             }
             FileType::RegularFile => self.look_at_value(name)?,
@@ -168,7 +199,37 @@ impl Pass {
                 format!("the file has {others} more names, here or elsewhere on the disk");
             self.found(FindingKind::HardLink, name, problem);
         }
-        let findings = record::look_at_value(&self.backend, &self.dir, self.dialect, name, &stat)?;
+        let findings = self.value_findings(name, &stat)?;
+        if !findings.is_empty() && is_younger(&stat, FRESH) {
+            self.suspects.push(name.to_vec());
+        } else {
+            self.waiting.extend(findings);
+        }
+        Ok(())
+    }
+
+    fn value_findings(&self, name: &[u8], stat: &Stat) -> Result<Vec<Finding>> {
+        record::look_at_value(&self.backend, &self.dir, self.dialect, name, stat)
+    }
+
+    /// Looks at a suspect again; still again if it was written meanwhile.
+    fn look_again(&mut self, name: &[u8], since: SystemTime) -> Result<()> {
+        if layout::value_of_sidecar(name).is_some() {
+            self.waiting.extend(record::look_at_sidecar(&self.dir, name)?);
+            return Ok(());
+        }
+        let mut findings = Vec::new();
+        for _ in 0..LOOKS {
+            let stat = match tree::stat_file(&self.dir.fd, name) {
+                Err(Errno::NOENT) => return Ok(()),
+                stat => stat.map_err(|error| list_failed(&self.dir.name, error))?,
+            };
+            findings = self.value_findings(name, &stat)?;
+            if findings.is_empty() || tree::attributes(&stat).modified < since {
+                break;
+            }
+            thread::sleep(SETTLING / 4);
+        }
         self.waiting.extend(findings);
         Ok(())
     }
@@ -195,8 +256,14 @@ impl Pass {
         }
     }
 
-    /// What can be said only when all names have been seen.
+    /// What can be said only when all names have been seen. Then the suspects are next.
     fn look_at_whole(&mut self) {
+        let suspects = std::mem::take(&mut self.suspects);
+        let since = SystemTime::now();
+        if !suspects.is_empty() {
+            thread::sleep(SETTLING);
+        }
+        self.stage = Stage::Suspects(suspects.into_iter(), since);
         if self.inputs.count > 1 {
             let more = if self.inputs.count > self.inputs.names.len() { ", ..." } else { "" };
             let problem = format!(
@@ -232,8 +299,13 @@ impl Pass {
 
 /// Whether nobody has touched a temporary or lock for so long that its owner must be dead.
 fn is_abandoned(stat: &Stat) -> bool {
-    let age = SystemTime::now().duration_since(tree::attributes(stat).modified);
-    age.is_ok_and(|age| age > ABANDONED_AFTER)
+    !is_younger(stat, ABANDONED_AFTER)
+}
+
+/// Whether a file was written less than so long ago; also if the clock says that it will be.
+fn is_younger(stat: &Stat, age: Duration) -> bool {
+    let since = SystemTime::now().duration_since(tree::attributes(stat).modified);
+    since.map_or(true, |since| since <= age)
 }
 
 /// What the system says of a directory, if nothing is in it.

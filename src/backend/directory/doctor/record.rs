@@ -2,8 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::thread;
-use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, Stat};
 use rustix::io::Errno;
@@ -14,15 +12,6 @@ use crate::backend::directory::tree::{self, StoreDir};
 use crate::backend::directory::{DirectoryBackend, layout, sidecar};
 use crate::model::{ContentType, Error, Finding, FindingKind, Key, Remedy, Result};
 
-/// A value that changed this recently may have its sidecar still to come: SDKs write one after the other.
-const FRESH: Duration = Duration::from_secs(1);
-
-/// So long is waited before another look at such a value. Between the two files an SDK needs a millisecond or two.
-const SETTLING: Duration = Duration::from_millis(20);
-
-/// So often at most, at a record that an SDK writes over and over.
-const LOOKS: usize = 5;
-
 /// Looks at a value file that is a record.
 pub(super) fn look_at_value(
     backend: &DirectoryBackend,
@@ -31,33 +20,11 @@ pub(super) fn look_at_value(
     name: &[u8],
     stat: &Stat,
 ) -> Result<Vec<Finding>> {
-    let look = |stat: &Stat| {
-        let value =
-            ValueFile { backend, dir, name, size: u64::try_from(stat.st_size).unwrap_or(0) };
-        match dialect {
-            Dialect::Sidecars => value.look(),
-            Dialect::Js3 => value.look_in_js3_store(),
-        }
-    };
-    let (mut stat, mut findings) = (*stat, look(stat)?);
-    for _ in 0..LOOKS {
-        let age = SystemTime::now().duration_since(tree::attributes(&stat).modified);
-        if findings.is_empty() || age.is_ok_and(|age| age > FRESH) {
-            break;
-        }
-        thread::sleep(SETTLING);
-        let now = match tree::stat_file(&dir.fd, name) {
-            Err(Errno::NOENT) => return Ok(Vec::new()),
-            now => now.map_err(|error| failed(dir, name, error))?,
-        };
-        let before = std::mem::replace(&mut findings, look(&now)?);
-        let is_settled = before == findings && now.st_ino == stat.st_ino;
-        stat = now;
-        if is_settled {
-            break;
-        }
+    let value = ValueFile { backend, dir, name, size: u64::try_from(stat.st_size).unwrap_or(0) };
+    match dialect {
+        Dialect::Sidecars => value.look(),
+        Dialect::Js3 => value.look_in_js3_store(),
     }
-    Ok(findings)
 }
 
 /// Looks at a sidecar: whether it has a value. What is in it is looked at with the value.
@@ -289,8 +256,15 @@ impl ValueFile<'_> {
         let refused =
             |what: &str| Some(format!("the input is {what}: the Apify SDK refuses the store"));
         match self.name.strip_prefix(input_key) {
-            Some(b".json") if !self.fits(&ContentType::json())? => Ok(refused("no JSON")),
-            Some(b"" | b".") if !self.fits(&ContentType::text())? => Ok(refused("not UTF-8")),
+            Some(rest) if rest.ends_with(b".json") && !self.fits(&ContentType::json())? => {
+                Ok(refused("no JSON"))
+            }
+            Some(rest)
+                if (matches!(rest, b"" | b".") || rest.ends_with(b".txt"))
+                    && !self.fits(&ContentType::text())? =>
+            {
+                Ok(refused("not UTF-8"))
+            }
             _ => Ok(None),
         }
     }
