@@ -11,10 +11,8 @@ const CRASH_AT: &str = "STOREFS_CRASH_AT";
 pub(crate) fn pass(step: &str) {
     #[cfg(feature = "failpoints")]
     if std::env::var_os(CRASH_AT).is_some_and(|crash| crash == step) {
-        let _ = rustix::process::kill_process(
-            rustix::process::getpid(),
-            rustix::process::Signal::KILL,
-        );
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
     #[cfg(not(feature = "failpoints"))]
     let _ = step;

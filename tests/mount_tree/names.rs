@@ -203,7 +203,7 @@ fn a_key_may_take_237_bytes_on_disk_and_no_more() {
         assert_eq!(errno(fs::rename(store.join("k"), store.join(key))), Errno::NAMETOOLONG);
         let made = rustix::fs::mknodat(
             CWD,
-            &store.join(key),
+            store.join(key),
             FileType::RegularFile,
             Mode::from_raw_mode(0o644),
             0,
@@ -273,7 +273,7 @@ fn a_plain_file_can_be_made_without_opening_it() {
     let store = mount.store("default");
     let mknod = |name: &str| {
         let mode = Mode::from_raw_mode(0o640);
-        rustix::fs::mknodat(CWD, &store.join(name), FileType::RegularFile, mode, 0)
+        rustix::fs::mknodat(CWD, store.join(name), FileType::RegularFile, mode, 0)
     };
     mknod("made").unwrap();
     assert_eq!(fs::metadata(store.join("made")).unwrap().len(), 0);

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
@@ -43,20 +44,20 @@ fn a_read_only_mount_writes_nothing_at_all() {
         let mode = fs::Permissions::from_mode(0o600);
         assert_eq!(errno(fs::set_permissions(&record, mode)), Errno::ROFS);
         assert_eq!(errno(std::os::unix::fs::chown(&record, Some(7), None)), Errno::ROFS);
-        assert_eq!(errno(nix_truncate(&record)), Errno::ROFS);
+        assert_eq!(errno(open_to_truncate(&record)), Errno::ROFS);
         let typed = rustix::fs::setxattr(&record, "user.mime_type", b"a/b", XattrFlags::empty());
         assert_eq!(errno(typed), Errno::ROFS);
         assert_eq!(errno(rustix::fs::removexattr(&record, "user.mime_type")), Errno::ROFS);
 
         mount.unmount();
-        assert_eq!(names(&storage.path()).contains(".storefs"), false);
+        assert!(!names(&storage.path()).contains(".storefs"));
         assert!(storage.files() == before, "a file has changed");
         assert_eq!(facts(storage.beside()), facts_before);
     }
 }
 
-/// truncate(2), which std has for open files only.
-fn nix_truncate(path: &std::path::Path) -> std::io::Result<()> {
+/// Truncates a file by opening it.
+fn open_to_truncate(path: &Path) -> std::io::Result<()> {
     File::options().write(true).truncate(true).open(path).map(drop)
 }
 
