@@ -271,7 +271,8 @@ impl FileSystem {
         }
         let open = Open::Writer { session: Arc::clone(session), append: mode.append, share };
         let handle = self.handles.insert(open);
-        Ok(Opened { handle, direct: false, keep_cache: true, no_flush: false })
+        // Pages may be of a version that the session went on from before an SDK replaced it.
+        Ok(Opened { handle, direct: false, keep_cache: false, no_flush: false })
     }
 
     fn open_metadata(&self, store: &Arc<StoreNode>, mode: OpenMode) -> FsResult<Opened> {

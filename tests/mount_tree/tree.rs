@@ -211,6 +211,23 @@ fn rm_r_removes_bare_and_litter_filled_stores_too() {
 }
 
 #[test]
+fn rm_r_removes_a_store_that_holds_only_bare_files() {
+    if !can_mount() {
+        return;
+    }
+    // Once rm has removed the metadata, the rest looks like a store of Crawlee JS 3, where the file is another key's.
+    let storage = storage_of(&[]);
+    for bare in ["c%2Fd", "%C3%BC", "plain"] {
+        fs::write(storage.store("default").join(bare), bare).unwrap();
+    }
+    let mount = TempMount::new(&storage);
+    let shown = ["c%2Fd", "\u{fc}", "plain", METADATA].map(String::from);
+    assert_eq!(names(&mount.store("default")), shown.into());
+    sh("rm -r default", &mount.stores());
+    assert!(!storage.store("default").exists());
+}
+
+#[test]
 fn rmdir_drops_a_store_without_records_and_no_other() {
     if !can_mount() {
         return;

@@ -28,7 +28,7 @@ mod store_gates;
 mod stores;
 mod tree;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ use key_locks::KeyLocks;
 use reaper::Reaper;
 use staging::{Session, StagedValue, StagingArea};
 use store_gates::StoreGates;
-use tree::StoreDir;
+use tree::{Identity, StoreDir};
 
 use super::{Backend, Findings, MetadataText, Purge, Purged, RenameRecord, Scan, Staging, Value};
 use crate::model::{
@@ -85,8 +85,9 @@ struct Shared {
     store_gates: StoreGates,
     /// Rank 3: held while a record's value and sidecar are replaced, so that they stay those of one writer.
     key_locks: KeyLocks,
-    /// Device and inode number of the directories that were seen to have JS 3's layout. A leaf lock.
-    js3_stores: Mutex<HashSet<(u64, u64)>>,
+    /// Layouts that are known and cannot be read off the directory again: JS 3's, and that of a store of sidecars
+    /// whose metadata we have removed. A leaf lock.
+    known_dialects: Mutex<HashMap<Identity, Dialect>>,
 }
 
 impl DirectoryBackend {
@@ -105,7 +106,7 @@ impl DirectoryBackend {
             reaper: Reaper::default(),
             store_gates: StoreGates::default(),
             key_locks: KeyLocks::default(),
-            js3_stores: Mutex::default(),
+            known_dialects: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }

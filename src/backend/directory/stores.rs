@@ -86,10 +86,9 @@ impl DirectoryBackend {
         if tree::has_file(&dir.fd, layout::METADATA.as_bytes()).map_err(failed)? {
             return Ok(Dialect::Sidecars);
         }
-        let stat = rustix::fs::fstat(&dir.fd).map_err(failed)?;
-        let identity = (stat.st_dev, stat.st_ino);
-        if self.shared.js3_stores.lock().contains(&identity) {
-            return Ok(Dialect::Js3);
+        let identity = tree::identity(&dir.fd).map_err(failed)?;
+        if let Some(known) = self.shared.known_dialects.lock().get(&identity) {
+            return Ok(*known);
         }
         let mut has_bare_file = false;
         for entry in tree::entries(&dir.fd).map_err(failed)? {
@@ -108,7 +107,7 @@ impl DirectoryBackend {
         if !has_bare_file {
             return Ok(Dialect::Sidecars);
         }
-        self.shared.js3_stores.lock().insert(identity);
+        self.shared.known_dialects.lock().insert(identity, Dialect::Js3);
         Ok(Dialect::Js3)
     }
 
@@ -275,6 +274,10 @@ impl DirectoryBackend {
     pub(super) fn replace_metadata_text(&self, dir: &StoreDir, text: Option<&[u8]>) -> Result<()> {
         self.refuse_if_read_only()?;
         let Some(text) = text else {
+            // A store of sidecars stays one, whatever bare files are left in it without the metadata.
+            let identity = tree::identity(&dir.fd)
+                .map_err(|error| Error::io(format!("look at store '{}'", dir.name), error))?;
+            self.shared.known_dialects.lock().insert(identity, Dialect::Sidecars);
             log::warn!(
                 "the metadata of store '{}' is removed: the store will get a new id",
                 dir.name

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::RwLockReadGuard;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 
 use super::layout;
@@ -63,6 +63,19 @@ pub(super) fn open_file(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<Ow
 pub(super) fn stat_file(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<Stat> {
     let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if is_plain(&stat) { Ok(stat) } else { Err(Errno::NOENT) }
+}
+
+/// Tells a directory from any other, also from a later one under the same inode number: device, inode number and
+/// time of birth in nanoseconds, as far as the file system knows it.
+pub(super) type Identity = (u32, u32, u64, i128);
+
+/// The identity of an open directory.
+pub(super) fn identity(directory: impl AsFd) -> rustix::io::Result<Identity> {
+    let mask = StatxFlags::INO | StatxFlags::BTIME;
+    let stat = rustix::fs::statx(directory, c"", AtFlags::EMPTY_PATH, mask)?;
+    let born = i128::from(stat.stx_btime.tv_sec) * 1_000_000_000;
+    let born = born + i128::from(stat.stx_btime.tv_nsec);
+    Ok((stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino, born))
 }
 
 /// Whether a plain file of this name is there.
