@@ -29,7 +29,10 @@ pub type Findings = Box<dyn Iterator<Item = Result<Finding>> + Send>;
 /// A place that keeps stores and records.
 ///
 /// All methods may be called from several threads at once, and other programs may change the same storage at
-/// any time. What one call makes visible, it makes visible at once and whole.
+/// any time. What one call makes visible, it makes visible at once and whole. A method that is given a store
+/// which is not there fails with [`Error::NoSuchStore`](crate::Error::NoSuchStore), one that would make a record
+/// under an impossible key with the errors of [`Backend::check_key`]. A record renamed to its own name stays as it
+/// is.
 pub trait Backend: Debug + Send + Sync {
     /// Names of all stores, in no particular order.
     ///

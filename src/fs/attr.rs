@@ -1,13 +1,13 @@
 //! Attributes: what is shown, and what a change of them does.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::handle::Open;
 use super::inode::{Node, ROOT, STATUS, STORES, StoreNode, VersionNode};
 use super::sessions::IntentKind;
 use super::{Caller, Entry, FileSystem, FsError, FsResult, Handle, Ino};
-use crate::model::{AttributeChange, Attributes, Error, Space, Stamp, TimeChange};
+use crate::model::{AttributeChange, Attributes, Error, Space, Stamp};
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,11 +266,5 @@ impl FileSystem {
         }
         session.truncate(store, size, None)?;
         self.publish(session, false)
-    }
-
-    /// The moment of the change, or a given one.
-    #[must_use]
-    pub fn time_change(time: Option<SystemTime>) -> TimeChange {
-        time.map_or(TimeChange::Now, TimeChange::At)
     }
 }

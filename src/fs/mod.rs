@@ -158,12 +158,6 @@ impl FileSystem {
         &self.storage
     }
 
-    /// How it is shown.
-    #[must_use]
-    pub fn options(&self) -> &FsOptions {
-        &self.options
-    }
-
     /// State and counters of the mount.
     #[must_use]
     pub fn status(&self) -> serde_json::Value {
