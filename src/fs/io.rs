@@ -1,7 +1,6 @@
 //! Opening, reading, writing and closing files.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -315,8 +314,7 @@ impl FileSystem {
             None => self.virtual_file(ino, 0o644, Some(&self.store(store).attributes()?)),
         };
         let bytes = kept.filter(|_| !mode.truncate).map(|text| text.bytes).unwrap_or_default();
-        let entry = Entry { attr, entry_ttl: Duration::ZERO, attr_ttl: Duration::ZERO };
-        Ok((entry, self.edit_metadata(store, bytes)))
+        Ok((Entry::unkept(attr), self.edit_metadata(store, bytes)))
     }
 
     fn create_record(
@@ -332,7 +330,7 @@ impl FileSystem {
         let opened = self.open_session(&session, mode)?;
         self.inodes.count_writer_lookup(&session);
         let attr = self.file(session.ino, session.attributes()?);
-        Ok((Entry { attr, entry_ttl: Duration::ZERO, attr_ttl: Duration::ZERO }, opened))
+        Ok((Entry::unkept(attr), opened))
     }
 
     /// The session of a record that is created, or of the one that is there already, with a handle added.

@@ -116,6 +116,13 @@ pub struct Entry {
     pub attr_ttl: Duration,
 }
 
+impl Entry {
+    /// An entry of which the kernel may keep nothing.
+    fn unkept(attr: FileAttr) -> Self {
+        Self { attr, entry_ttl: Duration::ZERO, attr_ttl: Duration::ZERO }
+    }
+}
+
 /// A mounted storage.
 #[derive(Debug)]
 pub struct FileSystem {

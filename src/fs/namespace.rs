@@ -33,7 +33,7 @@ impl FileSystem {
         let session = self.session_of_record(store, key, Join::Announce(caller.thread))?;
         self.inodes.count_writer_lookup(&session);
         let attr = self.file(session.ino, session.attributes()?);
-        Ok(Entry { attr, entry_ttl: Duration::ZERO, attr_ttl: Duration::ZERO })
+        Ok(Entry::unkept(attr))
     }
 
     /// The current version of a record that is about to be opened for reading, held until it is.
