@@ -300,6 +300,55 @@ mod tests {
         assert_eq!(epoch_time(1.5), Some("1970-01-01T00:00:01.5Z".parse().unwrap()));
     }
 
+    /// Objects whose fields are those of metadata, with values of every kind.
+    fn objects() -> impl proptest::strategy::Strategy<Value = String> {
+        use proptest::prelude::*;
+        let field = proptest::sample::select(vec![
+            "id",
+            "name",
+            "createdAt",
+            "created_at",
+            "accessedAt",
+            "accessed_at",
+            "modifiedAt",
+            "x",
+        ]);
+        let value = proptest::sample::select(vec![
+            "null",
+            "5",
+            "-1e400",
+            "1e18",
+            "\"\"",
+            "\"2024-01-15\"",
+            "\"9999-12-31T23:59:59Z\"",
+            "\"-009999-01-01T00:00:00Z\"",
+            "[[]]",
+            "{}",
+            "\"2026-11-24 09:11:11.459761+00:00\"",
+        ]);
+        proptest::collection::vec((field, value), 0..8).prop_map(|fields| {
+            let fields: Vec<String> =
+                fields.iter().map(|(field, value)| format!("\"{field}\": {value}")).collect();
+            format!("{{{}}}", fields.join(", "))
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn p19_any_bytes_are_read_or_refused(text: Vec<u8>) {
+            let _ = Document::parse(&text);
+        }
+
+        #[test]
+        fn p19_any_object_is_refused_or_can_be_touched(text in objects()) {
+            if let Ok(mut document) = Document::parse(text.as_bytes()) {
+                document.touch(Some(later()), Some(later()));
+                let again = Document::parse(&document.to_bytes());
+                proptest::prop_assert!(again.is_ok(), "{:?}", again);
+            }
+        }
+    }
+
     #[test]
     fn damaged_texts_are_refused() {
         for text in [

@@ -260,6 +260,13 @@ impl Drop for DeleteNote {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn p18_any_name_is_a_note_or_none(name: Vec<u8>) {
+            let _ = Note::parse(&name);
+        }
+    }
+
     #[test]
     fn notes_are_read_as_they_are_written() {
         let name = note_name(7, Step::Publish, 42, b"a%2Fb.json");

@@ -57,6 +57,20 @@ mod tests {
         assert_eq!(parse("{\"content_type\": \"a/b\", \"contentType\": \"c/d\"}").unwrap(), "c/d");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn p19_any_bytes_are_read_or_refused(text: Vec<u8>) {
+            let _ = Sidecar::parse(&text);
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(key in ".+", content_type in ".+", size: u64) {
+            let content_type = ContentType::new(&content_type);
+            let text = Sidecar::text(&Key::new(&key).unwrap(), &content_type, size);
+            proptest::prop_assert_eq!(Sidecar::parse(&text).unwrap().content_type, content_type);
+        }
+    }
+
     #[test]
     fn damaged_sidecars_are_refused() {
         for text in ["", "{no", "[]", "null", "\"{}\"", "{}", "{\"content_type\": 5}"] {
