@@ -303,3 +303,39 @@ fn new_records_have_the_mode_that_was_asked_for() {
     assert_eq!(fs::metadata(&record).unwrap().mode() & 0o7777, 0o600);
     assert_eq!(mime_type(&record), "text/plain; charset=utf-8");
 }
+
+#[test]
+fn p7_too_many_open_files_are_an_error_and_pass() {
+    let Some(mounted) = Mounted::new() else { return };
+    fs::write(mounted.record("r"), b"old").unwrap();
+    fs::write(mounted.record("other"), b"other").unwrap();
+    let in_use = fs::read_dir(format!("/proc/{}/fd", mounted.mount.pid())).unwrap().count() as u64;
+    let limit = format!("--nofile={0}:{0}", in_use + 20);
+    let pid = mounted.mount.pid().to_string();
+    let limited = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+    assert!(limited.unwrap().success());
+
+    // Each write session holds its staging file. Some are told that there is no room for theirs.
+    let mut writers = Vec::new();
+    let refused = (0..60)
+        .filter_map(|number| {
+            let file = File::create(mounted.record(&format!("new{number}")));
+            file.map(|file| writers.push(file)).err()
+        })
+        .filter(|error| error.raw_os_error() == Some(libc::EMFILE))
+        .count();
+    assert!(refused > 0 && !writers.is_empty(), "{refused} refused, {} open", writers.len());
+    assert!(fs::write(mounted.record("r"), b"new").is_err());
+    for writer in &mut writers {
+        writer.write_all(b"made").unwrap();
+    }
+    let made = writers.len();
+    // With a descriptor to spare for what a publish opens on its way.
+    drop(writers.split_off(made - 8));
+    drop(writers);
+    assert_eq!(fs::read(mounted.record("other")).unwrap(), b"other");
+    assert_eq!(fs::read(mounted.record("r")).unwrap(), b"old");
+    fs::write(mounted.record("r"), b"new").unwrap();
+    assert_eq!(fs::read(mounted.record("r")).unwrap(), b"new");
+    assert_eq!(sh("find .storefs -type f", &mounted.storage.path()), "", "nothing stays staged");
+}
