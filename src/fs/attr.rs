@@ -47,11 +47,11 @@ const PURGE_MODE: u32 = 0o644;
 const TEXT_MODE: u32 = 0o444;
 
 impl FileSystem {
-    /// Attributes of an inode. Those of a version that is no longer the record are the last that were seen: the
-    /// kernel asks in the middle of an open too, and has but one look again to spare for that.
+    /// Attributes of an inode. Those of a version that was replaced are the last that were seen: the kernel asks in
+    /// the middle of an open too, and has but one look again to spare for that.
     ///
     /// # Errors
-    /// What the storage says.
+    /// [`FsError::Stale`] if the record is gone and nobody has it open.
     pub fn getattr(&self, ino: Ino) -> FsResult<FileAttr> {
         match &*self.node(ino)? {
             Node::Root | Node::Stores => Ok(self.virtual_directory(ino)),
@@ -225,7 +225,12 @@ impl FileSystem {
             Ok(attributes) if attributes.stamp == version.stamp() => {
                 return Ok(self.file(ino, attributes));
             }
-            Ok(_) | Err(Error::NoSuchRecord { .. } | Error::NoSuchStore { .. }) => {}
+            Ok(_) => {}
+            // Gone. The kernel looks again, and a record that is made meanwhile needs no second look.
+            Err(Error::NoSuchRecord { .. } | Error::NoSuchStore { .. }) => {
+                let value = version.open_value().ok_or(FsError::Stale)?;
+                return Ok(FileAttr { links: 0, ..self.file(ino, value.attributes()?) });
+            }
             Err(error) => return Err(error.into()),
         }
         let open = version.open_value();

@@ -2,23 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::json;
 
 use super::inode::StoreNode;
-use super::{FileSystem, FsError, FsResult, name};
+use super::{FileSystem, FsError, FsResult};
 use crate::engine::Purged;
 use crate::model::StoreName;
 
 /// Longest metadata that can be written, in bytes.
 const MAX_METADATA_BYTES: u64 = 1024 * 1024;
-
-/// How long a purge waits for the kernel to forget the names of what it removed. They lag by their time to live
-/// at most if somebody has the directory locked who waits for us.
-const PURGE_WAIT: Duration = Duration::from_millis(250);
 
 /// What the last purge of each store did, as its `@purge` shows it.
 #[derive(Debug, Default)]
@@ -110,16 +105,15 @@ impl FileSystem {
     }
 
     fn purge(&self, store: &Arc<StoreNode>) -> FsResult<()> {
-        let cached = self.inodes.known_keys(store);
+        let cached = self.inodes.known_versions(store);
         for session in self.sessions.of_store(store) {
             session.settle();
         }
         let at = Timestamp::now();
         let purged = self.store(store).purge()?;
         log::info!("store '{}' is purged: {} removed", store.name(), purged.removed);
-        let names = cached.iter().map(|key| (store.ino, name::file_name(key))).collect();
         self.purges.by_store.lock().insert(store.name(), Report { at, purged });
-        self.invalidate(names, PURGE_WAIT);
+        self.invalidate(&cached);
         Ok(())
     }
 

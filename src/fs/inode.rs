@@ -305,14 +305,14 @@ impl InodeTable {
         self.inner.lock().release_slot(&Slot::Store(name.clone()));
     }
 
-    /// The keys of all versions of a store that the kernel may have cached.
-    pub(super) fn known_keys(&self, store: &StoreNode) -> Vec<Key> {
+    /// The inodes of all records of a store whose names the kernel may have cached.
+    pub(super) fn known_versions(&self, store: &StoreNode) -> Vec<Ino> {
         let inner = self.inner.lock();
-        let keys = inner.slots.keys().filter_map(|slot| match slot {
-            Slot::Version(ino, key) if *ino == store.ino => Some(key.clone()),
+        let inodes = inner.slots.iter().filter_map(|(slot, ino)| match slot {
+            Slot::Version(of, _) if *of == store.ino => Some(*ino),
             _ => None,
         });
-        keys.collect()
+        inodes.collect()
     }
 
     /// How many inodes the kernel may know.

@@ -232,20 +232,19 @@ impl FileSystem {
 
     fn open_version(&self, caller: &Caller, version: &VersionNode) -> FsResult<Opened> {
         let (store, key) = (&version.store, version.key());
-        let pinned = match self.intents.fulfil(caller.thread, store, &key) {
-            Some(IntentKind::Read(pinned)) => pinned,
-            _ => None,
-        };
         let is_own = |value: &Arc<dyn Value>| {
             value.attributes().is_ok_and(|own| own.stamp.same_bytes(&version.stamp()))
         };
-        let value = match pinned.filter(is_own) {
+        let value = match self.intents.take_pinned(caller.thread, is_own) {
             Some(value) => value,
             None => {
                 self.settle(store, &key);
                 let value = match self.store(store).open_value(&key) {
                     // The name may stand for something else by now; if for nothing, the next lookup tells.
-                    Err(crate::Error::NoSuchRecord { .. }) => return Err(FsError::Stale),
+                    Err(crate::Error::NoSuchRecord { .. }) => {
+                        self.intents.announce(caller.thread, store, &key, IntentKind::Read(None));
+                        return Err(FsError::Stale);
+                    }
                     value => value?,
                 };
                 if value.attributes()?.stamp != version.stamp() {
@@ -343,10 +342,11 @@ impl FileSystem {
         exclusive: bool,
     ) -> FsResult<Arc<Session>> {
         let _held = self.sessions.begin_lock(store, key);
-        if exclusive && self.sessions.get(store, key).is_some() {
-            return Err(FsError::Exists);
-        }
         if let Some(session) = self.joined_session(store, key, Join::Open)? {
+            if exclusive {
+                self.sessions.leave(&session);
+                return Err(FsError::Exists);
+            }
             return Ok(session);
         }
         match self.store(store).open_value(key) {
@@ -386,8 +386,11 @@ impl FileSystem {
         key: &Key,
         how: Join,
     ) -> FsResult<Option<Arc<Session>>> {
-        if let Some(session) = self.sessions.get(store, key) {
-            session.refresh(&self.store(store))?;
+        if let Some(session) = self.sessions.get(store, key)
+            && !session.refresh(&self.store(store))?
+        {
+            self.detach_session(store, key);
+            return Ok(None);
         }
         Ok(self.sessions.join(store, key, how))
     }
@@ -430,7 +433,7 @@ impl FileSystem {
         if !self.sessions.leave(session) {
             return;
         }
-        if !session.end() {
+        if session.end() {
             self.hand_set.forget(&store.name(), &key);
         }
     }

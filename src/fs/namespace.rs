@@ -217,7 +217,8 @@ impl FileSystem {
         self.settle(from.0, from.1);
         self.settle(to.0, to.1);
         let (from_store, to_store) = (self.store(from.0), self.store(to.0));
-        if exclusive && self.sessions.get(to.0, to.1).is_some() {
+        let session = self.sessions.get(to.0, to.1);
+        if exclusive && session.is_some_and(|session| session.holds_new_record()) {
             return Err(FsError::Exists);
         }
         let of_source = self.hand_set.get(&from_store, from.1)?;
@@ -309,7 +310,7 @@ impl FileSystem {
         self.detach_session(store, key);
     }
 
-    fn detach_session(&self, store: &StoreNode, key: &Key) {
+    pub(super) fn detach_session(&self, store: &StoreNode, key: &Key) {
         if let Some(session) = self.sessions.take(store, key) {
             session.detach();
         }

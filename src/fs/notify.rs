@@ -1,16 +1,14 @@
 //! Telling the kernel that what it has cached is no longer so.
 
-use std::time::Duration;
-
 use super::{FileSystem, Ino};
 
-/// Drops names from the kernel's caches. Implemented where the kernel is spoken to.
+/// Has the kernel ask for the attributes of inodes again. Implemented where the kernel is spoken to.
 ///
-/// The kernel may need a lock on the directory to do it, which a request of somebody else may hold that waits
-/// for us. So an implementation works on a thread of its own, and waits for it with a deadline.
+/// Inodes, not names: to drop a name the kernel needs the lock of its directory, which a request of somebody else
+/// may hold that waits for us. Were we killed then, neither would ever end.
 pub trait Invalidate: Send + Sync + std::fmt::Debug {
-    /// Drops names, each in a directory, and waits for it, but not longer than `wait`.
-    fn entries(&self, names: Vec<(Ino, Vec<u8>)>, wait: Duration);
+    /// Drops the attributes of inodes. Waits for nobody.
+    fn attributes(&self, inodes: &[Ino]);
 }
 
 impl FileSystem {
@@ -19,9 +17,9 @@ impl FileSystem {
         let _ = self.notifier.set(notifier);
     }
 
-    pub(super) fn invalidate(&self, names: Vec<(Ino, Vec<u8>)>, wait: Duration) {
-        if let Some(notifier) = self.notifier.get().filter(|_| !names.is_empty()) {
-            notifier.entries(names, wait);
+    pub(super) fn invalidate(&self, inodes: &[Ino]) {
+        if let Some(notifier) = self.notifier.get() {
+            notifier.attributes(inodes);
         }
     }
 }

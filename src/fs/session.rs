@@ -187,20 +187,28 @@ impl Session {
     }
 
     /// Goes on from the version that is the record now, if nothing is staged: an SDK may have replaced the one
-    /// that the session began with.
-    pub(super) fn refresh(&self, store: &Store) -> FsResult<()> {
+    /// that the session began with. Gives back false if the record is gone, nothing is staged and nobody has the
+    /// session open: whoever opens the name next must not come by its bytes.
+    pub(super) fn refresh(&self, store: &Store) -> FsResult<bool> {
         let mut state = self.state.lock();
         let Some(base) = state.base.as_ref().filter(|_| state.staging.is_none()) else {
-            return Ok(());
+            return Ok(true);
         };
         match store.record(&state.key) {
             Ok(current) if !current.stamp.same_bytes(&base.attributes()?.stamp) => {
                 state.base = Some(store.open_value(&state.key)?);
-                Ok(())
+                Ok(true)
             }
-            Ok(_) | Err(Error::NoSuchRecord { .. }) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(Error::NoSuchRecord { .. }) => Ok(self.life.lock().handles > 0),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether the session holds a record that is created and was never published.
+    pub(super) fn holds_new_record(&self) -> bool {
+        let state = self.state.lock();
+        state.base.is_none() && state.staging.is_some()
     }
 
     /// Adds a handle.
@@ -367,13 +375,13 @@ impl Session {
     }
 
     /// The last handle is gone: lets go of all that is open, since the kernel may remember the inode for long.
-    /// Gives back whether there is a record.
+    /// Gives back whether a record was created that nobody will ever see.
     pub(super) fn end(&self) -> bool {
         let mut state = self.state.lock();
         state.staging = None;
         let base = state.base.take();
         state.last_seen = base.as_ref().and_then(|base| base.attributes().ok());
-        base.is_some()
+        base.is_none() && !state.detached
     }
 
     /// The record has another name.

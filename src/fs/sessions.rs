@@ -186,6 +186,26 @@ impl Intents {
         (intent.until > Instant::now()).then(|| intent.kind.clone())
     }
 
+    /// An announced open for reading has come: gives back the value that a lookup of this thread pinned, if it is
+    /// the one to be opened. Not by name: the record may have been renamed since the lookup.
+    pub(super) fn take_pinned(
+        &self,
+        thread: u32,
+        is_it: impl Fn(&Arc<dyn Value>) -> bool,
+    ) -> Option<Arc<dyn Value>> {
+        let mut pinned = None;
+        let mut intents = self.by_thread.lock();
+        intents.retain(|(announced, _), intent| match &mut intent.kind {
+            IntentKind::Read(value) if *announced == thread => {
+                pinned = pinned.take().or_else(|| value.take());
+                false
+            }
+            _ => true,
+        });
+        drop(intents);
+        pinned.filter(is_it)
+    }
+
     /// The announced open has come.
     pub(super) fn fulfil(&self, thread: u32, store: &StoreNode, key: &Key) -> Option<IntentKind> {
         let mut intents = self.by_thread.lock();

@@ -37,7 +37,8 @@ pub(crate) const INPUT: &str = "INPUT";
 
 impl Change {
     fn apply(&self, records: &mut Records) -> Answer {
-        let there = |found: Option<u64>| if found.is_some() { Answer::Done } else { Answer::Absent };
+        let there =
+            |found: Option<u64>| if found.is_some() { Answer::Done } else { Answer::Absent };
         match self {
             Self::Set(place, number) => {
                 records.insert(place.clone(), *number);

@@ -72,7 +72,8 @@ pub(crate) fn plain(number: u64, key: &str, padding: &str) -> String {
 /// The number of a value that is whole; `Err` says what is wrong with it.
 pub(crate) fn number_of(bytes: &[u8]) -> Result<u64, String> {
     let torn = || {
-        let (head, tail) = (&bytes[..bytes.len().min(80)], &bytes[bytes.len().saturating_sub(80)..]);
+        let (head, tail) =
+            (&bytes[..bytes.len().min(80)], &bytes[bytes.len().saturating_sub(80)..]);
         let (head, tail) = (String::from_utf8_lossy(head), String::from_utf8_lossy(tail));
         format!("torn: {} bytes, {head:?} ... {tail:?}", bytes.len())
     };

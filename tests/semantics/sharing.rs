@@ -152,3 +152,15 @@ fn open_flags_do_what_they_say() {
     assert!(reader.write_all(b"no").is_err());
     assert_eq!(fs::read(&record).unwrap(), b"0123!");
 }
+
+#[test]
+fn p2_bytes_of_a_record_that_is_gone_do_not_come_back() {
+    let Some(mounted) = Mounted::new() else { return };
+    let dir = mounted.mount.store("default");
+    let record = mounted.record("r");
+    // A truncation by name leaves no handle behind, but for a moment the writers' inode.
+    let truncate = "python3 -c 'import os; os.truncate(\"r\", 2)'";
+    fs::write(&record, b"OLD").unwrap();
+    sh(&format!("{truncate}; echo 1 > @purge; printf new >> r"), &dir);
+    assert_eq!(fs::read(&record).unwrap(), b"new");
+}

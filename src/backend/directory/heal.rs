@@ -24,9 +24,10 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 use super::dialect::Dialect;
+use super::sidecar::{self, Sidecar};
 use super::staging::{self, PurgeBox, Session};
 use super::tree::{self, StoreDir};
-use super::{DirectoryBackend, layout, sidecar};
+use super::{DirectoryBackend, layout};
 use crate::backend::document::Document;
 use crate::model::{Error, Key, Result, StoreName};
 
@@ -144,7 +145,8 @@ impl DirectoryBackend {
             let has_value = number_of(&dir.fd, &value_name)? == Some(note.number);
             let sidecar = number_of(&dir.fd, &sidecar_name)?;
             match note.step {
-                Step::Publish if has_value => {
+                // A note that is not whole was being written when its process died: nothing was moved yet.
+                Step::Publish if has_value && is_whole_sidecar(session, name)? => {
                     log::info!("completing a publish in store '{store}'");
                     staging::move_entry(session, name, &dir.fd, &sidecar_name, true)?;
                     return Ok(());
@@ -204,6 +206,11 @@ fn subject_of(session: &OwnedFd, name: &[u8], note: &Note) -> io::Result<Option<
     let fields: Option<Value> = text.and_then(|(text, _)| serde_json::from_slice(&text).ok());
     let key = fields.as_ref().and_then(|fields| fields.get("key")).and_then(Value::as_str);
     Ok(key.and_then(|key| Key::new(key).ok()).map(|key| Dialect::Sidecars.value_name(&key)))
+}
+
+fn is_whole_sidecar(session: &OwnedFd, name: &[u8]) -> io::Result<bool> {
+    let text = tree::read_small(session, name, sidecar::MAX_BYTES)?;
+    Ok(text.is_some_and(|(text, _)| Sidecar::parse(&text).is_ok()))
 }
 
 fn number_of(dir: impl AsFd, name: &[u8]) -> io::Result<Option<u64>> {

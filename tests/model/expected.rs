@@ -1,0 +1,414 @@
+//! What a storage should hold, as maps in memory.
+//!
+//! Everything here follows docs/SEMANTICS.md and nothing else. Where that leaves a content type open, several are
+//! allowed, and the one that the mount shows is taken over.
+
+use std::collections::BTreeMap;
+
+pub(crate) const JSON: &str = "application/json; charset=utf-8";
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
+pub(crate) const HTML: &str = "text/html; charset=utf-8";
+pub(crate) const BYTES: &str = "application/octet-stream";
+
+/// Store and key.
+pub(crate) type Place = (String, String);
+
+/// A record as everybody sees it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) bytes: Vec<u8>,
+    /// The types that it may have; none means that nothing is said of it.
+    pub(crate) types: Vec<String>,
+    /// Whether the type was set by hand, through the mount that is.
+    pub(crate) by_hand: bool,
+    /// Whether it is a file without a sidecar.
+    pub(crate) bare: bool,
+    /// Whether it was last changed on disk: then `stat` may tell of an older version (P2).
+    pub(crate) by_sdk: bool,
+    /// Permissions, where they are known.
+    pub(crate) mode: Option<u32>,
+}
+
+/// What the writers of a record hold that nobody else sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unpublished {
+    Nothing,
+    /// An open has made or emptied the record.
+    Emptied,
+    Written,
+}
+
+/// The writers of one record.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Where it publishes to; `None` once the name is gone.
+    pub(crate) place: Option<Place>,
+    /// The version that the writers go on from.
+    base: Option<Vec<u8>>,
+    /// What they see, once it differs from that.
+    staged: Option<Vec<u8>>,
+    unpublished: Unpublished,
+    /// Counts publishes, from 1.
+    generation: u64,
+    /// Whether the record was deleted or replaced on disk meanwhile, or purged, so that who joins could expect
+    /// either.
+    pub(crate) apart: bool,
+    /// The type that was set by hand for a record that is not there yet.
+    pub(crate) set_type: Option<String>,
+    mode: Option<u32>,
+    writers: usize,
+}
+
+impl Session {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.staged.as_deref().or(self.base.as_deref()).unwrap_or_default()
+    }
+
+    fn stage(&mut self) -> &mut Vec<u8> {
+        let base = &self.base;
+        self.staged.get_or_insert_with(|| base.clone().unwrap_or_default())
+    }
+}
+
+/// What a close has published, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    Nothing,
+    /// By the time that close(2) returns.
+    AtClose,
+    /// A record that was only made or emptied is published when the kernel lets go of the file.
+    AtRelease,
+}
+
+/// A writer's part in what is unpublished: the generation, or 0.
+pub(crate) type Share = u64;
+
+#[derive(Debug, Default)]
+pub(crate) struct Storage {
+    pub(crate) stores: BTreeMap<String, BTreeMap<String, Record>>,
+    pub(crate) sessions: BTreeMap<u64, Session>,
+    last_session: u64,
+}
+
+impl Storage {
+    pub(crate) fn record(&self, place: &Place) -> Option<&Record> {
+        self.stores.get(&place.0)?.get(&place.1)
+    }
+
+    pub(crate) fn record_mut(&mut self, place: &Place) -> Option<&mut Record> {
+        self.stores.get_mut(&place.0)?.get_mut(&place.1)
+    }
+
+    pub(crate) fn insert(&mut self, place: &Place, record: Record) {
+        self.stores.get_mut(&place.0).unwrap().insert(place.1.clone(), record);
+    }
+
+    fn remove(&mut self, place: &Place) -> Option<Record> {
+        self.stores.get_mut(&place.0)?.remove(&place.1)
+    }
+
+    // Writers
+
+    /// The session that writes to a place.
+    pub(crate) fn session_at(&self, place: &Place) -> Option<u64> {
+        let mut sessions = self.sessions.iter();
+        sessions.find(|(_, session)| session.place.as_ref() == Some(place)).map(|(id, _)| *id)
+    }
+
+    /// Whether the writers of this place hold something else than the record that is there.
+    pub(crate) fn is_apart(&self, place: &Place) -> bool {
+        self.session_at(place).is_some_and(|id| self.sessions[&id].apart)
+    }
+
+    /// Whether somebody is making the record that is not there yet.
+    pub(crate) fn is_being_made(&self, place: &Place) -> bool {
+        self.session_at(place).is_some_and(|id| self.sessions[&id].base.is_none())
+    }
+
+    /// Sets a type by hand, of the record that is there or of the one that is being made.
+    pub(crate) fn set_type(&mut self, place: &Place, content_type: &str) {
+        if let Some(record) = self.record_mut(place) {
+            record.types = vec![content_type.to_owned()];
+            record.by_hand = true;
+            record.bare = false;
+        } else if let Some(id) = self.session_at(place) {
+            self.sessions.get_mut(&id).unwrap().set_type = Some(content_type.to_owned());
+        }
+    }
+
+    /// Whether a type waits for the record that is being made.
+    pub(crate) fn type_waits(&self, place: &Place) -> bool {
+        self.session_at(place).is_some_and(|id| self.sessions[&id].set_type.is_some())
+    }
+
+    /// A writer opens the record, which is made if it is not there.
+    pub(crate) fn open(&mut self, place: &Place) -> (u64, Share) {
+        let current = self.record(place).map(|record| (record.bytes.clone(), record.mode));
+        let id = self.session_at(place).unwrap_or_else(|| {
+            self.last_session += 1;
+            let (base, mode) = current.clone().unzip();
+            let made = base.is_none();
+            let session = Session {
+                place: Some(place.clone()),
+                base,
+                staged: made.then(Vec::new),
+                unpublished: if made { Unpublished::Emptied } else { Unpublished::Nothing },
+                generation: 1,
+                apart: false,
+                set_type: None,
+                mode: mode.flatten(),
+                writers: 0,
+            };
+            self.sessions.insert(self.last_session, session);
+            self.last_session
+        });
+        let session = self.sessions.get_mut(&id).unwrap();
+        session.writers += 1;
+        if let (None, Some(_), Some((bytes, mode))) = (&session.staged, &session.base, current) {
+            session.base = Some(bytes);
+            session.mode = mode;
+        }
+        let share = if session.base.is_none() { session.generation } else { 0 };
+        (id, share)
+    }
+
+    pub(crate) fn empty_at_open(&mut self, id: u64, share: &mut Share) {
+        let session = self.sessions.get_mut(&id).unwrap();
+        session.staged = Some(Vec::new());
+        if session.unpublished == Unpublished::Nothing {
+            session.unpublished = Unpublished::Emptied;
+        }
+        *share = session.generation;
+    }
+
+    /// Writes at an offset, or at the end.
+    pub(crate) fn write(&mut self, id: u64, data: &[u8], at: Option<usize>, share: &mut Share) {
+        if data.is_empty() {
+            return;
+        }
+        let session = self.sessions.get_mut(&id).unwrap();
+        let bytes = session.stage();
+        let at = at.unwrap_or(bytes.len());
+        if bytes.len() < at + data.len() {
+            bytes.resize(at + data.len(), 0);
+        }
+        bytes[at..at + data.len()].copy_from_slice(data);
+        session.unpublished = Unpublished::Written;
+        *share = session.generation;
+    }
+
+    pub(crate) fn set_len(&mut self, id: u64, len: usize, share: &mut Share) {
+        let session = self.sessions.get_mut(&id).unwrap();
+        session.stage().resize(len, 0);
+        session.unpublished = Unpublished::Written;
+        *share = session.generation;
+    }
+
+    /// Publishes what the writers hold, if it is theirs to publish still.
+    pub(crate) fn publish(&mut self, id: u64) -> Closed {
+        let session = self.sessions.get_mut(&id).unwrap();
+        let how = match session.unpublished {
+            Unpublished::Nothing => return Closed::Nothing,
+            Unpublished::Emptied => Closed::AtRelease,
+            Unpublished::Written => Closed::AtClose,
+        };
+        session.unpublished = Unpublished::Nothing;
+        session.generation += 1;
+        let Some(place) = session.place.clone() else { return Closed::Nothing };
+        session.apart = false;
+        let bytes = session.staged.take().unwrap();
+        session.base = Some(bytes.clone());
+        let (mode, set_type) = (session.mode, session.set_type.take());
+        let old = self.record(&place);
+        let by_hand = set_type.is_some() || old.is_some_and(|old| old.by_hand);
+        let types = set_type
+            .map_or_else(|| types_on_publish(&place.1, old, &bytes), |set_type| vec![set_type]);
+        let record = Record {
+            types,
+            by_hand,
+            mode: mode.filter(|_| old.is_some_and(|old| old.mode == mode)),
+            bytes,
+            ..Record::default()
+        };
+        self.insert(&place, record);
+        how
+    }
+
+    /// A copy of a writer's descriptor is closed: that publishes what the writer has written.
+    pub(crate) fn close_copy(&mut self, id: u64, share: Share) {
+        let session = &self.sessions[&id];
+        if share == session.generation && session.unpublished == Unpublished::Written {
+            self.publish(id);
+        }
+    }
+
+    pub(crate) fn close(&mut self, id: u64, share: Share) -> Closed {
+        let session = &self.sessions[&id];
+        let has_part = share == session.generation;
+        let published = if has_part { self.publish(id) } else { Closed::Nothing };
+        let session = self.sessions.get_mut(&id).unwrap();
+        session.writers -= 1;
+        if session.writers == 0 {
+            self.sessions.remove(&id);
+        }
+        published
+    }
+
+    fn detach(&mut self, place: &Place) {
+        if let Some(id) = self.session_at(place) {
+            self.sessions.get_mut(&id).unwrap().place = None;
+        }
+    }
+
+    // Names
+
+    pub(crate) fn unlink(&mut self, place: &Place) {
+        self.remove(place).unwrap();
+        self.detach(place);
+    }
+
+    pub(crate) fn rename(&mut self, from: &Place, to: &Place) {
+        if from == to {
+            return;
+        }
+        let source = self.remove(from).unwrap();
+        let (types, by_hand) = types_on_rename(&source, &to.1, self.record(to));
+        self.insert(to, Record { types, by_hand, bare: false, ..source });
+        self.detach(to);
+        if let Some(id) = self.session_at(from) {
+            self.sessions.get_mut(&id).unwrap().place = Some(to.clone());
+        }
+    }
+
+    pub(crate) fn rename_store(&mut self, from: &str, to: &str) {
+        let records = self.stores.remove(from).unwrap();
+        self.stores.insert(to.to_owned(), records);
+        for place in self.sessions.values_mut().filter_map(|session| session.place.as_mut()) {
+            if place.0 == from {
+                to.clone_into(&mut place.0);
+            }
+        }
+    }
+
+    pub(crate) fn purge(&mut self, store: &str) {
+        let records = self.stores.get_mut(store).unwrap();
+        records.retain(|key, _| is_input(key));
+        records.values_mut().for_each(|record| record.bare = false);
+        let records = self.stores[store].clone();
+        for session in self.sessions.values_mut() {
+            let Some(place) = &session.place else { continue };
+            let is_purged = place.0 == store && !records.contains_key(&place.1);
+            session.apart |= is_purged && session.base.is_some();
+        }
+    }
+
+    // On disk
+
+    pub(crate) fn sdk_sets(&mut self, place: &Place, bytes: Vec<u8>, content_type: Option<&str>) {
+        let types = match content_type {
+            Some(content_type) => vec![content_type.to_owned()],
+            None => inferred(&place.1, &bytes),
+        };
+        let old = self.record(place);
+        let by_hand = old.is_some_and(|old| old.by_hand && old.types == types);
+        let bare = content_type.is_none();
+        self.insert(place, Record { bytes, types, by_hand, bare, by_sdk: true, mode: None });
+        if let Some(id) = self.session_at(place) {
+            let session = self.sessions.get_mut(&id).unwrap();
+            session.apart = session.base.is_none() || session.staged.is_some();
+        }
+    }
+
+    pub(crate) fn sdk_deletes(&mut self, place: &Place) {
+        self.remove(place).unwrap();
+        if let Some(id) = self.session_at(place) {
+            self.sessions.get_mut(&id).unwrap().apart = true;
+        }
+    }
+
+    /// The mount is another one now, which knows of no hand that set a type.
+    pub(crate) fn remounted(&mut self) {
+        self.sessions.clear();
+        let records = self.stores.values_mut().flat_map(BTreeMap::values_mut);
+        records.for_each(|record| record.by_hand = false);
+    }
+}
+
+pub(crate) fn is_input(key: &str) -> bool {
+    key == "INPUT" || key.starts_with("INPUT.")
+}
+
+/// Whether an SDK can decode the bytes under this type.
+fn fit(content_type: &str, bytes: &[u8]) -> bool {
+    if content_type.contains("application/json") {
+        serde_json::from_slice::<serde_json::Value>(bytes).is_ok()
+    } else {
+        !content_type.starts_with("text/") || std::str::from_utf8(bytes).is_ok()
+    }
+}
+
+/// The type by name and bytes alone. The input follows a table of its own, which is tested elsewhere.
+pub(crate) fn inferred(key: &str, bytes: &[u8]) -> Vec<String> {
+    if is_input(key) {
+        return Vec::new();
+    }
+    let begins = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    let found = if key.ends_with(".html") && fit(HTML, bytes) {
+        HTML
+    } else if matches!(begins, Some(b'{' | b'[')) && fit(JSON, bytes) {
+        JSON
+    } else if fit(TEXT, bytes) {
+        TEXT
+    } else {
+        BYTES
+    };
+    vec![found.to_owned()]
+}
+
+/// The types that a new version may have (P10).
+fn types_on_publish(key: &str, old: Option<&Record>, bytes: &[u8]) -> Vec<String> {
+    let Some(old) = old.filter(|old| old.by_hand || !old.bare) else {
+        return inferred(key, bytes);
+    };
+    if old.by_hand {
+        return old.types.clone();
+    }
+    if is_input(key) || old.types.is_empty() {
+        return Vec::new();
+    }
+    let mut types = Vec::new();
+    for had in &old.types {
+        let says_nothing = old.bytes.is_empty() && (had == TEXT || had == BYTES);
+        if !says_nothing && fit(had, bytes) {
+            types.push(had.clone());
+        } else {
+            types.extend(inferred(key, bytes));
+        }
+    }
+    types
+}
+
+/// The types that a renamed record may have, and whether by hand. A rename over a record is a new version of it,
+/// but what was known of the source may also count.
+fn types_on_rename(source: &Record, to: &str, target: Option<&Record>) -> (Vec<String>, bool) {
+    let own = source.types.clone();
+    let target_by_hand = target.filter(|target| target.by_hand);
+    match (source.by_hand, target_by_hand) {
+        (true, None) => return (own, true),
+        (false, Some(target)) => return (target.types.clone(), true),
+        (true, Some(target)) => return ([own, target.types.clone()].concat(), true),
+        (false, None) => {}
+    }
+    let keeps = target.is_none() && !to.contains('.');
+    if is_input(to) || own.is_empty() {
+        return (Vec::new(), false);
+    }
+    if keeps {
+        return (own, false);
+    }
+    let as_published = types_on_publish(to, target, &source.bytes);
+    if as_published.is_empty() {
+        return (Vec::new(), false);
+    }
+    ([own, as_published].concat(), false)
+}

@@ -1,0 +1,520 @@
+//! One run: an operation is drawn, done to the mount, done to the model, and both are compared.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::PathBuf;
+use std::thread;
+
+use rustix::fs::{AtFlags, CWD, RenameFlags, Timespec, Timestamps, XattrFlags};
+use rustix::io::Errno;
+
+use crate::common::{METADATA, TempMount, TempStorage, disk_name, file_name};
+use crate::draw::Draw;
+use crate::expected::{Closed, Place, Record, Share, Storage, inferred};
+
+/// Names that stores may have.
+const STORES: [&str; 3] = ["default", "other", "with space"];
+
+/// Keys that records may have: plain, escaped on disk, escaped in the mount too, with an extension, and the input.
+pub(crate) const KEYS: [&str; 7] =
+    ["alpha", "beta gamma", "100%", "\u{fc}ber", "page.html", "INPUT", "INPUT.json"];
+
+/// Types that are set by hand. The SDK sets others.
+pub(crate) const HAND_SET: [&str; 3] = ["application/x-own", "text/x-own", "application/json"];
+
+/// How many of the last operations a failed run prints.
+const SHOWN: usize = 60;
+
+/// A reader, and the version that it must keep.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) file: File,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A writer that stays open over several steps.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) file: File,
+    pub(crate) session: u64,
+    pub(crate) share: Share,
+    pub(crate) appends: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Run {
+    seed: u64,
+    log: Vec<String>,
+    pub(crate) draw: Draw,
+    pub(crate) model: Storage,
+    // Dropped in this order: what is open, the mount, and what it shows.
+    pub(crate) readers: Vec<Reader>,
+    pub(crate) writers: Vec<Writer>,
+    mount: Option<TempMount>,
+    pub(crate) storage: TempStorage,
+    /// How the storage is mounted.
+    ttl: &'static str,
+    /// Keys of records that were deleted on disk: the kernel may take them for present (P2).
+    pub(crate) deleted_on_disk: BTreeSet<&'static str>,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("seed {} (--ttl {}), last operations:", self.seed, self.ttl);
+            let first = self.log.len().saturating_sub(SHOWN);
+            for (at, operation) in self.log.iter().enumerate().skip(first) {
+                eprintln!("{at:5} {operation}");
+            }
+        }
+    }
+}
+
+impl Run {
+    pub(crate) fn new(seed: u64) -> Self {
+        let ttl = ["1", "0", "3600"][usize::try_from(seed % 3).unwrap()];
+        let storage = TempStorage::empty();
+        let mount = TempMount::with_options(&storage, &["--ttl", ttl]);
+        Self {
+            seed,
+            log: Vec::new(),
+            draw: Draw::new(seed),
+            model: Storage::default(),
+            readers: Vec::new(),
+            writers: Vec::new(),
+            mount: Some(mount),
+            storage,
+            ttl,
+            deleted_on_disk: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn go(mut self, steps: usize) {
+        self.make_store("default");
+        for step in 0..steps {
+            self.step();
+            if step % 50 == 49 {
+                self.check_all();
+            }
+        }
+        self.note("the end");
+        self.close_all();
+        self.check_all();
+        self.mount.take().unwrap().unmount();
+        self.check_disk();
+    }
+
+    pub(crate) fn note(&mut self, operation: impl Into<String>) {
+        self.log.push(operation.into());
+    }
+
+    pub(crate) fn mount(&self) -> &TempMount {
+        self.mount.as_ref().unwrap()
+    }
+
+    /// A record's path in the mount.
+    pub(crate) fn path(&self, place: &Place) -> PathBuf {
+        self.mount().store(&place.0).join(file_name(&place.1))
+    }
+
+    /// The path of its value on disk.
+    pub(crate) fn value_path(&self, place: &Place) -> PathBuf {
+        self.storage.store(&place.0).join(disk_name(&place.1))
+    }
+
+    /// The path of its sidecar on disk.
+    pub(crate) fn sidecar_path(&self, place: &Place) -> PathBuf {
+        self.storage.store(&place.0).join(format!("{}.{METADATA}", disk_name(&place.1)))
+    }
+
+    pub(crate) fn has_store(&self, place: &Place) -> bool {
+        self.model.stores.contains_key(&place.0)
+    }
+
+    fn draw_place(&mut self) -> Place {
+        let known: Vec<String> = self.model.stores.keys().cloned().collect();
+        let store = if known.is_empty() || self.draw.once_in(25) {
+            self.draw.one_of(&STORES).to_owned()
+        } else {
+            known[self.draw.below(known.len())].clone()
+        };
+        (store, self.draw.one_of(&KEYS).to_owned())
+    }
+
+    fn step(&mut self) {
+        let place = self.draw_place();
+        match self.draw.below(100) {
+            0..=13 => self.overwrite(&place),
+            14..=19 => self.append(&place),
+            20..=28 => self.write_within(&place),
+            29..=32 => self.unlink(&place),
+            33..=41 => self.rename(&place),
+            42..=43 => self.create_new(&place),
+            44..=48 => self.open_reader(&place),
+            49..=51 => self.close_reader(),
+            52..=58 => self.open_writer(&place),
+            59..=70 => self.use_writer(),
+            71..=75 => self.close_writer(),
+            76..=80 => self.sdk_sets(&place),
+            81..=82 => self.sdk_deletes(&place),
+            83 => self.drop_in(&place),
+            84..=85 => self.touch(&place),
+            86..=87 => self.chmod(&place),
+            88..=90 => self.set_type(&place),
+            91 => self.remove_type(&place),
+            92 => self.purge(&place.0),
+            93..=94 => self.make_store(&place.0),
+            95 => self.remove_store(&place.0),
+            96 => self.rename_store(&place.0),
+            97 if self.draw.once_in(3) => self.remount(),
+            98 if self.draw.once_in(3) => self.kill(),
+            _ => self.open_reader(&place),
+        }
+        self.check_open_files();
+        self.check_stores();
+    }
+
+    /// Compares what came of an operation with what should have.
+    #[track_caller]
+    fn must_be<T: Debug>(&self, expected: Result<(), Errno>, outcome: io::Result<T>) {
+        match (expected, outcome) {
+            (Ok(()), Ok(_)) => {}
+            (Ok(()), Err(error)) => panic!("it should have succeeded: {error}"),
+            (Err(expected), outcome) => {
+                let errno = outcome.as_ref().err().and_then(Errno::from_io_error);
+                assert_eq!(errno, Some(expected), "{outcome:?}");
+            }
+        }
+    }
+
+    /// Whether there is such a record.
+    fn found(&self, place: &Place) -> Result<(), Errno> {
+        self.model.record(place).map(|_| ()).ok_or(Errno::NOENT)
+    }
+
+    // Short writes
+
+    fn overwrite(&mut self, place: &Place) {
+        let bytes = self.draw.value();
+        self.note(format!("write {place:?} {}", shown(&bytes)));
+        let before = self.disk_inode(place);
+        let path = self.path(place);
+        let outcome = File::create(path).and_then(|mut file| {
+            file.write_all(&bytes)?;
+            close(file)
+        });
+        if !self.has_store(place) {
+            return self.must_be(Err(Errno::NOENT), outcome);
+        }
+        self.must_be(Ok(()), outcome);
+        let (id, mut share) = self.model.open(place);
+        self.model.empty_at_open(id, &mut share);
+        self.model.write(id, &bytes, None, &mut share);
+        self.closed(place, before, |model| model.close(id, share));
+        self.check(place);
+    }
+
+    fn append(&mut self, place: &Place) {
+        if self.model.is_apart(place) {
+            return;
+        }
+        let bytes = self.draw.value();
+        self.note(format!("append {place:?} {}", shown(&bytes)));
+        let before = self.disk_inode(place);
+        let outcome = OpenOptions::new().append(true).create(true).open(self.path(place)).and_then(
+            |mut file| {
+                file.write_all(&bytes)?;
+                close(file)
+            },
+        );
+        if !self.has_store(place) {
+            return self.must_be(Err(Errno::NOENT), outcome);
+        }
+        self.must_be(Ok(()), outcome);
+        let (id, mut share) = self.model.open(place);
+        self.model.write(id, &bytes, None, &mut share);
+        self.closed(place, before, |model| model.close(id, share));
+        self.check(place);
+    }
+
+    /// Writes a part, or sets the length, of a record that is there.
+    fn write_within(&mut self, place: &Place) {
+        if self.model.is_apart(place) {
+            return;
+        }
+        let len = self.model.record(place).map_or(0, |record| record.bytes.len());
+        let (at, bytes) = (self.draw.below(len + 20), self.draw.value());
+        let sets_len = self.draw.once_in(3);
+        let what = if sets_len { "set the length of" } else { "write within" };
+        self.note(format!("{what} {place:?} at {at} {}", shown(&bytes)));
+        let outcome = OpenOptions::new().write(true).open(self.path(place)).and_then(|file| {
+            if sets_len {
+                file.set_len(at as u64)?;
+            } else {
+                file.write_all_at(&bytes, at as u64)?;
+            }
+            close(file)
+        });
+        self.must_be(self.found(place), outcome);
+        if self.found(place).is_ok() {
+            let (id, mut share) = self.model.open(place);
+            if sets_len {
+                self.model.set_len(id, at, &mut share);
+            } else {
+                self.model.write(id, &bytes, Some(at), &mut share);
+            }
+            self.closed(place, None, |model| model.close(id, share));
+        }
+        self.check(place);
+    }
+
+    fn create_new(&mut self, place: &Place) {
+        if self.model.is_apart(place) || self.may_seem_present(place) {
+            return;
+        }
+        let bytes = self.draw.value();
+        self.note(format!("create new {place:?} {}", shown(&bytes)));
+        let path = self.path(place);
+        let outcome =
+            OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| {
+                file.write_all(&bytes)?;
+                close(file)
+            });
+        let taken = self.model.record(place).is_some() || self.model.is_being_made(place);
+        let expected = match (self.has_store(place), taken) {
+            (false, _) => Err(Errno::NOENT),
+            (true, true) => Err(Errno::EXIST),
+            (true, false) => Ok(()),
+        };
+        self.must_be(expected, outcome);
+        if expected.is_ok() {
+            let (id, mut share) = self.model.open(place);
+            self.model.write(id, &bytes, None, &mut share);
+            self.closed(place, None, |model| model.close(id, share));
+        }
+        self.check(place);
+    }
+
+    /// Whether the kernel may refuse an exclusive name since it knows it from before a delete on disk.
+    fn may_seem_present(&self, place: &Place) -> bool {
+        self.model.record(place).is_none() && self.deleted_on_disk.contains(place.1.as_str())
+    }
+
+    // Names
+
+    fn unlink(&mut self, place: &Place) {
+        if self.model.is_being_made(place) {
+            return;
+        }
+        self.note(format!("unlink {place:?}"));
+        self.must_be(self.found(place), fs::remove_file(self.path(place)));
+        if self.found(place).is_ok() {
+            self.model.unlink(place);
+        }
+        self.check(place);
+    }
+
+    fn rename(&mut self, from: &Place) {
+        let mut to = self.draw_place();
+        if !self.draw.once_in(3) {
+            to.0.clone_from(&from.0);
+        }
+        let exclusive = self.draw.once_in(3);
+        if !exclusive && self.model.is_being_made(&to) {
+            return;
+        }
+        if exclusive && (self.model.is_apart(&to) || self.may_seem_present(&to)) {
+            return;
+        }
+        self.note(format!("rename {from:?} to {to:?} exclusive: {exclusive}"));
+        let flags = if exclusive { RenameFlags::NOREPLACE } else { RenameFlags::empty() };
+        let outcome = rustix::fs::renameat_with(CWD, self.path(from), CWD, self.path(&to), flags);
+        let taken = self.model.record(&to).is_some() || self.model.is_being_made(&to);
+        let expected = match self.found(from) {
+            Ok(()) if !self.has_store(&to) => Err(Errno::NOENT),
+            Ok(()) if exclusive && taken => Err(Errno::EXIST),
+            found => found,
+        };
+        self.must_be(expected, outcome.map_err(io::Error::from));
+        if expected.is_ok() {
+            self.model.rename(from, &to);
+        }
+        self.check(from);
+        self.check(&to);
+    }
+
+    fn make_store(&mut self, store: &str) {
+        self.note(format!("mkdir {store:?}"));
+        let outcome = fs::create_dir(self.mount().store(store));
+        let known = self.model.stores.contains_key(store);
+        self.must_be(if known { Err(Errno::EXIST) } else { Ok(()) }, outcome);
+        self.model.stores.entry(store.to_owned()).or_default();
+        self.check_listing(store);
+    }
+
+    fn remove_store(&mut self, store: &str) {
+        let records = self.model.stores.get(store).map(|records| records.len());
+        let mut places = self.model.sessions.values().filter_map(|session| session.place.as_ref());
+        if records == Some(0) && places.any(|place| place.0 == store) {
+            return;
+        }
+        self.note(format!("rmdir {store:?}"));
+        let outcome = fs::remove_dir(self.mount().store(store));
+        let expected = match records {
+            None => Err(Errno::NOENT),
+            Some(0) => Ok(()),
+            Some(_) => Err(Errno::NOTEMPTY),
+        };
+        self.must_be(expected, outcome);
+        if expected.is_ok() {
+            self.model.stores.remove(store);
+        }
+        self.check_listing(store);
+    }
+
+    fn rename_store(&mut self, from: &str) {
+        let to = self.draw.one_of(&STORES);
+        self.note(format!("rename store {from:?} to {to:?}"));
+        let outcome = fs::rename(self.mount().store(from), self.mount().store(to));
+        let is_there = |store: &str| self.model.stores.contains_key(store);
+        if !is_there(from) {
+            self.must_be(Err(Errno::NOENT), outcome);
+        } else if from == to {
+            self.must_be(Ok(()), outcome);
+        } else if is_there(to) {
+            let errno = outcome.as_ref().err().and_then(Errno::from_io_error);
+            assert!(matches!(errno, Some(Errno::EXIST | Errno::NOTEMPTY)), "{outcome:?}");
+        } else {
+            self.must_be(Ok(()), outcome);
+            self.model.rename_store(from, to);
+        }
+        self.check_listing(from);
+        self.check_listing(to);
+        for key in KEYS {
+            self.check(&(to.to_owned(), key.to_owned()));
+        }
+    }
+
+    fn purge(&mut self, store: &str) {
+        let order = self.draw.one_of(&["1", "1\n"]);
+        self.note(format!("purge {store:?}"));
+        self.let_writers_go();
+        let known = self.model.stores.contains_key(store);
+        let outcome = fs::write(self.mount().store(store).join("@purge"), order);
+        self.must_be(if known { Ok(()) } else { Err(Errno::NOENT) }, outcome);
+        if known {
+            self.model.purge(store);
+        }
+        for key in KEYS {
+            self.check(&(store.to_owned(), key.to_owned()));
+        }
+    }
+
+    // Attributes
+
+    fn touch(&mut self, place: &Place) {
+        let seconds = self.draw.below(2_000_000_000) as i64;
+        self.note(format!("set the times of {place:?} to {seconds}"));
+        let time = Timespec { tv_sec: seconds, tv_nsec: 123_456_789 };
+        let times = Timestamps { last_access: time, last_modification: time };
+        let path = self.path(place);
+        let outcome = rustix::fs::utimensat(CWD, &path, &times, AtFlags::empty());
+        self.must_be(self.found(place), outcome.map_err(io::Error::from));
+        if self.model.record(place).is_some_and(|record| !record.by_sdk) {
+            let stat = rustix::fs::stat(&path).unwrap();
+            assert_eq!((stat.st_mtime, stat.st_mtime_nsec as u64), (seconds, 123_456_789));
+        }
+        self.check(place);
+    }
+
+    fn chmod(&mut self, place: &Place) {
+        let mode = [0o600, 0o640, 0o644][self.draw.below(3)];
+        self.note(format!("chmod {place:?} {mode:o}"));
+        let permissions = fs::Permissions::from_mode(mode);
+        let outcome = fs::set_permissions(self.path(place), permissions);
+        self.must_be(self.found(place), outcome);
+        if let Some(record) = self.model.record_mut(place) {
+            record.mode = Some(mode);
+        }
+        self.check(place);
+    }
+
+    fn set_type(&mut self, place: &Place) {
+        let content_type = self.draw.one_of(&HAND_SET);
+        self.note(format!("set the type of {place:?} to {content_type}"));
+        let name = "user.mime_type";
+        let path = self.path(place);
+        let flags = XattrFlags::empty();
+        let outcome = rustix::fs::setxattr(path, name, content_type.as_bytes(), flags);
+        self.must_be(self.found(place), outcome.map_err(io::Error::from));
+        if self.model.record(place).is_some() {
+            self.model.set_type(place, content_type);
+        }
+        self.check(place);
+    }
+
+    fn remove_type(&mut self, place: &Place) {
+        self.note(format!("remove the type of {place:?}"));
+        let outcome = rustix::fs::removexattr(self.path(place), "user.mime_type");
+        self.must_be(self.found(place), outcome.map_err(io::Error::from));
+        if let Some(record) = self.model.record_mut(place) {
+            record.types = inferred(&place.1, &record.bytes);
+            record.by_hand = false;
+            record.bare = false;
+        }
+        self.check(place);
+    }
+
+    // The mount's life
+
+    fn remount(&mut self) {
+        self.note("unmount and mount again");
+        self.close_all();
+        self.mount.take().unwrap().unmount();
+        self.check_disk();
+        self.mount = Some(TempMount::with_options(&self.storage, &["--ttl", self.ttl]));
+        self.model.remounted();
+        self.check_all();
+    }
+
+    fn kill(&mut self) {
+        self.note("kill the daemon and mount again");
+        self.mount.as_mut().unwrap().kill();
+        self.readers.clear();
+        self.writers.clear();
+        self.mount.as_mut().unwrap().start();
+        self.model.remounted();
+        self.await_healing();
+        self.check_all();
+    }
+
+    pub(crate) fn record_is(&self, place: &Place) -> Option<&Record> {
+        self.model.record(place)
+    }
+
+    /// Does a close to the model, and waits for what the daemon publishes only after close(2).
+    pub(crate) fn closed(
+        &mut self,
+        place: &Place,
+        before: Option<u64>,
+        close: impl FnOnce(&mut Storage) -> Closed,
+    ) {
+        if close(&mut self.model) == Closed::AtRelease {
+            self.await_publish(place, before);
+        }
+    }
+}
+
+/// Closes a file, and gives back what that came to.
+pub(crate) fn close(file: File) -> io::Result<()> {
+    Ok(nix::unistd::close(file)?)
+}
+
+/// A value in a few words.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    let begin: String = String::from_utf8_lossy(bytes).chars().take(24).collect();
+    format!("{} bytes {begin:?}", bytes.len())
+}

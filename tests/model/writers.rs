@@ -1,0 +1,212 @@
+//! Readers and writers that stay open over several steps.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
+
+use crate::expected::Place;
+use crate::run::{HAND_SET, Reader, Run, Writer, close, shown};
+
+/// So many readers, and so many writers, are open at most.
+const OPEN: usize = 6;
+
+impl Run {
+    pub(crate) fn open_reader(&mut self, place: &Place) {
+        if self.readers.len() >= OPEN {
+            return self.close_reader();
+        }
+        self.note(format!("open {place:?} for reading"));
+        let opened = File::open(self.path(place));
+        match self.record_is(place) {
+            None => {
+                let errno = opened.as_ref().err().and_then(Errno::from_io_error);
+                assert_eq!(errno, Some(Errno::NOENT), "{opened:?}");
+            }
+            Some(record) => {
+                let reader = Reader { file: opened.unwrap(), bytes: record.bytes.clone() };
+                self.readers.push(reader);
+            }
+        }
+    }
+
+    pub(crate) fn close_reader(&mut self) {
+        if self.readers.is_empty() {
+            return;
+        }
+        let which = self.draw.below(self.readers.len());
+        let reader = self.readers.swap_remove(which);
+        self.note(format!("read and close a reader of {}", shown(&reader.bytes)));
+        reader.check();
+        close(reader.file).unwrap();
+    }
+
+    pub(crate) fn open_writer(&mut self, place: &Place) {
+        if self.writers.len() >= OPEN {
+            return self.close_writer();
+        }
+        let (appends, truncates) = (self.draw.once_in(3), self.draw.once_in(3));
+        let is_apart = self.model.is_apart(place);
+        let known = self.model.stores.contains_key(&place.0);
+        if !known || is_apart && (appends || !truncates) {
+            return;
+        }
+        let how = if appends {
+            "to append"
+        } else if truncates {
+            "truncating"
+        } else {
+            "for writing"
+        };
+        self.note(format!("open {place:?} {how}"));
+        let mut options = OpenOptions::new();
+        options.read(true).create(true);
+        if appends {
+            options.append(true);
+        } else {
+            options.write(true).truncate(truncates);
+        }
+        let file = options.open(self.path(place)).unwrap();
+        let (session, mut share) = self.model.open(place);
+        if truncates && !appends {
+            self.model.empty_at_open(session, &mut share);
+        }
+        self.writers.push(Writer { file, session, share, appends });
+        self.check(place);
+    }
+
+    /// Writes, sets the length, or publishes by fsync.
+    pub(crate) fn use_writer(&mut self) {
+        if self.writers.is_empty() {
+            return;
+        }
+        let which = self.draw.below(self.writers.len());
+        let session = self.writers[which].session;
+        let state = &self.model.sessions[&session];
+        let (place, len) = (state.place.clone(), state.bytes().len());
+        match self.draw.below(9) {
+            0 => {
+                let data_only = self.draw.once_in(2);
+                self.note(format!("fsync a writer of {place:?}"));
+                let file = &self.writers[which].file;
+                if data_only { file.sync_data() } else { file.sync_all() }.unwrap();
+                self.model.publish(session);
+            }
+            1 => {
+                let len = self.draw.below(len + 20);
+                self.note(format!("set the length for a writer of {place:?} to {len}"));
+                let writer = &mut self.writers[which];
+                writer.file.set_len(len as u64).unwrap();
+                self.model.set_len(session, len, &mut writer.share);
+            }
+            2 => {
+                self.note(format!("close a copy of a writer of {place:?}"));
+                let writer = &self.writers[which];
+                close(writer.file.try_clone().unwrap()).unwrap();
+                self.model.close_copy(session, writer.share);
+            }
+            3 => self.set_type_of_writer(which, place.as_ref()),
+            _ => {
+                let (at, bytes) = (self.draw.below(len + 20), self.draw.value());
+                let writer = &self.writers[which];
+                let at = (!writer.appends).then_some(at);
+                self.note(format!("write for a writer of {place:?} at {at:?} {}", shown(&bytes)));
+                let writer = &mut self.writers[which];
+                writer.file.write_all_at(&bytes, at.unwrap_or(0) as u64).unwrap();
+                self.model.write(session, &bytes, at, &mut writer.share);
+            }
+        }
+        self.check_writer(which);
+        if let Some(place) = place {
+            self.check(&place);
+        }
+    }
+
+    /// Sets the type of a record that is there or being made, as `cp -a` does.
+    fn set_type_of_writer(&mut self, which: usize, place: Option<&Place>) {
+        let Some(place) = place else { return };
+        if self.record_is(place).is_none() && !self.model.is_being_made(place) {
+            return;
+        }
+        let content_type = self.draw.one_of(&HAND_SET);
+        self.note(format!("set the type for a writer of {place:?} to {content_type}"));
+        let (file, flags) = (&self.writers[which].file, XattrFlags::empty());
+        rustix::fs::fsetxattr(file, "user.mime_type", content_type.as_bytes(), flags).unwrap();
+        self.model.set_type(place, content_type);
+    }
+
+    pub(crate) fn close_writer(&mut self) {
+        if self.writers.is_empty() {
+            return;
+        }
+        let which = self.draw.below(self.writers.len());
+        let writer = self.writers.swap_remove(which);
+        let place = self.model.sessions[&writer.session].place.clone();
+        self.note(format!("close a writer of {place:?}"));
+        let before = place.as_ref().and_then(|place| self.disk_inode(place));
+        close(writer.file).unwrap();
+        let Some(place) = place else {
+            self.model.close(writer.session, writer.share);
+            return;
+        };
+        self.closed(&place, before, |model| model.close(writer.session, writer.share));
+        self.check(&place);
+    }
+
+    pub(crate) fn close_all(&mut self) {
+        while !self.readers.is_empty() {
+            self.close_reader();
+        }
+        while !self.writers.is_empty() {
+            self.close_writer();
+        }
+    }
+
+    /// One reader and one writer see what they must.
+    pub(crate) fn check_open_files(&mut self) {
+        if !self.readers.is_empty() {
+            let which = self.draw.below(self.readers.len());
+            self.readers[which].check();
+        }
+        if !self.writers.is_empty() {
+            let which = self.draw.below(self.writers.len());
+            self.check_writer(which);
+        }
+    }
+
+    fn check_writer(&self, which: usize) {
+        let writer = &self.writers[which];
+        let expected = self.model.sessions[&writer.session].bytes();
+        assert_eq!(writer.file.metadata().unwrap().len(), expected.len() as u64, "its length");
+        let mut seen = vec![0; expected.len() + 1];
+        let count = read_at(&writer.file, &mut seen, 0);
+        seen.truncate(count);
+        assert!(seen == expected, "a writer sees {}, not {}", shown(&seen), shown(expected));
+    }
+}
+
+impl Reader {
+    fn check(&self) {
+        let mut seen = vec![0; self.bytes.len() + 1];
+        let count = read_at(&self.file, &mut seen, 0);
+        seen.truncate(count);
+        assert!(seen == self.bytes, "a reader sees {}, not {}", shown(&seen), shown(&self.bytes));
+        let middle = self.bytes.len() / 2;
+        let mut rest = vec![0; self.bytes.len() - middle];
+        let count = read_at(&self.file, &mut rest, middle);
+        assert!(rest[..count] == self.bytes[middle..], "a reader sees another second half");
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], from: usize) -> usize {
+    let mut count = 0;
+    while count < buffer.len() {
+        match file.read_at(&mut buffer[count..], (from + count) as u64).unwrap() {
+            0 => break,
+            more => count += more,
+        }
+    }
+    count
+}
