@@ -44,8 +44,6 @@ pub(crate) struct World {
     /// The stores in the mount.
     stores: PathBuf,
     killed: AtomicBool,
-    /// Held while a purge is under way.
-    purging: Mutex<()>,
     next_number: AtomicU64,
     /// Records that one writer alone changes, besides the purges.
     own: Vec<(Vec<Place>, Mutex<Group>)>,
@@ -62,7 +60,6 @@ impl World {
         Self {
             stores,
             killed: AtomicBool::new(false),
-            purging: Mutex::default(),
             next_number: AtomicU64::new(1),
             own,
             shared: (shared_places(), group()),
@@ -71,10 +68,8 @@ impl World {
         }
     }
 
-    /// Kills the daemon, at any moment of all but a purge; tests/crash.rs kills at each step of one. From now on,
-    /// errors are expected.
+    /// Kills the daemon. From now on, errors are expected.
     pub(crate) fn kill(&self, mount: &mut TempMount) {
-        let _between_purges = self.purging.lock();
         self.killed.store(true, Ordering::SeqCst);
         mount.kill();
     }
@@ -224,13 +219,7 @@ impl World {
     /// Reads a record piece by piece, so that new versions are published between two of them.
     fn read(&self, place: &Place, choices: &mut Choices) -> Result<Option<Vec<u8>>, Over> {
         let path = self.path(place);
-        let bytes = loop {
-            match read_in_parts(&path, choices) {
-                Err(error) if error.raw_os_error() == Some(libc::ESTALE) => {}
-                bytes => break bytes,
-            }
-        };
-        match bytes {
+        match read_in_parts(&path, choices) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound && !self.is_over() => Ok(None),
             Err(error) => Err(self.over(&format!("reading {place:?}"), &error)),
@@ -351,10 +340,6 @@ impl World {
     pub(crate) fn purge(&self, choices: &mut Choices) {
         while !self.is_over() {
             thread::sleep(Duration::from_micros(choices.below(15_000)));
-            let _under_way = self.purging.lock();
-            if self.is_over() {
-                return;
-            }
             let begun: Vec<u64> =
                 self.groups().map(|(_, group)| group.lock().begin(Change::Purge(SWEPT))).collect();
             if let Err(error) = fs::write(self.stores.join(SWEPT).join("@purge"), "1\n") {
