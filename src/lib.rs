@@ -34,5 +34,6 @@ pub mod fs;
 pub mod fuse;
 pub mod model;
 pub mod mount;
+mod stripes;
 
 pub use model::{Error, Result};

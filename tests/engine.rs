@@ -460,3 +460,28 @@ fn a_read_only_storage_writes_nothing() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     assert_eq!(fs::read_dir(&store_dir).unwrap().count(), 1);
 }
+
+#[test]
+fn p19_sub_directories_that_a_dead_purge_cannot_give_back_are_kept() {
+    let dir = temp_dir();
+    let store_dir = dir.path().join("key_value_stores/default");
+    // A process died in a purge, and somebody has made a directory of the same name in the store since.
+    let purge_box = dir.path().join(".storefs/1-00000000/0");
+    for sub in [store_dir.join("sub"), purge_box.join("records/sub")] {
+        fs::create_dir_all(&sub).unwrap();
+        fs::write(sub.join("file"), "kept").unwrap();
+    }
+    fs::write(purge_box.join("store"), "default").unwrap();
+    let storage = in_directory(dir.path());
+    set(&default_store(&storage), "k", "v");
+    assert!(storage.heal().is_err(), "it is said each time");
+    drop(storage);
+    assert_eq!(fs::read_to_string(purge_box.join("records/sub/file")).unwrap(), "kept");
+
+    fs::rename(store_dir.join("sub"), store_dir.join("other")).unwrap();
+    let storage = in_directory(dir.path());
+    storage.heal().unwrap();
+    drop(storage);
+    assert_eq!(fs::read_to_string(store_dir.join("sub/file")).unwrap(), "kept");
+    assert_eq!(fs::read_dir(dir.path().join(".storefs")).unwrap().count(), 0);
+}

@@ -55,7 +55,8 @@ impl PurgeReports {
 #[derive(Debug)]
 pub(super) struct PurgeTrigger {
     pub(super) store: Arc<StoreNode>,
-    /// Whether this open has purged, so that a newline may follow the `1` in a write of its own. A leaf lock.
+    /// Whether this open has purged, so that a newline may follow the `1` in a write of its own. Rank 1:
+    /// held while it purges.
     pub(super) pulled: Mutex<bool>,
 }
 

@@ -4,8 +4,8 @@
 //! crate that speaks it, so that it is tested without a mount.
 //!
 //! Locks, to be taken downwards only: the state of one session, listing or metadata edit (1, held over the
-//! backend's I/O for that one file); all tables (2, leaf locks: look up, clone the `Arc`, release). No lock is
-//! held while the kernel is notified.
+//! backend's I/O for that one file); all tables (2, leaf locks: look up, clone the `Arc`, release). No table is
+//! locked while the kernel is told something.
 
 mod attr;
 mod control;

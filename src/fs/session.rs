@@ -186,6 +186,11 @@ impl Session {
         self.failed.load(Ordering::Relaxed)
     }
 
+    /// After a failure, what is staged may be in the record's place already, and must not change any more.
+    fn refuse_after_failure(&self) -> FsResult<()> {
+        if self.has_failed() { Err(FsError::Failed) } else { Ok(()) }
+    }
+
     /// Goes on from the version that is the record now, if nothing is staged: an SDK may have replaced the one
     /// that the session began with. Gives back false if the record is gone, nothing is staged and nobody has the
     /// session open: whoever opens the name next must not come by its bytes.
@@ -244,6 +249,7 @@ impl Session {
     /// Empties the record, as an open with `O_TRUNC` does.
     pub(super) fn truncate_at_open(&self, store: &Store, share: &Share) -> FsResult<()> {
         let mut state = self.state.lock();
+        self.refuse_after_failure()?;
         state.set_len(store, 0)?;
         if state.dirty == Dirty::Clean {
             state.dirty = Dirty::Opened;
@@ -255,6 +261,7 @@ impl Session {
     /// Sets the length, through a handle or by name.
     pub(super) fn truncate(&self, store: &Store, len: u64, share: Option<&Share>) -> FsResult<()> {
         let mut state = self.state.lock();
+        self.refuse_after_failure()?;
         state.set_len(store, len)?;
         state.dirty = Dirty::Written;
         if let Some(share) = share {
@@ -272,6 +279,7 @@ impl Session {
         share: &Share,
     ) -> FsResult<()> {
         let mut state = self.state.lock();
+        self.refuse_after_failure()?;
         let written = state.write(store, data, offset);
         share.take_part(&state);
         // A writer that was told of an error has not written what it meant to.
@@ -291,6 +299,7 @@ impl Session {
         share: &Share,
     ) -> FsResult<()> {
         let mut state = self.state.lock();
+        self.refuse_after_failure()?;
         state.staging(store)?.reserve(offset, len, keep_size)?;
         if !keep_size {
             state.dirty = Dirty::Written;
@@ -336,9 +345,7 @@ impl Session {
         if !share.has_part_in(&state) {
             return Ok(());
         }
-        if self.has_failed() {
-            return Err(FsError::Failed);
-        }
+        self.refuse_after_failure()?;
         match state.dirty {
             Dirty::Clean => Ok(()),
             Dirty::Opened => {
@@ -352,9 +359,7 @@ impl Session {
     /// Publishes what is unpublished; with `durable`, so that it survives a power cut.
     pub(super) fn publish(&self, target: &Target<'_>, durable: bool) -> FsResult<()> {
         let mut state = self.state.lock();
-        if self.has_failed() {
-            return Err(FsError::Failed);
-        }
+        self.refuse_after_failure()?;
         if state.dirty == Dirty::Clean {
             return if durable && !state.detached { Ok(target.store.sync()?) } else { Ok(()) };
         }

@@ -1,7 +1,6 @@
 //! Which record has which write session, and which open for writing is under way.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use super::inode::{Ino, StoreNode};
 use super::session::Session;
 use crate::backend::Value;
 use crate::model::Key;
+use crate::stripes::stripe_of;
 
 /// How long an announced open is remembered: the kernel looks the name up again at once.
 const RETRY_FOLLOWS_WITHIN: Duration = Duration::from_secs(2);
@@ -63,10 +63,7 @@ impl Sessions {
 
     /// Holds off every other begin of a session of this record.
     pub(super) fn begin_lock(&self, store: &StoreNode, key: &Key) -> Option<MutexGuard<'_, ()>> {
-        let mut hasher = DefaultHasher::new();
-        (store.ino, key).hash(&mut hasher);
-        let index = usize::try_from(hasher.finish() % BEGIN_LOCKS as u64).unwrap_or(0);
-        self.begins.get(index).map(Mutex::lock)
+        self.begins.get(stripe_of((store.ino, key), BEGIN_LOCKS)).map(Mutex::lock)
     }
 
     /// Begins a session of a record that has none. The caller holds the record's begin lock.

@@ -3,11 +3,10 @@
 //! A record is two files, and two publishes of one key must not interleave: the value of one under the type of
 //! the other would stay. Other processes are not held off; each of their files is replaced whole.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::model::{Key, StoreName};
+use crate::stripes::stripe_of;
 
 /// So many records can be published at a time; more than the threads that serve a mount.
 const LOCKS: usize = 64;
@@ -51,7 +50,5 @@ impl KeyLocks {
 }
 
 fn index(store: &StoreName, key: &Key) -> usize {
-    let mut hasher = DefaultHasher::new();
-    (store, key).hash(&mut hasher);
-    usize::try_from(hasher.finish() % LOCKS as u64).unwrap_or(0)
+    stripe_of((store, key), LOCKS)
 }

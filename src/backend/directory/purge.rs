@@ -111,13 +111,15 @@ impl DirectoryBackend {
             failpoint::pass("purge: exchanged");
             take_over_inputs(&dir.fd, &purge_box.records, &linked);
             failpoint::pass("purge: inputs taken over");
-            purge_box.give_back(&self.shared.root);
+            let is_given_back = purge_box.give_back(&self.shared.root);
             failpoint::pass("purge: sub-directories given back");
-            Ok(())
+            Ok(is_given_back)
         });
-        // What is in the box now is to go either way: the old records, or the fresh directory.
-        self.shared.reaper.remove(session, purge_box.name);
-        done
+        // The old records, or after a failure the fresh directory. What is a store's own must not go with them.
+        if !matches!(done, Ok(false)) {
+            self.shared.reaper.remove(session, purge_box.name);
+        }
+        done.map(|_| ())
     }
 
     /// Fills the fresh directory. Gives back the spared files with the inode numbers that were linked.

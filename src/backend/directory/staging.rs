@@ -160,10 +160,11 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Nothing is staged any more, since every staged file holds its session. Whoever wins the race to
-        // remove an empty directory does what is wanted.
+        // Nothing is staged any more, since every staged file holds its session. What is in there all the same could
+        // not be put in its place, and waits for the next start to heal it: so not with all that is in it.
         if self.is_linked() {
-            let _ = remove_tree(&self.private, self.name.as_bytes());
+            let name = self.name.as_str();
+            let _ = rustix::fs::unlinkat(&*self.private, name, AtFlags::REMOVEDIR);
         }
     }
 }
@@ -188,10 +189,17 @@ impl PurgeBox {
     const STORE: &str = "store";
 
     /// Gives back to the store what a purge leaves: sub-directories, and whatever else is no file to the SDK.
-    pub(super) fn give_back(&self, root: &OwnedFd) {
-        if let Err(error) = give_back(&self.directory, root, self.store.as_str()) {
-            log::error!("sub-directories of store '{}' are not given back: {error}", self.store);
+    /// Gives back whether all of it is in its place again.
+    pub(super) fn give_back(&self, root: &OwnedFd) -> bool {
+        let given = give_back(&self.directory, root, self.store.as_str());
+        if let Err(error) = &given {
+            log::error!(
+                "sub-directories of store '{}' stay in '{}' until the next start: {error}",
+                self.store,
+                layout::PRIVATE
+            );
         }
+        given.is_ok()
     }
 
     /// The same for the box of a process that died. A directory that is no such box is passed over.

@@ -1,10 +1,9 @@
 //! Holding off the users of a store's directory while it is replaced.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::model::StoreName;
+use crate::stripes::stripe_of;
 
 /// Stores share this many gates, chosen by their names.
 const GATES: usize = 16;
@@ -25,17 +24,11 @@ impl Default for StoreGates {
 impl StoreGates {
     /// Passes the gate of a store. The same thread may pass several, also one twice.
     pub(super) fn pass(&self, store: &StoreName) -> Option<RwLockReadGuard<'_, ()>> {
-        self.gates.get(index(store)).map(RwLock::read_recursive)
+        self.gates.get(stripe_of(store, GATES)).map(RwLock::read_recursive)
     }
 
     /// Closes the gate of a store, and waits for those who have passed it.
     pub(super) fn close(&self, store: &StoreName) -> Option<RwLockWriteGuard<'_, ()>> {
-        self.gates.get(index(store)).map(RwLock::write)
+        self.gates.get(stripe_of(store, GATES)).map(RwLock::write)
     }
-}
-
-fn index(store: &StoreName) -> usize {
-    let mut hasher = DefaultHasher::new();
-    store.hash(&mut hasher);
-    usize::try_from(hasher.finish() % GATES as u64).unwrap_or(0)
 }
