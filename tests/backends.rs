@@ -36,7 +36,7 @@ mod memory {
         backend.insert_bare(&store, &key, b"[]").unwrap();
         assert_eq!(backend.content_type(&store, &key).unwrap(), None);
         let at = "2030-01-15T10:30:00Z".parse().unwrap();
-        let purged = backend.purge_store(&store, &Purge { input_key: "INPUT", at }).unwrap();
+        let purged = backend.purge_store(&store, &Purge { input_key: "INPUT", at }).unwrap().wait();
         assert_eq!(purged.removed, 1);
     }
 

@@ -284,6 +284,54 @@ fn p14_killed_while_purging() {
     );
 }
 
+/// In a large store, what is kept besides the usual inputs is given back while the old records are removed.
+#[test]
+fn p14_killed_while_clearing_a_large_store() {
+    if !can_mount() {
+        return;
+    }
+    let storage = seeded();
+    let store = storage.store("default");
+    for number in 0..9_000 {
+        fs::File::create(store.join(format!("record-{number}"))).unwrap();
+    }
+    fs::write(store.join("INPUT.of-mine"), "unusual").unwrap();
+    fs::create_dir(store.join("sub-directory")).unwrap();
+    die(with_source(&storage, &["purge", "default"]), "purge: one of the old records removed");
+    let mount = TempMount::new(&storage);
+    wait_until("the store has back what it keeps", || {
+        store.join("INPUT.of-mine").exists() && store.join("sub-directory").is_dir()
+    });
+    let shown = [METADATA, "INPUT.json", "INPUT.of-mine"].map(str::to_owned);
+    assert_eq!(names(&mount.store("default")), shown.into());
+    wait_until("the old records are removed", || {
+        let mut processes = fs::read_dir(storage.path().join(".storefs")).unwrap();
+        processes.all(|process| fs::read_dir(process.unwrap().path()).unwrap().count() == 0)
+    });
+}
+
+/// What an SDK makes of the input between the linking of it and the exchange of the directories is the newest.
+#[test]
+fn p14_an_input_that_changed_in_the_middle_of_a_killed_purge() {
+    type Change = fn(&Path);
+    let replaced: Change = |input| {
+        let new = input.with_extension("new");
+        fs::write(&new, "newest").unwrap();
+        fs::rename(new, input).unwrap();
+    };
+    let removed: Change = |input| fs::remove_file(input).unwrap();
+    for (change, expected) in [(replaced, Some("newest")), (removed, None)] {
+        let storage = seeded();
+        die(with_source(&storage, &["purge", "default"]), "purge: exchanged");
+        // The old directory is now in the only box of the only process.
+        let old = sh("echo .storefs/*/*/records", &storage.path());
+        change(&storage.path().join(old.trim()).join("INPUT.json"));
+        assert!(set(&storage, "other", "k", "v", "text/plain").status().unwrap().success());
+        let input = fs::read_to_string(storage.store("default").join("INPUT.json"));
+        assert_eq!(input.ok().as_deref(), expected);
+    }
+}
+
 #[test]
 fn p21_healing_leaves_live_mounts_alone() {
     if !can_mount() {

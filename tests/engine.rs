@@ -6,9 +6,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::json;
 use storefs::Error;
 use storefs::backend::memory::MemoryBackend;
 use storefs::engine::{IterateKeys, OpenStore, Storage, StorageOptions, Store};
@@ -271,7 +273,7 @@ fn p13_purge_spares_every_spelling_of_the_input(storage: &Storage) {
         set(&store, name, "{}");
     }
     let before = store.get_metadata().unwrap();
-    let purged = store.purge().unwrap();
+    let purged = store.purge().unwrap().wait();
     assert_eq!(purged.removed, 4);
     assert_eq!(purged.spared, [key("INPUT.json")]);
     assert_eq!(keys(&store), ["INPUT.json".to_owned()].into());
@@ -471,7 +473,11 @@ fn p19_sub_directories_that_a_dead_purge_cannot_give_back_are_kept() {
         fs::create_dir_all(&sub).unwrap();
         fs::write(sub.join("file"), "kept").unwrap();
     }
-    fs::write(purge_box.join("store"), "default").unwrap();
+    let old = fs::metadata(purge_box.join("records")).unwrap().ino();
+    let label = json!({
+        "store": "default", "js3": false, "inputKey": "INPUT", "old": old, "linked": {},
+    });
+    symlink(label.to_string(), purge_box.join("purge")).unwrap();
     let storage = in_directory(dir.path());
     set(&default_store(&storage), "k", "v");
     assert!(storage.heal().is_err(), "it is said each time");

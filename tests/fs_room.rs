@@ -15,7 +15,8 @@ use parking_lot::Mutex;
 use serde_json::Value as Json;
 use storefs::backend::memory::MemoryBackend;
 use storefs::backend::{
-    Backend, MetadataText, Publish, PublishError, Purge, Purged, RenameRecord, Scan, Staging, Value,
+    Backend, MetadataText, Publish, PublishError, Purge, Purging, RenameRecord, Scan, Staging,
+    Value,
 };
 use storefs::engine::{Storage, Store};
 use storefs::fs::{
@@ -80,7 +81,7 @@ impl Backend for Watched {
         create_store(store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
         rename_store(from: &StoreName, to: &StoreName, name: Option<&str>) -> Result<()>;
         drop_store(store: &StoreName) -> Result<()>;
-        purge_store(store: &StoreName, purge: &Purge<'_>) -> Result<Purged>;
+        purge_store(store: &StoreName, purge: &Purge<'_>) -> Result<Purging>;
         metadata(store: &StoreName) -> Result<StoreMetadata>;
         metadata_text(store: &StoreName) -> Result<Option<MetadataText>>;
         set_metadata_text(store: &StoreName, text: Option<&[u8]>) -> Result<()>;

@@ -8,6 +8,7 @@
 pub mod directory;
 mod document;
 pub mod memory;
+mod purging;
 
 use std::fmt::Debug;
 use std::io::{self, Read};
@@ -15,6 +16,8 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+
+pub use purging::{Counting, Purged, Purging};
 
 use crate::model::{
     AttributeChange, Attributes, ContentType, Finding, Key, Result, Space, StoreMetadata, StoreName,
@@ -70,11 +73,12 @@ pub trait Backend: Debug + Send + Sync {
     fn drop_store(&self, store: &StoreName) -> Result<()>;
 
     /// Removes every record but the spared ones, and what else the official SDK's purge removes, and sets the
-    /// store's accessed and modified times to `purge.at`.
+    /// store's accessed and modified times to `purge.at`. It has happened when the call returns; what is out of
+    /// sight may be counted and removed later.
     ///
     /// # Errors
     /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
-    fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purged>;
+    fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purging>;
 
     /// The store's metadata. A store whose layout keeps none has no id.
     ///
@@ -379,15 +383,6 @@ pub struct Purge<'a> {
     pub input_key: &'a str,
     /// The new accessed and modified time of the store.
     pub at: Timestamp,
-}
-
-/// What a purge did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Purged {
-    /// How many records and pieces of litter were removed, sidecars not counted.
-    pub removed: u64,
-    /// The input records that were spared.
-    pub spared: Vec<Key>,
 }
 
 /// The text of a store's metadata, and what it is shown with.

@@ -24,7 +24,9 @@ pub use store::{PublishAs, Record, Store};
 
 pub use crate::backend::directory::{DialectChoice, DirectoryOptions};
 use crate::backend::{Backend, directory::DirectoryBackend};
-pub use crate::backend::{Findings, MetadataText, PublishError, Purged, Scan, Staging, Value};
+pub use crate::backend::{
+    Findings, MetadataText, PublishError, Purged, Purging, Scan, Staging, Value,
+};
 use crate::model::{Error, Result, Space, StoreMetadata, StoreName, StoreTimes};
 
 /// Environment variables that name the input key, the first one set winning (FORMAT 8.1).

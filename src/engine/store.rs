@@ -9,7 +9,7 @@ use super::Storage;
 use super::content_type::{self, Previous};
 use super::iterate::{self, IterateKeys, KeyPage};
 use crate::backend::{
-    Backend, MetadataText, Publish, PublishError, Purge, Purged, Reader, RenameRecord, Scan,
+    Backend, MetadataText, Publish, PublishError, Purge, Purging, Reader, RenameRecord, Scan,
     Staging, Value, is_input_key,
 };
 use crate::model::{
@@ -161,7 +161,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NoSuchStore`], [`Error::Io`].
-    pub fn purge(&self) -> Result<Purged> {
+    pub fn purge(&self) -> Result<Purging> {
         self.storage.activity().forget(&self.name);
         if self.backend().metadata_text(&self.name)?.is_none() {
             let metadata = super::new_metadata(self.name.metadata_name());
@@ -170,7 +170,7 @@ impl Store {
         let at = Timestamp::now();
         let purge = Purge { input_key: self.storage.input_key(), at };
         let purged = self.backend().purge_store(&self.name, &purge)?;
-        for key in &purged.spared {
+        for key in purged.spared() {
             self.adopt(key)?;
         }
         Ok(purged)

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::inode::StoreNode;
 use super::{FileSystem, FsError, FsResult};
-use crate::engine::Purged;
+use crate::engine::Purging;
 use crate::model::StoreName;
 
 /// Longest metadata that can be written, in bytes.
@@ -25,7 +25,7 @@ pub(super) struct PurgeReports {
 #[derive(Debug)]
 struct Report {
     at: Timestamp,
-    purged: Purged,
+    purging: Purging,
 }
 
 impl PurgeReports {
@@ -41,11 +41,19 @@ impl PurgeReports {
         let reports = self.by_store.lock();
         let report = match reports.get(&store.name()) {
             None => json!({"purged_at": null}),
-            Some(report) => json!({
-                "purged_at": report.at.to_string(),
-                "removed": report.purged.removed,
-                "spared": report.purged.spared.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            }),
+            Some(report) => {
+                let outcome = report.purging.outcome();
+                let spared = match &outcome {
+                    Some(purged) => purged.spared.as_slice(),
+                    None => report.purging.spared(),
+                };
+                json!({
+                    "purged_at": report.at.to_string(),
+                    // Not known as long as a large store is being cleared.
+                    "removed": outcome.as_ref().map(|purged| purged.removed),
+                    "spared": spared.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                })
+            }
         };
         format!("{report}\n").into_bytes()
     }
@@ -111,9 +119,9 @@ impl FileSystem {
             session.settle();
         }
         let at = Timestamp::now();
-        let purged = self.store(store).purge()?;
-        log::info!("store '{}' is purged: {} removed", store.name(), purged.removed);
-        self.purges.by_store.lock().insert(store.name(), Report { at, purged });
+        let purging = self.store(store).purge()?;
+        log::info!("store '{}' is purged", store.name());
+        self.purges.by_store.lock().insert(store.name(), Report { at, purging });
         self.invalidate(&cached);
         Ok(())
     }

@@ -159,7 +159,7 @@ pub(crate) fn p14_purge_happens_in_one_step(backend: &dyn Backend) {
             scope.spawn(|| {
                 begin.wait();
                 let done = backend.purge_store(&store, &purge("INPUT")).unwrap();
-                assert_eq!(done.removed, RECORDS as u64);
+                assert_eq!(done.wait().removed, RECORDS as u64);
                 purged.store(true, Ordering::Relaxed);
             });
             begin.wait();

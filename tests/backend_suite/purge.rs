@@ -41,7 +41,7 @@ pub(crate) fn p13_purge_spares_the_input(backend: &dyn Backend) {
     let store = create(backend, "my-store");
     fill(backend, &store, &spared);
     fill(backend, &store, &removed);
-    let purged = backend.purge_store(&store, &purge("INPUT")).unwrap();
+    let purged = backend.purge_store(&store, &purge("INPUT")).unwrap().wait();
 
     assert_eq!(purged.removed, removed.len() as u64);
     assert_eq!(sorted(purged.spared), spared.map(key));
@@ -80,27 +80,27 @@ pub(crate) fn p13_purge_sets_one_instant_after_a_clock_went_back(backend: &dyn B
 
 pub(crate) fn p13_a_second_purge_is_fine(backend: &dyn Backend) {
     let store = create(backend, "default");
-    let purged = backend.purge_store(&store, &purge("INPUT")).unwrap();
+    let purged = backend.purge_store(&store, &purge("INPUT")).unwrap().wait();
     assert_eq!((purged.removed, purged.spared), (0, vec![]), "an empty store");
     fill(backend, &store, &["INPUT.json", "a", "b"]);
-    let purged = backend.purge_store(&store, &purge("INPUT")).unwrap();
+    let purged = backend.purge_store(&store, &purge("INPUT")).unwrap().wait();
     assert_eq!((purged.removed, purged.spared), (2, vec![key("INPUT.json")]));
-    let purged = backend.purge_store(&store, &purge("INPUT")).unwrap();
+    let purged = backend.purge_store(&store, &purge("INPUT")).unwrap().wait();
     assert_eq!((purged.removed, purged.spared), (0, vec![key("INPUT.json")]));
     assert_eq!(keys(backend, &store), [key("INPUT.json")]);
     fill(backend, &store, &["a"]);
-    assert_eq!(backend.purge_store(&store, &purge("INPUT")).unwrap().removed, 1);
+    assert_eq!(backend.purge_store(&store, &purge("INPUT")).unwrap().wait().removed, 1);
 }
 
 pub(crate) fn p16_purge_goes_by_the_input_key_it_is_given(backend: &dyn Backend) {
     let store = create(backend, "default");
     fill(backend, &store, &["INPUT", "INPUT.json", "__CLI_INPUT.json", "__CLI_INPUT2"]);
-    let purged = backend.purge_store(&store, &purge("__CLI_INPUT")).unwrap();
+    let purged = backend.purge_store(&store, &purge("__CLI_INPUT")).unwrap().wait();
     assert_eq!((purged.removed, purged.spared), (3, vec![key("__CLI_INPUT.json")]));
     assert_eq!(keys(backend, &store), [key("__CLI_INPUT.json")]);
     // A key whose file name is encoded.
     fill(backend, &store, &["in put/\u{fc}", "in put/\u{fc}.json", "in put"]);
-    let purged = backend.purge_store(&store, &purge("in put/\u{fc}")).unwrap();
+    let purged = backend.purge_store(&store, &purge("in put/\u{fc}")).unwrap().wait();
     assert_eq!(purged.removed, 2);
     assert_eq!(keys(backend, &store), ["in put/\u{fc}", "in put/\u{fc}.json"].map(key));
 }

@@ -437,3 +437,38 @@ fn p16_the_input_is_spared_in_each_of_its_spellings() {
         assert_eq!(value, spelling);
     }
 }
+
+/// More names than a purge looks at before it happens.
+const MANY: usize = 9_000;
+
+#[test]
+fn p14_a_large_store_is_purged_before_it_is_looked_through() {
+    if !can_mount() {
+        return;
+    }
+    let storage = storage_of(&["INPUT.json", "INPUT.json.of-mine"]);
+    let store = storage.store("default");
+    for number in 0..MANY {
+        File::create(store.join(format!("record-{number}"))).unwrap();
+    }
+    fs::create_dir(store.join("sub-directory")).unwrap();
+    fs::write(store.join("sub-directory/file"), "stays").unwrap();
+    let mount = TempMount::new(&storage);
+    purge_with(&mount.store("default"), b"1").unwrap();
+    // At once, whatever is still to be removed.
+    let left = names(&mount.store("default"));
+    assert!(left.len() <= 3 && left.contains("INPUT.json"), "{left:?}");
+
+    wait_until("the old records are counted", || {
+        !report(&mount.store("default"))["removed"].is_null()
+    });
+    let done = report(&mount.store("default"));
+    assert_eq!(done["removed"], MANY);
+    assert_eq!(done["spared"].as_array().unwrap().len(), 2);
+    let kept = [METADATA, "INPUT.json", "INPUT.json.of-mine"].map(str::to_owned);
+    // A directory in a store is not shown.
+    assert_eq!(names(&mount.store("default")), kept.into());
+    assert_eq!(fs::read_to_string(store.join("INPUT.json.of-mine")).unwrap(), "INPUT.json.of-mine");
+    assert_eq!(fs::read_to_string(store.join("sub-directory/file")).unwrap(), "stays");
+    wait_until("what was purged is removed", || staged(&storage.path()).is_empty());
+}

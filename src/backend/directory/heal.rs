@@ -16,7 +16,7 @@
 //! are locked and left alone.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, FlockOperation};
@@ -24,10 +24,12 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 use super::dialect::Dialect;
+use super::purge_box::{OldRecords, number_of};
 use super::sidecar::{self, Sidecar};
-use super::staging::{self, PurgeBox, Session};
+use super::staging::{self, Session};
 use super::tree::{self, StoreDir};
-use super::{DirectoryBackend, layout};
+use super::{DirectoryBackend, layout, purge};
+use crate::backend::Purged;
 use crate::backend::document::Document;
 use crate::model::{Error, Key, Result, StoreName};
 
@@ -107,19 +109,29 @@ impl DirectoryBackend {
                 continue;
             }
             log::info!("healing what process {text} left in '{}'", layout::PRIVATE);
-            self.heal_session(&session)?;
-            // The lock goes along, so that nobody else takes the directory up meanwhile.
-            self.shared.reaper.remove_abandoned(Arc::clone(private), text, session);
+            let purged = self.heal_session(&session)?;
+            let private = Arc::clone(private);
+            self.shared.reaper.give(move || {
+                for old_records in purged {
+                    old_records.clear(&mut Purged::default())?;
+                }
+                staging::remove_tree(&private, text.as_bytes())?;
+                // The lock was kept until now, so that nobody else took the directory up meanwhile.
+                drop(session);
+                Ok(())
+            });
         }
         Ok(())
     }
 
-    fn heal_session(&self, session: &OwnedFd) -> Result<()> {
+    /// Heals what can be healed with a few looks. Gives back what purges had taken out of sight, to be cleared.
+    fn heal_session(&self, session: &OwnedFd) -> Result<Vec<OldRecords>> {
         let mut notes = Vec::new();
+        let mut purged = Vec::new();
         for entry in tree::entries(session).map_err(|error| look(error.into()))? {
             let (name, listed) = entry.map_err(|error| look(error.into()))?;
             if tree::kind(session, &name, listed) == FileType::Directory {
-                self.heal_purge(session, &name).map_err(look)?;
+                purged.extend(self.heal_purge(session, &name).map_err(look)?);
             } else if let Some(note) = Note::parse(&name) {
                 notes.push((note.step, name, note));
             }
@@ -134,7 +146,7 @@ impl DirectoryBackend {
             };
             healed.map_err(look)?;
         }
-        Ok(())
+        Ok(purged)
     }
 
     fn heal_record(&self, session: &OwnedFd, name: &[u8], note: &Note) -> io::Result<()> {
@@ -191,9 +203,16 @@ impl DirectoryBackend {
     }
 
     /// Gives back what a purge leaves in a store and the dead process had not yet moved over.
-    fn heal_purge(&self, session: &OwnedFd, name: &[u8]) -> io::Result<()> {
-        let Ok(text) = std::str::from_utf8(name) else { return Ok(()) };
-        PurgeBox::give_back_from(&tree::open_dir(session, text)?, &self.shared.root)
+    fn heal_purge(&self, session: &OwnedFd, name: &[u8]) -> io::Result<Option<OldRecords>> {
+        let Ok(text) = std::str::from_utf8(name) else { return Ok(None) };
+        let purge_box = tree::open_dir(session, text)?;
+        let Some(old_records) = OldRecords::find(&purge_box, &self.shared.root)? else {
+            return Ok(None);
+        };
+        log::info!("completing a purge");
+        old_records.take_over_inputs()?;
+        old_records.give_back(purge::LOOK_AT)?;
+        Ok(Some(old_records))
     }
 }
 
@@ -211,14 +230,6 @@ fn subject_of(session: &OwnedFd, name: &[u8], note: &Note) -> io::Result<Option<
 fn is_whole_sidecar(session: &OwnedFd, name: &[u8]) -> io::Result<bool> {
     let text = tree::read_small(session, name, sidecar::MAX_BYTES)?;
     Ok(text.is_some_and(|(text, _)| Sidecar::parse(&text).is_ok()))
-}
-
-fn number_of(dir: impl AsFd, name: &[u8]) -> io::Result<Option<u64>> {
-    match tree::stat_file(dir, name) {
-        Ok(stat) => Ok(Some(stat.st_ino)),
-        Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn look(error: io::Error) -> Error {

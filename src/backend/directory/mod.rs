@@ -13,6 +13,7 @@
 //! | `heal` | completing what a dead process was at |
 //! | `reaper` | removal in the background |
 //! | `records`, `stores`, `purge` | the operations |
+//! | `purge_box` | what a purge has taken out of sight |
 
 mod dialect;
 mod doctor;
@@ -20,6 +21,7 @@ mod heal;
 mod key_locks;
 mod layout;
 mod purge;
+mod purge_box;
 mod reaper;
 mod records;
 mod sidecar;
@@ -45,7 +47,7 @@ use staging::{Session, StagedValue, StagingArea};
 use store_gates::StoreGates;
 use tree::{Identity, StoreDir};
 
-use super::{Backend, Findings, MetadataText, Purge, Purged, RenameRecord, Scan, Staging, Value};
+use super::{Backend, Findings, MetadataText, Purge, Purging, RenameRecord, Scan, Staging, Value};
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Finding, Key, Result, Space, StoreMetadata,
     StoreName,
@@ -196,7 +198,7 @@ impl Backend for DirectoryBackend {
         self.remove_store(store)
     }
 
-    fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purged> {
+    fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purging> {
         self.purge(store, purge)
     }
 

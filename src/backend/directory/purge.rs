@@ -3,21 +3,36 @@
 //! What is spared is linked into the fresh directory, the two directories are exchanged, and the old one, with
 //! all records, is removed in the background. An observer sees the store before or after; so does whoever looks
 //! after a crash, since the old records are then out of the store's sight and the next start removes them.
+//!
+//! To find what is spared takes a look at every name, or in a large store a probe of the usual names: so a purge
+//! takes its caller the same time whatever the store holds. What a large store has besides, sub-directories and
+//! inputs of unusual names, is given back when the old directory is cleared.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, RenameFlags};
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
-use super::staging::{PurgeBox, Session};
+use super::purge_box::{Label, OldRecords, PurgeBox, number_of};
+use super::records::Names;
+use super::staging::{self, Session};
 use super::tree::{self, StoreDir};
-use super::{DirectoryBackend, layout, staging};
+use super::{DirectoryBackend, layout};
 use crate::backend::document::Document;
-use crate::backend::{Purge, Purged, is_input_key};
+use crate::backend::{Purge, Purged, Purging, is_input_key};
 use crate::failpoint;
 use crate::model::{AttributeChange, Error, Key, Result, StoreName};
+
+/// How many names of a store are looked at before it is purged: a few milliseconds' worth.
+pub(super) const LOOK_AT: usize = 8192;
+
+/// What an input's name has behind the input key. The Apify SDK takes any extension (FORMAT 8.2).
+const USUAL_EXTENSIONS: [&str; 25] = [
+    "", ".json", ".txt", ".bin", ".html", ".htm", ".xml", ".csv", ".tsv", ".yaml", ".yml", ".toml",
+    ".md", ".js", ".ts", ".py", ".jsonl", ".ndjson", ".pdf", ".png", ".jpg", ".jpeg", ".zip",
+    ".gz", ".xlsx",
+];
 
 /// What a look through a store found.
 #[derive(Debug, Default)]
@@ -28,37 +43,62 @@ struct Contents {
     spared: Vec<Vec<u8>>,
     /// The keys of the input files.
     spared_keys: Vec<Key>,
+    /// Whether there is anything that stays besides, such as sub-directories.
+    has_others: bool,
+    /// Whether these are all names of the store.
+    is_complete: bool,
+}
+
+impl Contents {
+    /// What a purge has done, if this is all that the store held.
+    fn purged(&self) -> Option<Purged> {
+        let records = self.doomed.iter().filter(|name| layout::value_of_sidecar(name).is_none());
+        let removed = records.count() as u64;
+        self.is_complete.then(|| Purged { removed, spared: self.spared_keys.clone() })
+    }
 }
 
 impl DirectoryBackend {
     /// Purges a store, with every publish of this process held off.
-    pub(super) fn purge(&self, name: &StoreName, purge: &Purge<'_>) -> Result<Purged> {
+    pub(super) fn purge(&self, name: &StoreName, purge: &Purge<'_>) -> Result<Purging> {
         self.refuse_if_read_only()?;
         // Before the gate is closed: making the session heals, and that passes gates.
         let session = self.session()?;
         let _closed = self.shared.store_gates.close(name);
         let dir = self.unguarded_store_dir(name)?;
-        let contents = self.look_through(&dir, purge.input_key)?;
+        let contents = match self.look_through(&dir, purge.input_key, LOOK_AT)? {
+            Some(contents) => contents,
+            None => self.probe(&dir, purge.input_key)?,
+        };
         match self.purge_by_exchange(&dir, &session, purge, &contents) {
             Err(Error::Io { source, .. }) if cannot_exchange(&source) => {
                 log::info!("store '{name}' is purged file by file: {source}");
-                self.purge_file_by_file(&dir, purge, &contents)?;
+                self.purge_file_by_file(&dir, purge)
             }
-            purged => purged?,
+            purged => purged,
         }
-        let records = contents.doomed.iter().filter(|n| layout::value_of_sidecar(n).is_none());
-        Ok(Purged { removed: records.count() as u64, spared: contents.spared_keys })
     }
 
-    fn look_through(&self, dir: &StoreDir, input_key: &str) -> Result<Contents> {
+    /// Looks at every name of a store. `None` if there are more than `limit`.
+    fn look_through(
+        &self,
+        dir: &StoreDir,
+        input_key: &str,
+        limit: usize,
+    ) -> Result<Option<Contents>> {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
         let dialect = self.dialect(dir)?;
         let mut contents = Contents::default();
-        for entry in tree::entries(&dir.fd).map_err(failed)? {
+        for (count, entry) in tree::entries(&dir.fd).map_err(failed)?.enumerate() {
+            if count == limit {
+                return Ok(None);
+            }
             let (name, listed) = entry.map_err(failed)?;
-            if name == layout::METADATA.as_bytes()
-                || !tree::is_file_to_the_sdk(&dir.fd, &name, listed)
-            {
+            if name == layout::METADATA.as_bytes() {
+                continue;
+            }
+            if !tree::is_file_to_the_sdk(&dir.fd, &name, listed) {
+                contents.has_others = true;
                 continue;
             }
             let key = dialect.key(&name)?;
@@ -82,6 +122,34 @@ impl DirectoryBackend {
                 .is_some_and(|value| owners.iter().any(|owner| owner == value))
         };
         contents.spared.extend(contents.doomed.extract_if(.., is_spared));
+        contents.is_complete = true;
+        Ok(Some(contents))
+    }
+
+    /// Looks for inputs of the usual names.
+    fn probe(&self, dir: &StoreDir, input_key: &str) -> Result<Contents> {
+        let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
+        let dialect = self.dialect(dir)?;
+        let mut contents = Contents::default();
+        for extension in USUAL_EXTENSIONS {
+            let key = Key::new(&format!("{input_key}{extension}"))?;
+            let names = Names::of(dialect, &key);
+            for name in names.all() {
+                if number_of(&dir.fd, name).map_err(failed)?.is_some() {
+                    contents.spared.push(name.to_vec());
+                    contents.spared_keys.push(key.clone());
+                }
+            }
+        }
+        let mut owners = contents.spared.clone();
+        if owners.is_empty() {
+            owners.push(input_key.as_bytes().to_vec());
+        }
+        for sidecar in owners.iter().map(|owner| layout::sidecar_of(owner)) {
+            if number_of(&dir.fd, &sidecar).map_err(failed)?.is_some() {
+                contents.spared.push(sidecar);
+            }
+        }
         Ok(contents)
     }
 
@@ -91,35 +159,62 @@ impl DirectoryBackend {
         session: &Arc<Session>,
         purge: &Purge<'_>,
         contents: &Contents,
-    ) -> Result<()> {
+    ) -> Result<Purging> {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
-        let purge_box = session.purge_box(&dir.name).map_err(failed)?;
-        let done = self.fill_fresh(dir, &purge_box, purge, contents).and_then(|linked| {
-            let Some(stores) = tree::open_stores(&self.shared.root)? else {
-                return Err(dir.no_store());
-            };
-            let name = dir.name.as_str();
-            failpoint::pass("purge: fresh directory filled");
-            rustix::fs::renameat_with(
-                &purge_box.directory,
-                PurgeBox::RECORDS,
-                &stores,
-                name,
-                RenameFlags::EXCHANGE,
-            )
-            .map_err(failed)?;
-            failpoint::pass("purge: exchanged");
-            take_over_inputs(&dir.fd, &purge_box.records, &linked);
-            failpoint::pass("purge: inputs taken over");
-            let is_given_back = purge_box.give_back(&self.shared.root);
-            failpoint::pass("purge: sub-directories given back");
-            Ok(is_given_back)
+        let purge_box = PurgeBox::make(session).map_err(failed)?;
+        let old_records = match self.exchange(dir, &purge_box, purge, contents) {
+            Ok(old_records) => old_records,
+            Err(error) => {
+                self.shared.reaper.give(move || purge_box.remove());
+                return Err(error);
+            }
+        };
+        let (purging, mut counting) = Purging::counting(contents.spared_keys.clone());
+        self.shared.reaper.give(move || {
+            old_records.clear(&mut counting.counted)?;
+            purge_box.remove()
         });
-        // The old records, or after a failure the fresh directory. What is a store's own must not go with them.
-        if !matches!(done, Ok(false)) {
-            self.shared.reaper.remove(session, purge_box.name);
+        Ok(contents.purged().map_or(purging, Purging::done))
+    }
+
+    fn exchange(
+        &self,
+        dir: &StoreDir,
+        purge_box: &PurgeBox,
+        purge: &Purge<'_>,
+        contents: &Contents,
+    ) -> Result<OldRecords> {
+        let failed = |error: io::Error| Error::io(format!("purge store '{}'", dir.name), error);
+        let linked = self.fill_fresh(dir, purge_box, purge, contents)?;
+        let Some(stores) = tree::open_stores(&self.shared.root)? else {
+            return Err(dir.no_store());
+        };
+        let old = rustix::fs::fstat(&dir.fd).map_err(|error| failed(error.into()))?;
+        let label = Label {
+            store: dir.name.clone(),
+            dialect: self.dialect(dir)?,
+            input_key: purge.input_key.to_owned(),
+            old: old.st_ino,
+            linked,
+        };
+        purge_box.label(&label).map_err(|error| failed(error.into()))?;
+        let known = dir.fd.try_clone().map_err(failed)?;
+        failpoint::pass("purge: fresh directory filled");
+        let old_records =
+            purge_box.exchange(&stores, known, label).map_err(|error| failed(error.into()))?;
+        failpoint::pass("purge: exchanged");
+        // The store is purged. What fails from here on is tried again when the old directory is cleared.
+        let taken_over = old_records.take_over_inputs();
+        failpoint::pass("purge: inputs taken over");
+        let given_back = match taken_over {
+            Ok(()) if contents.has_others => old_records.give_back(LOOK_AT),
+            taken_over => taken_over,
+        };
+        failpoint::pass("purge: sub-directories given back");
+        if let Err(error) = given_back {
+            log::error!("store '{}' is purged, but lacks what it keeps: {error}", dir.name);
         }
-        done.map(|_| ())
+        Ok(old_records)
     }
 
     /// Fills the fresh directory. Gives back the spared files with the inode numbers that were linked.
@@ -131,7 +226,7 @@ impl DirectoryBackend {
         contents: &Contents,
     ) -> Result<Vec<(Vec<u8>, u64)>> {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
-        let fresh = &purge_box.records;
+        let fresh = &purge_box.fresh;
         let old = rustix::fs::fstat(&dir.fd).map_err(failed)?;
         let owned = AttributeChange {
             mode: Some(old.st_mode),
@@ -144,15 +239,14 @@ impl DirectoryBackend {
         for name in &contents.spared {
             rustix::fs::linkat(&dir.fd, name.as_slice(), fresh, name.as_slice(), AtFlags::empty())
                 .map_err(failed)?;
-            linked.push((name.clone(), inode_number(fresh, name).map_err(failed)?));
+            let number = number_of(fresh, name).map_err(failed)?;
+            linked.extend(number.map(|number| (name.clone(), number)));
         }
         let Some(text) = self.read_metadata_text(dir)? else { return Ok(linked) };
         match Document::parse(&text.bytes) {
             Ok(mut document) => {
                 document.set_purged(purge.at);
-                let fresh = fresh
-                    .try_clone()
-                    .map_err(|error| Error::io(format!("purge store '{}'", dir.name), error))?;
+                let fresh = rustix::io::dup(fresh).map_err(failed)?;
                 let fresh = StoreDir { fd: fresh, name: dir.name.clone() };
                 let bytes = document.to_bytes();
                 self.write_metadata(&fresh, &bytes, Some(&text.attributes), true)?;
@@ -171,27 +265,24 @@ impl DirectoryBackend {
 
     /// The slower way, for a storage where directories cannot be exchanged: files go one by one, sidecars first,
     /// so that a crash leaves some records and breaks none.
-    fn purge_file_by_file(
-        &self,
-        dir: &StoreDir,
-        purge: &Purge<'_>,
-        contents: &Contents,
-    ) -> Result<()> {
+    fn purge_file_by_file(&self, dir: &StoreDir, purge: &Purge<'_>) -> Result<Purging> {
+        let contents = self.look_through(dir, purge.input_key, usize::MAX)?.unwrap_or_default();
         let is_sidecar = |name: &&Vec<u8>| layout::value_of_sidecar(name).is_some();
-        let sidecars = contents.doomed.iter().filter(is_sidecar);
-        let values = contents.doomed.iter().filter(|name| !is_sidecar(name));
-        for name in sidecars.chain(values) {
+        let (sidecars, values): (Vec<_>, Vec<_>) = contents.doomed.iter().partition(is_sidecar);
+        for name in sidecars.into_iter().chain(values) {
             match rustix::fs::unlinkat(&dir.fd, name.as_slice(), AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(error) => {
                     return Err(Error::io(format!("purge store '{}'", dir.name), error));
                 }
             }
+            failpoint::pass("purge: one file removed");
         }
         self.edit_metadata(dir, |document| {
             document.set_purged(purge.at);
             true
-        })
+        })?;
+        Ok(Purging::done(contents.purged().unwrap_or_default()))
     }
 }
 
@@ -201,24 +292,4 @@ fn cannot_exchange(error: &io::Error) -> bool {
         Errno::from_io_error(error),
         Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM | Errno::MLINK)
     )
-}
-
-/// An SDK may have replaced an input after it was linked and before the directories were exchanged. Its version
-/// is the newer one, and takes the place of the linked one.
-fn take_over_inputs(old: &OwnedFd, fresh: &OwnedFd, linked: &[(Vec<u8>, u64)]) {
-    for (name, number) in linked {
-        let newer = inode_number(old, name).is_ok_and(|now| now != *number);
-        let untouched = inode_number(fresh, name).is_ok_and(|now| now == *number);
-        if newer && untouched {
-            let moved = staging::move_entry(old, name, fresh, name, true);
-            if let Err(error) = moved {
-                let name = String::from_utf8_lossy(name);
-                log::error!("a newer '{name}' was written during a purge and is lost: {error}");
-            }
-        }
-    }
-}
-
-fn inode_number(dir: impl AsFd, name: &[u8]) -> rustix::io::Result<u64> {
-    rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| stat.st_ino)
 }

@@ -1,49 +1,40 @@
 //! The thread that removes what has been taken out of sight.
 
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::fmt;
+use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
-use super::staging::{self, Session};
+/// Removes something. It owns what it needs for that, such as the lock of the directory that it is in.
+type Job = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
-/// Something to remove.
-#[derive(Debug)]
-enum Job {
-    /// A directory of our own session.
-    Remove(Arc<Session>, String),
-    /// The directory of a process that died: `.storefs`, its name in there, and the descriptor with its lock.
-    Abandoned(Arc<OwnedFd>, String, OwnedFd),
-}
+/// Everybody else goes first.
+const NICENESS: i32 = 19;
 
-/// Removes directories in the background, one after the other. Dropping it waits until all are gone; what a
-/// killed process leaves is removed by the next one that writes.
+/// Removes in the background, one job after the other, at the lowest priority. Dropping it waits until all is
+/// gone; what a killed process leaves is removed by the next one that writes.
 #[derive(Debug, Default)]
 pub(super) struct Reaper {
     /// The thread and the way to it; `None` until there is work. A leaf lock.
     worker: Mutex<Option<Worker>>,
 }
 
-#[derive(Debug)]
 struct Worker {
     jobs: Sender<Job>,
     thread: JoinHandle<()>,
 }
 
+impl fmt::Debug for Worker {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Worker").finish_non_exhaustive()
+    }
+}
+
 impl Reaper {
-    /// Removes a directory of a session.
-    pub(super) fn remove(&self, session: &Arc<Session>, name: String) {
-        self.give(Job::Remove(Arc::clone(session), name));
-    }
-
-    /// Removes the directory of a process that died. It stays locked until it is gone.
-    pub(super) fn remove_abandoned(&self, private: Arc<OwnedFd>, name: String, lock: OwnedFd) {
-        self.give(Job::Abandoned(private, name, lock));
-    }
-
-    fn give(&self, job: Job) {
+    /// Does a job in the background.
+    pub(super) fn give(&self, job: impl FnOnce() -> io::Result<()> + Send + 'static) {
         let mut worker = self.worker.lock();
         if worker.is_none() {
             let (jobs, work) = channel();
@@ -59,7 +50,7 @@ impl Reaper {
         }
         if let Some(worker) = &*worker {
             // The thread ends only after this sender is dropped.
-            let _ = worker.jobs.send(job);
+            let _ = worker.jobs.send(Box::new(job));
         }
     }
 }
@@ -75,14 +66,13 @@ impl Drop for Reaper {
 }
 
 fn run(work: &Receiver<Job>) {
+    let thread = rustix::thread::gettid();
+    // Linux gives each thread a priority of its own; that for the disk follows it.
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), NICENESS) {
+        log::debug!("removing in the background at ordinary priority: {error}");
+    }
     for job in work {
-        let done = match &job {
-            Job::Remove(session, name) => {
-                staging::remove_tree(session.directory(), name.as_bytes())
-            }
-            Job::Abandoned(private, name, _lock) => staging::remove_tree(private, name.as_bytes()),
-        };
-        if let Err(error) = done {
+        if let Err(error) = job() {
             log::warn!("something removed stays in '.storefs' until the next start: {error}");
         }
     }

@@ -42,7 +42,7 @@ impl Value for FileValue {
 }
 
 /// The names under which a key's value file may be.
-struct Names {
+pub(super) struct Names {
     /// What the SDK of the store's dialect calls the file, and under which it is written.
     own: Vec<u8>,
     /// The key itself, if a file dropped in by hand may have that as its name and would stand for this key.
@@ -50,7 +50,7 @@ struct Names {
 }
 
 impl Names {
-    fn of(dialect: Dialect, key: &Key) -> Self {
+    pub(super) fn of(dialect: Dialect, key: &Key) -> Self {
         let own = dialect.value_name(key);
         let name = key.as_bytes();
         let stands_for_key = || dialect.key(name).is_ok_and(|decoded| decoded == *key);
@@ -59,7 +59,7 @@ impl Names {
     }
 
     /// In the order in which they are looked for.
-    fn all(&self) -> impl Iterator<Item = &[u8]> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &[u8]> {
         std::iter::once(self.own.as_slice()).chain(self.bare.as_deref())
     }
 }

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use super::heal::{self, Step};
 use super::{DirectoryBackend, layout, tree};
 use crate::backend::{Publish, PublishError, Staging, Value};
-use crate::model::{AttributeChange, Attributes, Error, Result, StoreName, TimeChange};
+use crate::model::{AttributeChange, Attributes, Error, Result, TimeChange};
 
 /// The directory of this process for what it stages.
 #[derive(Debug, Default)]
@@ -131,18 +131,6 @@ impl Session {
         Ok((name, directory))
     }
 
-    /// Makes what a purge of a store needs.
-    pub(super) fn purge_box(&self, store: &StoreName) -> rustix::io::Result<PurgeBox> {
-        let (name, directory) = self.create_dir()?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o600);
-        let label = rustix::fs::openat(&directory, PurgeBox::STORE, flags, mode)?;
-        rustix::io::write(&label, store.as_str().as_bytes())?;
-        rustix::fs::mkdirat(&directory, PurgeBox::RECORDS, Mode::from_raw_mode(0o700))?;
-        let records = tree::open_dir(&directory, PurgeBox::RECORDS)?;
-        Ok(PurgeBox { name, directory, records, store: store.clone() })
-    }
-
     /// A name for something that is moved in here to be removed.
     pub(super) fn trash_name(&self) -> String {
         self.next_name()
@@ -167,66 +155,6 @@ impl Drop for Session {
             let _ = rustix::fs::unlinkat(&*self.private, name, AtFlags::REMOVEDIR);
         }
     }
-}
-
-/// A directory in which a purge exchanges the records of a store for a fresh directory. It says whose they are,
-/// so that what a purge leaves in a store can be given back also after a crash.
-#[derive(Debug)]
-pub(super) struct PurgeBox {
-    /// Its name in the session's directory.
-    pub(super) name: String,
-    pub(super) directory: OwnedFd,
-    /// The fresh directory, wherever it is.
-    pub(super) records: OwnedFd,
-    store: StoreName,
-}
-
-impl PurgeBox {
-    /// The fresh directory, and after the exchange the old one.
-    pub(super) const RECORDS: &str = "records";
-
-    /// The file that holds the store's name.
-    const STORE: &str = "store";
-
-    /// Gives back to the store what a purge leaves: sub-directories, and whatever else is no file to the SDK.
-    /// Gives back whether all of it is in its place again.
-    pub(super) fn give_back(&self, root: &OwnedFd) -> bool {
-        let given = give_back(&self.directory, root, self.store.as_str());
-        if let Err(error) = &given {
-            log::error!(
-                "sub-directories of store '{}' stay in '{}' until the next start: {error}",
-                self.store,
-                layout::PRIVATE
-            );
-        }
-        given.is_ok()
-    }
-
-    /// The same for the box of a process that died. A directory that is no such box is passed over.
-    pub(super) fn give_back_from(directory: &OwnedFd, root: &OwnedFd) -> io::Result<()> {
-        let label = tree::read_small(directory, Self::STORE.as_bytes(), 255)?;
-        let store = label.and_then(|(bytes, _)| String::from_utf8(bytes).ok());
-        let Some(Ok(store)) = store.map(|name| StoreName::new(&name)) else { return Ok(()) };
-        match give_back(directory, root, store.as_str()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn give_back(purge_box: &OwnedFd, root: &OwnedFd, store: &str) -> io::Result<()> {
-    let old = tree::open_dir(purge_box, PurgeBox::RECORDS)?;
-    let store = tree::open_dir(tree::open_dir(root, layout::STORES)?, store)?;
-    for entry in tree::entries(&old)? {
-        let (name, listed) = entry?;
-        if !tree::is_file_to_the_sdk(&old, &name, listed) {
-            match move_entry(&old, &name, &store, &name, false) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Removes a directory with all that is in it, following no link.

@@ -236,7 +236,9 @@ impl DirectoryBackend {
         staging::move_entry(&stores, own, session.directory(), trash.as_bytes(), false)
             .map_err(failed)?;
         failpoint::pass("drop: taken out of sight");
-        self.shared.reaper.remove(&session, trash);
+        self.shared
+            .reaper
+            .give(move || Ok(staging::remove_tree(session.directory(), trash.as_bytes())?));
         Ok(())
     }
 

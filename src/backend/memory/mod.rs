@@ -22,7 +22,7 @@ use staging::{MemoryStaging, MemoryValue, Staged};
 
 use super::document::Document;
 use super::{
-    Backend, MetadataText, Purge, Purged, RenameRecord, Scan, Staging, Value, is_input_key,
+    Backend, MetadataText, Purge, Purged, Purging, RenameRecord, Scan, Staging, Value, is_input_key,
 };
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Key, Result, Space, Stamp, StoreMetadata,
@@ -154,7 +154,7 @@ impl Backend for MemoryBackend {
         self.shared.stores.write().remove(store).map(drop).ok_or_else(|| no_such_store(store))
     }
 
-    fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purged> {
+    fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purging> {
         let mut stores = self.shared.stores.write();
         let store = find_mut(&mut stores, store)?;
         let mut purged = Purged::default();
@@ -171,7 +171,7 @@ impl Backend for MemoryBackend {
             document.set_purged(purge.at);
             true
         });
-        Ok(purged)
+        Ok(Purging::done(purged))
     }
 
     fn metadata(&self, store: &StoreName) -> Result<StoreMetadata> {

@@ -38,7 +38,8 @@ pub(super) fn purge(storage: &Storage, args: &PurgeArgs) -> Outcome {
     for store in stores {
         let name = store.name().as_str();
         match store.purge() {
-            Ok(purged) => {
+            Ok(purging) => {
+                let purged = purging.wait();
                 let spared: Vec<String> = purged.spared.iter().map(key_text).collect();
                 let value = json!({ "store": name, "removed": purged.removed, "spared": spared });
                 let cells = vec![name.to_owned(), purged.removed.to_string(), spared.join(" ")];

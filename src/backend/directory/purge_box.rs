@@ -1,0 +1,336 @@
+//! The box in `.storefs` in which a purge exchanges a store's directory for a fresh one.
+//!
+//! After the exchange the box holds the old directory, with all records. Not everything in there goes: an input
+//! that an SDK replaced in the last moment, inputs of unusual names in a large store, and sub-directories are
+//! given back. The box has a label that says how, so that after a crash the next start can do the same.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use rustix::fs::{AtFlags, FileType, Mode, RenameFlags};
+use rustix::io::Errno;
+use serde_json::{Map, Value, json};
+
+use super::dialect::Dialect;
+use super::staging::{self, Session};
+use super::{layout, tree};
+use crate::backend::{Purged, is_input_key};
+use crate::failpoint;
+use crate::model::{Key, StoreName};
+
+/// The fresh directory, and after the exchange the old one.
+const RECORDS: &str = "records";
+
+/// The label: the target of a link that leads nowhere. File systems write that with the entry itself, so that a
+/// power cut cannot leave a labelled box with an empty label, and no purge has to wait for the disk.
+const LABEL: &str = "purge";
+
+/// Longest target of a link, in bytes.
+const MAX_LABEL: usize = 4095;
+
+/// What the box says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Label {
+    /// Whose directory is purged.
+    pub(super) store: StoreName,
+    pub(super) dialect: Dialect,
+    pub(super) input_key: String,
+    /// Inode number of the store's directory before the purge: the box holds it once it is purged.
+    pub(super) old: u64,
+    /// The files that were linked into the fresh directory, with their inode numbers.
+    pub(super) linked: Vec<(Vec<u8>, u64)>,
+}
+
+impl Label {
+    /// Too many linked files for a label are left out: they are then told by their names alone.
+    fn text(&self) -> String {
+        let name = |name: &[u8]| percent_encode(name, NON_ALPHANUMERIC).to_string();
+        let linked = self.linked.iter().map(|(file, number)| (name(file), json!(number)));
+        let text = |linked: Map<String, Value>| {
+            json!({
+                "store": self.store.as_str(),
+                "js3": self.dialect == Dialect::Js3,
+                "inputKey": self.input_key,
+                "old": self.old,
+                "linked": linked,
+            })
+            .to_string()
+        };
+        let whole = text(linked.collect());
+        if whole.len() <= MAX_LABEL { whole } else { text(Map::new()) }
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        let fields: Map<String, Value> = serde_json::from_slice(text).ok()?;
+        let text = |field: &str| fields.get(field).and_then(Value::as_str);
+        let linked = fields.get("linked")?.as_object()?.iter();
+        Some(Self {
+            store: StoreName::new(text("store")?).ok()?,
+            dialect: if fields.get("js3")?.as_bool()? { Dialect::Js3 } else { Dialect::Sidecars },
+            input_key: text("inputKey")?.to_owned(),
+            old: fields.get("old")?.as_u64()?,
+            linked: linked
+                .map(|(name, number)| Some((percent_decode_str(name).collect(), number.as_u64()?)))
+                .collect::<Option<_>>()?,
+        })
+    }
+
+    /// Whether a value file's name is that of an input.
+    fn is_input(&self, name: &[u8]) -> Option<Key> {
+        let key = self.dialect.key(name).ok()?;
+        (layout::is_value_name(name) && is_input_key(&key, &self.input_key)).then_some(key)
+    }
+}
+
+/// A box that is being filled.
+#[derive(Debug)]
+pub(super) struct PurgeBox {
+    session: Arc<Session>,
+    /// Its name in the session's directory.
+    name: String,
+    directory: OwnedFd,
+    /// The fresh directory, wherever it is.
+    pub(super) fresh: OwnedFd,
+}
+
+impl PurgeBox {
+    pub(super) fn make(session: &Arc<Session>) -> rustix::io::Result<Self> {
+        let (name, directory) = session.create_dir()?;
+        rustix::fs::mkdirat(&directory, RECORDS, Mode::from_raw_mode(0o700))?;
+        let fresh = tree::open_dir(&directory, RECORDS)?;
+        Ok(Self { session: Arc::clone(session), name, directory, fresh })
+    }
+
+    /// Labels the box: whoever finds the old directory in it must know what to do.
+    pub(super) fn label(&self, label: &Label) -> rustix::io::Result<()> {
+        rustix::fs::symlinkat(label.text(), &self.directory, LABEL)
+    }
+
+    /// Exchanges the fresh directory for that of the store. This is the purge. `known` is the store's directory as
+    /// it was opened before.
+    pub(super) fn exchange(
+        &self,
+        stores: &OwnedFd,
+        known: OwnedFd,
+        label: Label,
+    ) -> rustix::io::Result<OldRecords> {
+        let store = label.store.as_str();
+        let exchange = RenameFlags::EXCHANGE;
+        rustix::fs::renameat_with(&self.directory, RECORDS, stores, store, exchange)?;
+        // Crawlee JS 3 may have put another directory in the store's place just before.
+        let old = tree::open_dir(&self.directory, RECORDS).unwrap_or(known);
+        Ok(OldRecords { old, store: rustix::io::dup(&self.fresh)?, label })
+    }
+
+    /// Removes the box with all that is in it.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        Ok(staging::remove_tree(self.session.directory(), self.name.as_bytes())?)
+    }
+}
+
+/// What a purge has taken out of a store's sight.
+#[derive(Debug)]
+pub(super) struct OldRecords {
+    /// The old directory.
+    old: OwnedFd,
+    /// The store's directory.
+    store: OwnedFd,
+    label: Label,
+}
+
+/// What becomes of an entry of the old directory.
+enum Fate {
+    /// The store gets it back.
+    GiveBack,
+    /// It is an input, with this key.
+    GiveBackInput(Key),
+    /// A link to a file that is in the store, or a sidecar: removed and not counted.
+    Remove,
+    /// A record or litter.
+    Count,
+}
+
+impl OldRecords {
+    /// What a dead process had in a box. `None` if there is nothing in it that must be given back.
+    pub(super) fn find(purge_box: &OwnedFd, root: &OwnedFd) -> io::Result<Option<Self>> {
+        let label = match rustix::fs::readlinkat(purge_box, LABEL, Vec::new()) {
+            Err(Errno::NOENT | Errno::INVAL) => return Ok(None),
+            label => label?,
+        };
+        let Some(label) = Label::parse(label.as_bytes()) else { return Ok(None) };
+        let old = match tree::open_dir(purge_box, RECORDS) {
+            Err(Errno::NOENT) => return Ok(None),
+            old => old?,
+        };
+        if rustix::fs::fstat(&old)?.st_ino != label.old {
+            // It died before the exchange.
+            return Ok(None);
+        }
+        let store = tree::open_dir(root, layout::STORES)
+            .and_then(|stores| tree::open_dir(stores, label.store.as_str()));
+        match store {
+            // Dropped since then: nobody is there to be given anything.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            store => Ok(Some(Self { old, store: store?, label })),
+        }
+    }
+
+    /// An SDK may have replaced or deleted an input after it was linked and before the directories were
+    /// exchanged. What it did is the newer state.
+    pub(super) fn take_over_inputs(&self) -> rustix::io::Result<()> {
+        for (name, number) in &self.label.linked {
+            if number_of(&self.store, name)? != Some(*number) {
+                // Replaced since the exchange.
+                continue;
+            }
+            match number_of(&self.old, name)? {
+                Some(now) if now == *number => {}
+                Some(_) => staging::move_entry(&self.old, name, &self.store, name, true)?,
+                None => rustix::fs::unlinkat(&self.store, name.as_slice(), AtFlags::empty())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back what is the store's among the first `limit` entries.
+    pub(super) fn give_back(&self, limit: usize) -> rustix::io::Result<()> {
+        for entry in tree::entries(&self.old)?.take(limit) {
+            let (name, listed) = entry?;
+            match self.fate(&name, listed)? {
+                Fate::GiveBack => self.move_back(&name)?,
+                Fate::GiveBackInput(_) => self.move_input_back(&name)?,
+                Fate::Remove | Fate::Count => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back what is the store's and removes everything else.
+    ///
+    /// # Errors
+    /// The last thing that could be neither given back nor removed. The box must be kept then.
+    pub(super) fn clear(&self, counted: &mut Purged) -> io::Result<()> {
+        let mut cleared = Ok(());
+        for entry in tree::entries(&self.old)? {
+            let (name, listed) = entry?;
+            if let Err(error) = self.clear_entry(&name, listed, counted) {
+                cleared = Err(error.into());
+            }
+            failpoint::pass("purge: one of the old records removed");
+        }
+        cleared
+    }
+
+    fn clear_entry(
+        &self,
+        name: &[u8],
+        listed: FileType,
+        counted: &mut Purged,
+    ) -> rustix::io::Result<()> {
+        match self.fate(name, listed)? {
+            Fate::GiveBack => self.move_back(name),
+            Fate::GiveBackInput(key) => {
+                counted.spared.push(key);
+                self.move_input_back(name)
+            }
+            Fate::Remove => remove(&self.old, name),
+            Fate::Count => {
+                counted.removed += 1;
+                remove(&self.old, name)
+            }
+        }
+    }
+
+    fn fate(&self, name: &[u8], listed: FileType) -> rustix::io::Result<Fate> {
+        if !tree::is_file_to_the_sdk(&self.old, name, listed) {
+            return Ok(Fate::GiveBack);
+        }
+        if name == layout::METADATA.as_bytes() || self.is_linked(name) {
+            return Ok(Fate::Remove);
+        }
+        // The sidecar of an input goes with its value.
+        let value = layout::value_of_sidecar(name).unwrap_or(name);
+        let is_plain = || number_of(&self.old, value).map(|number| number.is_some());
+        Ok(match self.label.is_input(value) {
+            Some(key) if !self.is_linked(value) && is_plain()? => Fate::GiveBackInput(key),
+            _ if value.len() < name.len() => Fate::Remove,
+            _ => Fate::Count,
+        })
+    }
+
+    fn is_linked(&self, name: &[u8]) -> bool {
+        self.label.linked.iter().any(|(linked, _)| linked == name)
+    }
+
+    /// Value before sidecar, as in a publish. An input that has been made anew in the store is the newer one.
+    fn move_input_back(&self, name: &[u8]) -> rustix::io::Result<()> {
+        let value = layout::value_of_sidecar(name).unwrap_or(name);
+        self.move_back(value)?;
+        self.move_back(&layout::sidecar_of(value))
+    }
+
+    fn move_back(&self, name: &[u8]) -> rustix::io::Result<()> {
+        match staging::move_entry(&self.old, name, &self.store, name, false) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(Errno::EXIST) => remove(&self.old, name),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Removes a file; a directory that cannot be given back is not ours to remove.
+fn remove(directory: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
+    match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The inode number of a plain file, if there is one.
+pub(super) fn number_of(directory: impl AsFd, name: &[u8]) -> rustix::io::Result<Option<u64>> {
+    match tree::stat_file(directory, name) {
+        Ok(stat) => Ok(Some(stat.st_ino)),
+        Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_read_as_they_are_written() {
+        let label = Label {
+            store: StoreName::new("my-store").unwrap(),
+            dialect: Dialect::Js3,
+            input_key: "in put".to_owned(),
+            old: u64::MAX,
+            linked: vec![(b"in%20put.\xff".to_vec(), 7), (b"in%20put".to_vec(), 8)],
+        };
+        assert_eq!(Label::parse(label.text().as_bytes()), Some(label));
+    }
+
+    #[test]
+    fn a_label_is_never_too_long() {
+        let linked = (0..100).map(|at| (format!("INPUT.{at:0200}").into_bytes(), at)).collect();
+        let label = Label {
+            store: StoreName::new(&"s".repeat(255)).unwrap(),
+            dialect: Dialect::Sidecars,
+            input_key: "k".repeat(200),
+            old: 1,
+            linked,
+        };
+        let read = Label::parse(label.text().as_bytes()).unwrap();
+        assert_eq!(read, Label { linked: Vec::new(), ..label });
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn p18_any_text_is_a_label_or_none(text: Vec<u8>) {
+            let _ = Label::parse(&text);
+        }
+    }
+}

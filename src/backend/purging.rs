@@ -1,0 +1,87 @@
+//! What a purge did, where that is known only after the purge has happened.
+
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::model::Key;
+
+/// What a purge did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// How many records and pieces of litter were removed, sidecars not counted.
+    pub removed: u64,
+    /// The input records that were spared.
+    pub spared: Vec<Key>,
+}
+
+/// A purge that has happened. Its records are out of sight; they may still be being counted and removed.
+#[derive(Clone, Debug)]
+pub struct Purging {
+    spared: Vec<Key>,
+    outcome: Arc<Outcome>,
+}
+
+#[derive(Debug, Default)]
+struct Outcome {
+    /// What the purge did, once it is known. A leaf lock.
+    known: Mutex<Option<Purged>>,
+    is_known: Condvar,
+}
+
+impl Purging {
+    /// A purge of which everything is known.
+    #[must_use]
+    pub fn done(purged: Purged) -> Self {
+        let spared = purged.spared.clone();
+        let outcome = Outcome { known: Mutex::new(Some(purged)), is_known: Condvar::new() };
+        Self { spared, outcome: Arc::new(outcome) }
+    }
+
+    /// A purge whose records will be counted. `spared` are the inputs that were found at once.
+    #[must_use]
+    pub fn counting(spared: Vec<Key>) -> (Self, Counting) {
+        let outcome = Arc::new(Outcome::default());
+        let counted = Purged { removed: 0, spared: spared.clone() };
+        (Self { spared, outcome: Arc::clone(&outcome) }, Counting { counted, outcome })
+    }
+
+    /// The inputs that were found at once: all of them, or in a large store those of the usual names.
+    #[must_use]
+    pub fn spared(&self) -> &[Key] {
+        &self.spared
+    }
+
+    /// What the purge did, if that is known already.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Purged> {
+        self.outcome.known.lock().clone()
+    }
+
+    /// What the purge did. Waits until all its records are counted and removed.
+    #[must_use]
+    pub fn wait(&self) -> Purged {
+        let mut known = self.outcome.known.lock();
+        loop {
+            if let Some(purged) = &*known {
+                return purged.clone();
+            }
+            self.outcome.is_known.wait(&mut known);
+        }
+    }
+}
+
+/// The count of a purge's records, made known when it is dropped.
+#[derive(Debug)]
+pub struct Counting {
+    /// What has been counted so far.
+    pub counted: Purged,
+    outcome: Arc<Outcome>,
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        *self.outcome.known.lock() = Some(std::mem::take(&mut self.counted));
+        self.outcome.is_known.notify_all();
+    }
+}
