@@ -24,17 +24,16 @@ mod value;
 #[path = "chaos/work.rs"]
 mod work;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use common::on_disk::{holds_files, records_of};
+use common::seeds::{Report, given, some_seed};
 use common::{METADATA, TempMount, TempStorage, can_mount, names, wait_until};
 use model::{Place, Records};
 use sdk::{Python, PythonClient};
-use serde_json::Value;
 use value::Choices;
 use work::{LOG, READERS, STORES, WORK, WRITERS, World};
 
@@ -47,35 +46,14 @@ const LIFE: u64 = 80_000;
 /// A log is begun anew once it is longer than this.
 const LOG_BYTES: usize = 64 * 1024;
 
-/// Says how to repeat what failed.
-struct Report {
-    seed: u64,
-    round: u64,
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            let Self { seed, round } = self;
-            eprintln!("failed in round {round} of STOREFS_CHAOS_SEED={seed}");
-        }
-    }
-}
-
-fn given(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|error| panic!("{variable}={text:?}: {error}")))
-}
-
 #[test]
 fn p4_p5_p21_no_record_is_torn_or_lost_when_the_daemon_is_killed_at_random() {
     if !can_mount() {
         return;
     }
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
-    let seed = given("STOREFS_CHAOS_SEED").unwrap_or_else(|| u64::from(now()));
+    let seed = given("STOREFS_CHAOS_SEED").unwrap_or_else(some_seed);
     let rounds = given("STOREFS_CHAOS_ROUNDS").unwrap_or(ROUNDS);
-    let mut report = Report { seed, round: 0 };
+    let mut report = Report::new("STOREFS_CHAOS_SEED", seed);
 
     let storage = TempStorage::empty();
     let mut mount = TempMount::new(&storage);
@@ -173,47 +151,4 @@ fn check(world: &World, storage: &TempStorage, mount: &TempMount) {
         fs::remove_file(mount.store(WORK).join(LOG)).unwrap();
         world.log_removed();
     }
-}
-
-/// Whether there is any file in a directory, or in one beneath it. Directories may vanish meanwhile.
-fn holds_files(dir: &Path) -> bool {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return false,
-        entries => entries.unwrap(),
-    };
-    entries.map(Result::unwrap).any(|entry| match entry.file_type() {
-        Ok(kind) if kind.is_dir() => holds_files(&entry.path()),
-        Ok(_) => true,
-        Err(error) => error.kind() != ErrorKind::NotFound,
-    })
-}
-
-/// The records of a store as its files tell them: bytes and content type. Each value has its sidecar, each
-/// sidecar its value, and nothing else lies about.
-fn records_of(dir: &Path) -> BTreeMap<String, (Vec<u8>, String)> {
-    let mut left = names(dir);
-    assert!(left.remove(METADATA), "{}: no metadata", dir.display());
-    let metadata: Value = serde_json::from_slice(&fs::read(dir.join(METADATA)).unwrap()).unwrap();
-    assert_eq!(metadata["name"], dir.file_name().unwrap().to_str().unwrap());
-    let suffix = format!(".{METADATA}");
-    let sidecars: Vec<String> =
-        left.iter().filter(|name| name.ends_with(&suffix)).cloned().collect();
-    let mut records = BTreeMap::new();
-    for sidecar in sidecars {
-        let name = sidecar.strip_suffix(&suffix).unwrap();
-        left.remove(&sidecar);
-        assert!(left.remove(name), "{}: '{sidecar}' has no value", dir.display());
-        let text = fs::read(dir.join(&sidecar)).unwrap();
-        let fields: Value = serde_json::from_slice(&text).unwrap_or_else(|error| {
-            panic!("{}: {} bytes of '{sidecar}': {error}", dir.display(), text.len())
-        });
-        let bytes = fs::read(dir.join(name)).unwrap();
-        assert_eq!(fields["size"], bytes.len(), "{}: size of '{name}'", dir.display());
-        let key = fields["key"].as_str().unwrap().to_owned();
-        assert_eq!(common::disk_name(&key), name, "{}: the key of '{name}'", dir.display());
-        let content_type = fields.get("contentType").or(fields.get("content_type"));
-        records.insert(key, (bytes, content_type.unwrap().as_str().unwrap().to_owned()));
-    }
-    assert!(left.is_empty(), "{}: without a sidecar: {left:?}", dir.display());
-    records
 }

@@ -9,6 +9,9 @@
 // Clippy exempts tests from these, but not the functions that tests share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub(crate) mod on_disk;
+pub(crate) mod seeds;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
@@ -179,7 +182,7 @@ fn sdk(kind: &str) -> Option<PathBuf> {
 
 /// Says that a test is skipped, and why; panics if `CI` is set.
 #[track_caller]
-fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "{why}");
     eprintln!("SKIPPED: {why}");
 }

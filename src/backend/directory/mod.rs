@@ -12,6 +12,8 @@
 //! | `doctor` | finding what is wrong, and mending what has one right answer |
 //! | `heal` | completing what a dead process was at |
 //! | `reaper` | removal in the background |
+//! | `write_out` | data is written before its name |
+//! | `unsynced` | what a later fsync has to make durable |
 //! | `records`, `stores`, `purge` | the operations |
 //! | `purge_box` | what a purge has taken out of sight |
 
@@ -29,6 +31,8 @@ mod staging;
 mod store_gates;
 mod stores;
 mod tree;
+mod unsynced;
+mod write_out;
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -46,6 +50,7 @@ use reaper::Reaper;
 use staging::{Session, StagedValue, StagingArea};
 use store_gates::StoreGates;
 use tree::{Identity, StoreDir};
+use unsynced::Unsynced;
 
 use super::{Backend, Findings, MetadataText, Purge, Purging, RenameRecord, Scan, Staging, Value};
 use crate::model::{
@@ -90,6 +95,7 @@ struct Shared {
     /// Layouts that are known and cannot be read off the directory again: JS 3's, and that of a store of sidecars
     /// whose metadata we have removed. A leaf lock.
     known_dialects: Mutex<HashMap<Identity, Dialect>>,
+    unsynced: Unsynced,
 }
 
 impl DirectoryBackend {
@@ -109,6 +115,7 @@ impl DirectoryBackend {
             store_gates: StoreGates::default(),
             key_locks: KeyLocks::default(),
             known_dialects: Mutex::default(),
+            unsynced: Unsynced::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -314,9 +321,7 @@ impl Backend for DirectoryBackend {
     }
 
     fn sync_store(&self, store: &StoreName) -> Result<()> {
-        let dir = self.store_dir(store)?;
-        rustix::fs::fsync(&dir.fd)
-            .map_err(|error| Error::io(format!("sync store '{store}'"), error))
+        self.in_store(store, |dir| self.sync_directory(dir))
     }
 
     fn heal(&self) -> Result<()> {

@@ -12,6 +12,7 @@ use super::heal::{DeleteNote, Step};
 use super::sidecar::{self, Sidecar};
 use super::staging::{self, StagedFile};
 use super::tree::StoreDir;
+use super::unsynced::sync_file;
 use super::{DirectoryBackend, layout, tree};
 use crate::backend::{Publish, RenameRecord, Value};
 use crate::failpoint;
@@ -145,13 +146,16 @@ impl DirectoryBackend {
         }
         if let Some(staged) = self.stage_sidecar(dir, &own, key, content_type, &stat, false)? {
             staged
-                .move_to(&dir.fd, &layout::sidecar_of(&own), true)
+                .write_out()
+                .and_then(|()| staged.move_to(&dir.fd, &layout::sidecar_of(&own), true))
                 .map_err(|error| dir.failed("set the type of", key, error))?;
         }
+        self.shared.unsynced.note(&dir.name, &own);
         Ok(())
     }
 
-    /// Stages the sidecar that a value file of this name needs; `None` if it has it already.
+    /// Stages the sidecar that a value file of this name needs, durable or on its way to the medium; `None` if it
+    /// has it already.
     fn stage_sidecar(
         &self,
         dir: &StoreDir,
@@ -164,14 +168,16 @@ impl DirectoryBackend {
         let size = u64::try_from(value.st_size).unwrap_or(0);
         let text = Sidecar::text(key, content_type, size);
         if matches!(read_sidecar(dir, name, key)?, Some((old, _)) if old == text) {
+            if durable {
+                // Whoever put it there need not have made it durable.
+                sync_file(dir, &layout::sidecar_of(name))?;
+            }
             return Ok(None);
         }
         let staged = self.session()?.create_note(Step::Publish, value.st_ino, name)?;
         let failed = |error: Errno| dir.failed("write the sidecar of", key, error);
         staged.write_all_at(&text, 0).map_err(failed)?;
-        if durable {
-            staged.sync().map_err(failed)?;
-        }
+        if durable { staged.sync() } else { staged.begin_write_out() }.map_err(failed)?;
         Ok(Some(staged))
     }
 
@@ -187,9 +193,8 @@ impl DirectoryBackend {
         let failed = |error: Errno| dir.failed("publish", key, error);
 
         value.date().map_err(failed)?;
-        if durable {
-            value.sync().map_err(failed)?;
-        }
+        // The two files are on their way to the medium at the same time, so one wait is enough for both.
+        if durable { value.sync() } else { value.begin_write_out() }.map_err(failed)?;
         let stat = rustix::fs::fstat(value.file()).map_err(failed)?;
         let _held = self.shared.key_locks.hold(publish.store, key);
         let sidecar = match dialect {
@@ -203,6 +208,10 @@ impl DirectoryBackend {
             return Err(dir.record_exists(key));
         }
         let fresh = tree::has_file(&dir.fd, &names.own) == Ok(false);
+        if !durable {
+            value.write_out().map_err(failed)?;
+            sidecar.as_ref().map_or(Ok(()), StagedFile::write_out).map_err(failed)?;
+        }
         failpoint::pass("publish: staged");
         match value.move_to(&dir.fd, &names.own, publish.replace) {
             Err(Errno::EXIST | Errno::NOTEMPTY) if !publish.replace => {
@@ -225,7 +234,11 @@ impl DirectoryBackend {
             self.remove_files(&dir, &bare)?;
         }
         if durable {
+            self.sync_place(&dir)?;
             rustix::fs::fsync(&dir.fd).map_err(failed)?;
+            self.shared.unsynced.is_durable(publish.store, &names.own);
+        } else {
+            self.shared.unsynced.note(publish.store, &names.own);
         }
         Ok(FileValue { file: Arc::clone(value.file()) })
     }
@@ -273,6 +286,7 @@ impl DirectoryBackend {
         let failed = |error: Errno| from.failed("rename", key, error);
         let session = self.session()?;
         let note = DeleteNote::of(&session, &from, &from_name, stat.st_ino).map_err(failed)?;
+        sidecar.as_ref().map_or(Ok(()), StagedFile::write_out).map_err(failed)?;
         failpoint::pass("rename: noted");
         match staging::move_entry(&from.fd, &from_name, &to.fd, &names.own, rename.replace) {
             Err(Errno::EXIST) if !rename.replace => return Err(to.record_exists(to_key)),
@@ -284,6 +298,7 @@ impl DirectoryBackend {
             sidecar.move_to(&to.fd, &layout::sidecar_of(&names.own), true).map_err(failed)?;
         }
         failpoint::pass("rename: sidecar moved");
+        self.shared.unsynced.note(rename.to_store, &names.own);
         remove_if_there(&from, &layout::sidecar_of(&from_name))?;
         drop(note);
         let is_moved = |bare: &Vec<u8>| rename.from_store == rename.to_store && *bare == from_name;

@@ -17,7 +17,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::heal::{self, Step};
-use super::{DirectoryBackend, layout, tree};
+use super::{DirectoryBackend, layout, tree, write_out};
 use crate::backend::{Publish, PublishError, Staging, Value};
 use crate::model::{AttributeChange, Attributes, Error, Result, TimeChange};
 
@@ -238,7 +238,17 @@ impl StagedFile {
         rustix::fs::futimens(&*self.file, &times)
     }
 
-    /// Moves the file into a store in one step.
+    /// Begins to write the bytes to the medium.
+    pub(super) fn begin_write_out(&self) -> rustix::io::Result<()> {
+        write_out::begin(&*self.file)
+    }
+
+    /// Waits until the bytes are on the medium. What is moved without that may lose its bytes, and keep its name.
+    pub(super) fn write_out(&self) -> rustix::io::Result<()> {
+        write_out::finish(&*self.file)
+    }
+
+    /// Moves the file, which is [written out](Self::write_out) or synced, into a store in one step.
     pub(super) fn move_to(
         &self,
         directory: impl AsFd,

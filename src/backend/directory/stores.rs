@@ -193,6 +193,7 @@ impl DirectoryBackend {
             moved => moved.map_err(|error| Error::io(format!("rename store '{from}'"), error))?,
         }
         failpoint::pass("rename store: directory moved");
+        self.shared.unsynced.rename_store(from, to);
         let moved = self.store_dir(to)?;
         self.edit_metadata(&moved, |document| {
             document.set_name(metadata_name);
@@ -217,6 +218,7 @@ impl DirectoryBackend {
         rustix::fs::fchmod(note.file(), Mode::from_raw_mode(text.attributes.mode))
             .map_err(failed)?;
         note.write_all_at(&document.to_bytes(), 0).map_err(failed)?;
+        note.write_out().map_err(failed)?;
         Ok(Some(note))
     }
 
@@ -236,6 +238,7 @@ impl DirectoryBackend {
         staging::move_entry(&stores, own, session.directory(), trash.as_bytes(), false)
             .map_err(failed)?;
         failpoint::pass("drop: taken out of sight");
+        self.shared.unsynced.forget_store(name);
         self.shared
             .reaper
             .give(move || Ok(staging::remove_tree(session.directory(), trash.as_bytes())?));
@@ -355,9 +358,14 @@ impl DirectoryBackend {
             rustix::fs::fchmod(staged.file(), mode).map_err(failed)?;
         }
         staged.write_all_at(text, 0).map_err(failed)?;
+        staged.write_out().map_err(failed)?;
         match staged.move_to(&dir.fd, layout::METADATA.as_bytes(), replace) {
             Err(Errno::NOENT) => Err(dir.no_store()),
-            moved => moved.map_err(failed),
+            moved => {
+                moved.map_err(failed)?;
+                self.shared.unsynced.note(&dir.name, layout::METADATA.as_bytes());
+                Ok(())
+            }
         }
     }
 }
