@@ -11,6 +11,8 @@ mod common;
 
 #[path = "mount_tree/attributes.rs"]
 mod attributes;
+#[path = "mount_tree/disks.rs"]
+mod disks;
 #[path = "mount_tree/faults.rs"]
 mod faults;
 #[path = "mount_tree/help.rs"]

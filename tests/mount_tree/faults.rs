@@ -1,4 +1,6 @@
 //! A source that fails under the mount: full, read-only, gone. Nothing is lost and the mount stays up.
+//!
+//! Quotas and broken disks are in `disks.rs`; every error at every step is in `tests/fault_points.rs`.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -14,7 +16,7 @@ use crate::help::{SmallDisk, close, errno, make_store, staged, storage_of, write
 
 /// Mounts the storage on a small disk, with an empty default store.
 #[track_caller]
-fn mount_with_store(disk: &SmallDisk) -> TempMount {
+pub(crate) fn mount_with_store(disk: &SmallDisk) -> TempMount {
     let mount = TempMount::configured(&disk.storage(), |_| {});
     fs::create_dir(mount.store("default")).unwrap();
     mount
@@ -22,14 +24,14 @@ fn mount_with_store(disk: &SmallDisk) -> TempMount {
 
 /// Asserts that the mount answers.
 #[track_caller]
-fn is_alive(mount: &TempMount) {
+pub(crate) fn is_alive(mount: &TempMount) {
     let status = fs::read(mount.path().join("@status")).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&status).unwrap()["pid"], mount.pid());
 }
 
 /// Asserts that each value has its sidecar and each sidecar its value.
 #[track_caller]
-fn is_whole(store_on_disk: &Path) {
+pub(crate) fn is_whole(store_on_disk: &Path) {
     let found = names(store_on_disk);
     for name in &found {
         if name == METADATA {
@@ -133,7 +135,7 @@ fn p7_a_value_whose_sidecar_does_not_fit_is_not_published() {
 }
 
 #[test]
-fn a_purge_on_a_full_disk_makes_room_or_loses_nothing() {
+fn p7_a_purge_on_a_full_disk_makes_room_or_loses_nothing() {
     if !can_mount() {
         return;
     }
@@ -159,7 +161,7 @@ fn a_purge_on_a_full_disk_makes_room_or_loses_nothing() {
 }
 
 #[test]
-fn a_source_that_turns_read_only_refuses_every_change() {
+fn p7_a_source_that_turns_read_only_refuses_every_change() {
     if !can_mount() {
         return;
     }
@@ -195,7 +197,7 @@ fn a_source_that_turns_read_only_refuses_every_change() {
 }
 
 #[test]
-fn a_mount_of_a_read_only_source_ends_well_after_reading() {
+fn p7_a_mount_of_a_read_only_source_ends_well_after_reading() {
     if !can_mount() {
         return;
     }
@@ -211,7 +213,7 @@ fn a_mount_of_a_read_only_source_ends_well_after_reading() {
 }
 
 #[test]
-fn a_source_that_is_removed_is_an_error_at_the_call() {
+fn p7_a_source_that_is_removed_is_an_error_at_the_call() {
     if !can_mount() {
         return;
     }
@@ -250,7 +252,7 @@ fn errno_of_stat(path: &Path) -> bool {
 }
 
 #[test]
-fn the_listing_of_a_removed_source_is_an_error_and_not_empty() {
+fn p7_the_listing_of_a_removed_source_is_an_error_and_not_empty() {
     if !can_mount() {
         return;
     }

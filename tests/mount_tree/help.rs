@@ -168,7 +168,7 @@ pub(crate) fn as_nobody(script: &str, dir: &Path) -> Output {
         .unwrap()
 }
 
-/// A small ext4 file system in a file. It is unmounted when dropped; mounts of what is in it are dropped before.
+/// A small file system in a file. It is unmounted when dropped; mounts of what is in it are dropped before.
 #[derive(Debug)]
 pub(crate) struct SmallDisk {
     dir: TempDir,
@@ -179,20 +179,32 @@ impl SmallDisk {
     /// done; where `CI` is set, that is a failure.
     #[track_caller]
     pub(crate) fn make(options: &str) -> Option<Self> {
+        Self::made_by(&format!(
+            "truncate -s 4M image; mkfs.ext4 -q -m 0 -b 1024 {options} image; mount -o loop image disk; mkdir disk/storage"
+        ))
+    }
+
+    /// Runs a script that mounts something at `disk` and makes the directory `storage` in it. What it mounts besides
+    /// is to be at `below`.
+    #[track_caller]
+    pub(crate) fn made_by(script: &str) -> Option<Self> {
         if !is_root() {
             return None;
         }
-        let dir = temp_dir();
-        let script = format!(
-            "mkdir disk; truncate -s 4M image; mkfs.ext4 -q -m 0 -b 1024 {options} image; mount -o loop image disk"
-        );
-        let made = try_sh(&script, dir.path());
+        let disk = Self { dir: temp_dir() };
+        disk.run("mkdir disk below");
+        let made = try_sh(script, disk.dir.path());
         if !made.status.success() {
             skipped(&format!("a file cannot be mounted as a disk here: {made:?}"));
             return None;
         }
-        fs::create_dir(dir.path().join("disk/storage")).unwrap();
-        Some(Self { dir })
+        Some(disk)
+    }
+
+    /// Runs a script in the directory that holds `disk` and `below`.
+    #[track_caller]
+    pub(crate) fn run(&self, script: &str) -> String {
+        sh(script, self.dir.path())
     }
 
     /// The storage on it.
@@ -227,10 +239,13 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let gone = try_sh("umount disk", self.dir.path());
-        if !gone.status.success() {
-            let _ = try_sh("umount -l disk", self.dir.path());
-            assert!(std::thread::panicking(), "the small disk is still in use: {gone:?}");
+        for place in ["disk", "below"] {
+            let script = format!("! mountpoint -q {place} || umount {place}");
+            let gone = try_sh(&script, self.dir.path());
+            if !gone.status.success() {
+                let _ = try_sh(&format!("umount -l {place}"), self.dir.path());
+                assert!(std::thread::panicking(), "the small disk is still in use: {gone:?}");
+            }
         }
     }
 }
