@@ -31,6 +31,7 @@ use super::tree::{self, StoreDir};
 use super::{DirectoryBackend, layout, purge};
 use crate::backend::Purged;
 use crate::backend::document::Document;
+use crate::failpoint;
 use crate::model::{Error, Key, Result, StoreName};
 
 /// What a note in the staging directory waits for, in the order in which notes are healed.
@@ -254,13 +255,29 @@ impl DeleteNote {
         let note = session.note_name(Step::Delete, number, name);
         let sidecar = layout::sidecar_of(name);
         let flags = AtFlags::empty();
-        match rustix::fs::linkat(&dir.fd, &*sidecar, session.directory(), &*note, flags) {
+        let linked = failpoint::fail("note: link").and_then(|()| {
+            rustix::fs::linkat(&dir.fd, &*sidecar, session.directory(), &*note, flags)
+        });
+        match linked {
             Ok(()) => Ok(Some(Self { session: Arc::clone(session), name: note })),
             // Without links, or with somebody else's file: the steps are as ordered, and not healed.
             Err(
                 Errno::NOENT | Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NAMETOOLONG,
             ) => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Gives the sidecar back to the value file `name`, which could not be removed.
+    pub(super) fn put_back(&self, dir: &StoreDir, name: &[u8]) {
+        let (note, sidecar) = (self.name.as_slice(), layout::sidecar_of(name));
+        let flags = AtFlags::empty();
+        match rustix::fs::linkat(self.session.directory(), note, &dir.fd, &*sidecar, flags) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => {
+                let name = String::from_utf8_lossy(name);
+                log::error!("'{name}' of store '{}' has lost its sidecar: {error}", dir.name);
+            }
         }
     }
 }

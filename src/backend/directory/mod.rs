@@ -53,6 +53,7 @@ use tree::{Identity, StoreDir};
 use unsynced::Unsynced;
 
 use super::{Backend, Findings, MetadataText, Purge, Purging, RenameRecord, Scan, Staging, Value};
+use crate::failpoint;
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Finding, Key, Result, Space, StoreMetadata,
     StoreName,
@@ -261,7 +262,10 @@ impl Backend for DirectoryBackend {
     }
 
     fn stage(&self) -> Result<Box<dyn Staging>> {
-        let staged = self.session()?.create()?;
+        let session = self.session()?;
+        failpoint::fail("stage: create")
+            .map_err(|error| Error::io("make a staging file", error))?;
+        let staged = session.create()?;
         Ok(Box::new(StagedValue { backend: self.clone(), staged }))
     }
 

@@ -142,11 +142,11 @@ impl DirectoryBackend {
         if found != own {
             staging::move_entry(&dir.fd, &found, &dir.fd, &own, false)
                 .map_err(|error| dir.failed("rename the file of", key, error))?;
-            remove_if_there(dir, &layout::sidecar_of(&found))?;
+            remove_if_there(dir, &layout::sidecar_of(&found), "set type: remove old sidecar")?;
         }
         if let Some(staged) = self.stage_sidecar(dir, &own, key, content_type, &stat, false)? {
-            staged
-                .write_out()
+            failpoint::fail("set type: move sidecar")
+                .and_then(|()| staged.write_out())
                 .and_then(|()| staged.move_to(&dir.fd, &layout::sidecar_of(&own), true))
                 .map_err(|error| dir.failed("set the type of", key, error))?;
         }
@@ -174,10 +174,17 @@ impl DirectoryBackend {
             }
             return Ok(None);
         }
-        let staged = self.session()?.create_note(Step::Publish, value.st_ino, name)?;
         let failed = |error: Errno| dir.failed("write the sidecar of", key, error);
+        failpoint::fail("sidecar: create").map_err(failed)?;
+        let staged = self.session()?.create_note(Step::Publish, value.st_ino, name)?;
+        failpoint::fail("sidecar: write").map_err(failed)?;
         staged.write_all_at(&text, 0).map_err(failed)?;
-        if durable { staged.sync() } else { staged.begin_write_out() }.map_err(failed)?;
+        if durable {
+            failpoint::fail("sidecar: sync").and_then(|()| staged.sync())
+        } else {
+            staged.begin_write_out()
+        }
+        .map_err(failed)?;
         Ok(Some(staged))
     }
 
@@ -194,7 +201,12 @@ impl DirectoryBackend {
 
         value.date().map_err(failed)?;
         // The two files are on their way to the medium at the same time, so one wait is enough for both.
-        if durable { value.sync() } else { value.begin_write_out() }.map_err(failed)?;
+        if durable {
+            failpoint::fail("publish: sync value").and_then(|()| value.sync())
+        } else {
+            value.begin_write_out()
+        }
+        .map_err(failed)?;
         let stat = rustix::fs::fstat(value.file()).map_err(failed)?;
         let _held = self.shared.key_locks.hold(publish.store, key);
         let sidecar = match dialect {
@@ -213,7 +225,9 @@ impl DirectoryBackend {
             sidecar.as_ref().map_or(Ok(()), StagedFile::write_out).map_err(failed)?;
         }
         failpoint::pass("publish: staged");
-        match value.move_to(&dir.fd, &names.own, publish.replace) {
+        let moved = failpoint::fail("publish: move value")
+            .and_then(|()| value.move_to(&dir.fd, &names.own, publish.replace));
+        match moved {
             Err(Errno::EXIST | Errno::NOTEMPTY) if !publish.replace => {
                 return Err(dir.record_exists(key));
             }
@@ -222,7 +236,8 @@ impl DirectoryBackend {
         }
         failpoint::pass("publish: value moved");
         if let Some(sidecar) = sidecar
-            && let Err(error) = sidecar.move_to(&dir.fd, &layout::sidecar_of(&names.own), true)
+            && let Err(error) = failpoint::fail("publish: move sidecar")
+                .and_then(|()| sidecar.move_to(&dir.fd, &layout::sidecar_of(&names.own), true))
         {
             if fresh && value.take_back(&dir.fd, &names.own).is_err() {
                 log::error!("record '{key}' of store '{}' stays without a sidecar", dir.name);
@@ -235,6 +250,7 @@ impl DirectoryBackend {
         }
         if durable {
             self.sync_place(&dir)?;
+            failpoint::fail("publish: sync directory").map_err(failed)?;
             rustix::fs::fsync(&dir.fd).map_err(failed)?;
             self.shared.unsynced.is_durable(publish.store, &names.own);
         } else {
@@ -248,16 +264,20 @@ impl DirectoryBackend {
         let _held = self.shared.key_locks.hold(&dir.name, key);
         let (name, stat) = self.locate(dir, key)?;
         let session = self.session()?;
-        let _note = DeleteNote::of(&session, dir, &name, stat.st_ino)
+        let note = DeleteNote::of(&session, dir, &name, stat.st_ino)
             .map_err(|error| dir.failed("delete", key, error))?;
         failpoint::pass("delete: noted");
-        self.remove_files(dir, &name)
+        self.remove_files(dir, &name).inspect_err(|_| {
+            if let Some(note) = &note {
+                note.put_back(dir, &name);
+            }
+        })
     }
 
     fn remove_files(&self, dir: &StoreDir, name: &[u8]) -> Result<()> {
-        remove_if_there(dir, &layout::sidecar_of(name))?;
+        remove_if_there(dir, &layout::sidecar_of(name), "delete: remove sidecar")?;
         failpoint::pass("delete: sidecar removed");
-        remove_if_there(dir, name)
+        remove_if_there(dir, name, "delete: remove value")
     }
 
     /// Moves a record: the value by one rename, then its new sidecar into place, then the old one away.
@@ -288,18 +308,30 @@ impl DirectoryBackend {
         let note = DeleteNote::of(&session, &from, &from_name, stat.st_ino).map_err(failed)?;
         sidecar.as_ref().map_or(Ok(()), StagedFile::write_out).map_err(failed)?;
         failpoint::pass("rename: noted");
-        match staging::move_entry(&from.fd, &from_name, &to.fd, &names.own, rename.replace) {
+        let fresh = tree::has_file(&to.fd, &names.own) == Ok(false);
+        let moved = failpoint::fail("rename: move value").and_then(|()| {
+            staging::move_entry(&from.fd, &from_name, &to.fd, &names.own, rename.replace)
+        });
+        match moved {
             Err(Errno::EXIST) if !rename.replace => return Err(to.record_exists(to_key)),
             Err(Errno::NOENT) => return Err(from.no_record(key)),
             moved => moved.map_err(failed)?,
         }
         failpoint::pass("rename: value moved");
-        if let Some(sidecar) = sidecar {
-            sidecar.move_to(&to.fd, &layout::sidecar_of(&names.own), true).map_err(failed)?;
+        if let Some(sidecar) = sidecar
+            && let Err(error) = failpoint::fail("rename: move sidecar")
+                .and_then(|()| sidecar.move_to(&to.fd, &layout::sidecar_of(&names.own), true))
+        {
+            // What was replaced is gone for good; where nothing was, all can be as before.
+            let (own, old) = (&names.own, &from_name);
+            if !fresh || staging::move_entry(&to.fd, own, &from.fd, old, false).is_err() {
+                log::error!("record '{to_key}' of store '{}' stays without its type", to.name);
+            }
+            return Err(failed(error));
         }
         failpoint::pass("rename: sidecar moved");
         self.shared.unsynced.note(rename.to_store, &names.own);
-        remove_if_there(&from, &layout::sidecar_of(&from_name))?;
+        remove_if_there(&from, &layout::sidecar_of(&from_name), "rename: remove old sidecar")?;
         drop(note);
         let is_moved = |bare: &Vec<u8>| rename.from_store == rename.to_store && *bare == from_name;
         if let Some(bare) = names.bare.filter(|bare| !is_moved(bare)) {
@@ -379,8 +411,10 @@ fn read_sidecar(
     }
 }
 
-fn remove_if_there(dir: &StoreDir, name: &[u8]) -> Result<()> {
-    match rustix::fs::unlinkat(&dir.fd, name, AtFlags::empty()) {
+fn remove_if_there(dir: &StoreDir, name: &[u8], step: &str) -> Result<()> {
+    let removed =
+        failpoint::fail(step).and_then(|()| rustix::fs::unlinkat(&dir.fd, name, AtFlags::empty()));
+    match removed {
         Ok(()) | Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(()),
         Err(error) => {
             let name = String::from_utf8_lossy(name);

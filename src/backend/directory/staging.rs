@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use super::heal::{self, Step};
 use super::{DirectoryBackend, layout, tree, write_out};
 use crate::backend::{Publish, PublishError, Staging, Value};
+use crate::failpoint;
 use crate::model::{AttributeChange, Attributes, Error, Result, TimeChange};
 
 /// The directory of this process for what it stages.
@@ -53,6 +54,7 @@ impl StagingArea {
 
 impl Session {
     fn make(root: impl AsFd) -> io::Result<Self> {
+        failpoint::fail("session: make")?;
         match rustix::fs::mkdirat(&root, layout::PRIVATE, Mode::from_raw_mode(0o700)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
@@ -66,6 +68,7 @@ impl Session {
                 Err(Errno::NOENT) => continue,
                 directory => directory?,
             };
+            failpoint::pass("session: directory made");
             rustix::fs::flock(&directory, FlockOperation::LockExclusive)?;
             let next = AtomicU64::new(0);
             let session = Self { private: Arc::clone(&private), directory, name, next };
@@ -125,6 +128,7 @@ impl Session {
 
     /// Makes an empty directory, to be moved into place when it is complete.
     pub(super) fn create_dir(&self) -> rustix::io::Result<(String, OwnedFd)> {
+        failpoint::fail("stage: make a directory")?;
         let name = self.next_name();
         rustix::fs::mkdirat(&self.directory, name.as_str(), Mode::from_raw_mode(0o777))?;
         let directory = tree::open_dir(&self.directory, &name)?;
@@ -392,11 +396,14 @@ impl Staging for StagedValue {
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
-        self.staged.write_all_at(data, offset).map_err(|error| self.failed("write", error))
+        failpoint::fail("stage: write")
+            .and_then(|()| self.staged.write_all_at(data, offset))
+            .map_err(|error| self.failed("write", error))
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
-        rustix::fs::ftruncate(self.staged.file(), len)
+        failpoint::fail("stage: truncate")
+            .and_then(|()| rustix::fs::ftruncate(self.staged.file(), len))
             .map_err(|error| self.failed("truncate", error))
     }
 
@@ -408,6 +415,7 @@ impl Staging for StagedValue {
 
     fn begin_with(&self, value: &dyn Value, len: u64) -> Result<()> {
         self.keep_owner_and_mode(&value.attributes()?);
+        failpoint::fail("stage: copy").map_err(|error| self.failed("copy into", error))?;
         let mut copied = 0;
         if let Some(local) = value.local_file() {
             copied =

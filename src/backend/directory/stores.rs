@@ -123,19 +123,18 @@ impl DirectoryBackend {
         let (staged_name, directory) = session.create_dir().map_err(failed)?;
         let made = self.fill_new_store(name, directory, metadata).and_then(|()| {
             let staged = staged_name.as_bytes();
-            match staging::move_entry(
-                session.directory(),
-                staged,
-                &stores,
-                name.as_str().as_bytes(),
-                false,
-            ) {
+            let own = name.as_str().as_bytes();
+            let moved = failpoint::fail("make store: move").and_then(|()| {
+                staging::move_entry(session.directory(), staged, &stores, own, false)
+            });
+            match moved {
                 Err(Errno::EXIST | Errno::NOTEMPTY) => {
                     Err(Error::StoreExists { store: name.to_string() })
                 }
                 moved => moved.map_err(failed),
             }
         });
+        failpoint::pass("make store: moved");
         if made.is_err() {
             let _ = staging::remove_tree(session.directory(), staged_name.as_bytes());
         }
@@ -185,7 +184,9 @@ impl DirectoryBackend {
         let (old, new) = (from.as_str().as_bytes(), to.as_str().as_bytes());
         let _note = self.note_store_rename(&dir, to, metadata_name)?;
         failpoint::pass("rename store: noted");
-        match staging::move_entry(&stores, old, &stores, new, false) {
+        let moved = failpoint::fail("rename store: move")
+            .and_then(|()| staging::move_entry(&stores, old, &stores, new, false));
+        match moved {
             Err(Errno::EXIST | Errno::NOTEMPTY) => {
                 return Err(Error::StoreExists { store: to.to_string() });
             }
@@ -195,9 +196,16 @@ impl DirectoryBackend {
         failpoint::pass("rename store: directory moved");
         self.shared.unsynced.rename_store(from, to);
         let moved = self.store_dir(to)?;
-        self.edit_metadata(&moved, |document| {
+        let edited = self.edit_metadata(&moved, |document| {
             document.set_name(metadata_name);
             true
+        });
+        edited.inspect_err(|_| {
+            self.shared.unsynced.rename_store(to, from);
+            // A directory whose metadata has another name is none of ours.
+            if let Err(error) = staging::move_entry(&stores, new, &stores, old, false) {
+                log::error!("store '{to}' keeps the metadata of '{from}': {error}");
+            }
         })
     }
 
@@ -235,6 +243,7 @@ impl DirectoryBackend {
         };
         let trash = session.trash_name();
         let own = name.as_str().as_bytes();
+        failpoint::fail("drop: move").map_err(failed)?;
         staging::move_entry(&stores, own, session.directory(), trash.as_bytes(), false)
             .map_err(failed)?;
         failpoint::pass("drop: taken out of sight");
@@ -352,14 +361,18 @@ impl DirectoryBackend {
         self.refuse_if_read_only()?;
         let failed =
             |error: Errno| Error::io(format!("write the metadata of store '{}'", dir.name), error);
+        failpoint::fail("metadata: create").map_err(failed)?;
         let staged = self.session()?.create()?;
         if let Some(old) = old {
             let mode = Mode::from_raw_mode(old.mode);
             rustix::fs::fchmod(staged.file(), mode).map_err(failed)?;
         }
+        failpoint::fail("metadata: write").map_err(failed)?;
         staged.write_all_at(text, 0).map_err(failed)?;
         staged.write_out().map_err(failed)?;
-        match staged.move_to(&dir.fd, layout::METADATA.as_bytes(), replace) {
+        let moved = failpoint::fail("metadata: move")
+            .and_then(|()| staged.move_to(&dir.fd, layout::METADATA.as_bytes(), replace));
+        match moved {
             Err(Errno::NOENT) => Err(dir.no_store()),
             moved => {
                 moved.map_err(failed)?;
