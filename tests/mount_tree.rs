@@ -31,6 +31,8 @@ mod purge;
 mod read_only;
 #[path = "mount_tree/rename.rs"]
 mod rename;
+#[path = "mount_tree/slow_purge.rs"]
+mod slow_purge;
 #[path = "mount_tree/stores.rs"]
 mod stores;
 #[path = "mount_tree/tree.rs"]
