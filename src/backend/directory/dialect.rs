@@ -35,8 +35,10 @@ impl Dialect {
     pub(super) fn value_name(self, key: &Key) -> Vec<u8> {
         match self {
             Self::Sidecars => layout::encode(key),
-            Self::Js3 if js3_lists(key.as_bytes()) => key.as_bytes().to_vec(),
-            Self::Js3 => [key.as_bytes(), JS3_NEUTRAL].concat(),
+            Self::Js3 if js3_needs_neutral(key.as_bytes()) => {
+                [key.as_bytes(), JS3_NEUTRAL].concat()
+            }
+            Self::Js3 => key.as_bytes().to_vec(),
         }
     }
 
@@ -45,7 +47,7 @@ impl Dialect {
         match self {
             Self::Sidecars => layout::decode(name),
             Self::Js3 => match name.strip_suffix(JS3_NEUTRAL) {
-                Some(inner) if !inner.is_empty() && !js3_lists(inner) => Key::from_bytes(inner),
+                Some(inner) if js3_needs_neutral(inner) => Key::from_bytes(inner),
                 _ => Key::from_bytes(name),
             },
         }
@@ -53,8 +55,18 @@ impl Dialect {
 
     /// Whether both layouts keep the key under the key itself, so that the layout need not be known.
     pub(super) fn is_irrelevant_for(key: &Key) -> bool {
-        layout::encode(key) == key.as_bytes() && js3_lists(key.as_bytes())
+        layout::encode(key) == key.as_bytes() && !js3_needs_neutral(key.as_bytes())
     }
+}
+
+/// Whether the file of this key is kept with the neutral extension: because JS 3 could not list it, or because the
+/// name is what such a key is kept under (`shot.jpg.bin`) and would be taken for that key.
+fn js3_needs_neutral(key: &[u8]) -> bool {
+    let mut name = key;
+    while let Some(inner) = name.strip_suffix(JS3_NEUTRAL).filter(|inner| !inner.is_empty()) {
+        name = inner;
+    }
+    !js3_lists(name)
 }
 
 /// Whether JS 3 finds a file of this name again, so that it can list the store.
@@ -82,7 +94,7 @@ pub(super) fn js3_content_type(key: &Key) -> Option<ContentType> {
     ContentType::of_file_name(name).or_else(|| ContentType::of_extension(name))
 }
 
-/// The name that JS 3 gives to the file of a key that it is told to store under a type (FORMAT 6.3).
+/// The key of the file in which JS 3 keeps a key that it is told to store under a type (FORMAT 6.3).
 pub(super) fn js3_key_for(key: &Key, content_type: &ContentType) -> Option<Key> {
     if js3_content_type(key).is_some_and(|own| own.as_str().starts_with(content_type.as_str())) {
         return None;
@@ -95,7 +107,7 @@ pub(super) fn js3_key_for(key: &Key, content_type: &ContentType) -> Option<Key> 
             .and_then(|all| all.iter().copied().find(|extension| is_canonical(extension)))
             .unwrap_or("bin"),
     };
-    Key::new(&format!("{key}.{extension}")).ok()
+    Dialect::Js3.key(format!("{key}.{extension}").as_bytes()).ok()
 }
 
 /// Whether a JS 3 process knows the file of key `file` as the key `asked`: the name without its extension.
@@ -144,6 +156,23 @@ mod tests {
     }
 
     #[test]
+    fn p12_js3_tells_a_key_from_the_file_of_another() {
+        for (text, name) in [
+            ("shot.jpg", "shot.jpg.bin"),
+            ("shot.jpg.bin", "shot.jpg.bin.bin"),
+            ("shot.jpg.bin.bin", "shot.jpg.bin.bin.bin"),
+            ("x..bin", "x..bin.bin"),
+            ("a.bin", "a.bin"),
+            ("a.bin.bin", "a.bin.bin"),
+            (".bin", ".bin"),
+            (".bin.bin", ".bin.bin"),
+        ] {
+            assert_eq!(Dialect::Js3.value_name(&key(text)), name.as_bytes(), "{text}");
+            assert_eq!(Dialect::Js3.key(name.as_bytes()).unwrap(), key(text), "{name}");
+        }
+    }
+
+    #[test]
     fn js3_types_and_names_follow_the_sdk() {
         assert_eq!(js3_key_for(&key("obj"), &ContentType::json()), Some(key("obj.json")));
         assert_eq!(js3_key_for(&key("page.html"), &ContentType::new("text/html")), None);
@@ -153,6 +182,8 @@ mod tests {
             Some(key("pic.jpeg"))
         );
         assert_eq!(js3_key_for(&key("x"), &ContentType::new("x/unknown")), Some(key("x.bin")));
+        // Its file is a.zzz.bin.
+        assert_eq!(js3_key_for(&key("a.zzz"), &ContentType::bytes()), Some(key("a.zzz")));
         assert!(js3_is_known_as(&key("x.tar.gz"), &key("x.tar")));
         assert!(!js3_is_known_as(&key(".hidden"), &key("hidden")));
     }
