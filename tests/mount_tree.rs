@@ -23,6 +23,8 @@ mod layouts;
 mod metadata;
 #[path = "mount_tree/names.rs"]
 mod names;
+#[path = "mount_tree/plain.rs"]
+mod plain;
 #[path = "mount_tree/planted.rs"]
 mod planted;
 #[path = "mount_tree/purge.rs"]

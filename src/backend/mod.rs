@@ -20,7 +20,8 @@ use jiff::Timestamp;
 pub use purging::{Counting, Purged, Purging};
 
 use crate::model::{
-    AttributeChange, Attributes, ContentType, Finding, Key, Result, Space, StoreMetadata, StoreName,
+    AttributeChange, Attributes, ContentType, Error, Finding, Key, Result, Space, StoreMetadata,
+    StoreName,
 };
 
 /// The records of a store as they are listed, in no particular order, each once.
@@ -136,6 +137,15 @@ pub trait Backend: Debug + Send + Sync {
     /// # Errors
     /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord) if there is neither value nor content type.
     fn content_type(&self, store: &StoreName, key: &Key) -> Result<Option<ContentType>>;
+
+    /// Whether the content type that is kept for a record may be that of the value before: another program puts a
+    /// value in place and its type a moment later.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
+    fn is_type_in_doubt(&self, _store: &StoreName, _key: &Key) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Sets the content type of a record, leaving its value alone.
     ///
@@ -258,6 +268,41 @@ pub trait Backend: Debug + Send + Sync {
     /// [`Error::Io`](crate::Error::Io), [`Error::ReadOnly`](crate::Error::ReadOnly).
     fn mend(&self, _finding: &Finding, _content_type: Option<&ContentType>) -> Result<()> {
         Ok(())
+    }
+
+    /// Names of the directories in a plain directory; none where the storage has no such.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    fn directories(&self, _directory: &StoreName) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// Makes a plain directory.
+    ///
+    /// # Errors
+    /// [`Error::StoreExists`](crate::Error::StoreExists) if anything has its name;
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore) without its parent, also where the storage has no plain
+    /// directories.
+    fn create_directory(&self, directory: &StoreName) -> Result<()> {
+        Err(Error::NoSuchStore { store: directory.to_string() })
+    }
+
+    /// Removes an empty plain directory.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore); [`Error::Io`](crate::Error::Io) if it is not empty.
+    fn remove_directory(&self, directory: &StoreName) -> Result<()> {
+        Err(Error::NoSuchStore { store: directory.to_string() })
+    }
+
+    /// Moves a plain directory; an empty one may be replaced if `replace` is set.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore),
+    /// [`Error::StoreExists`](crate::Error::StoreExists).
+    fn rename_directory(&self, from: &StoreName, _to: &StoreName, _replace: bool) -> Result<()> {
+        Err(Error::NoSuchStore { store: from.to_string() })
     }
 
     /// Room on the medium.

@@ -133,6 +133,10 @@ pub(super) struct MountArgs {
     /// Refuse changes of owner, mode and times that the storage cannot keep, instead of ignoring them
     #[arg(long)]
     pub(super) strict: bool,
+    /// Show the storage as it is on disk, with sidecars, temporaries, datasets and request queues, so that an
+    /// unmodified SDK can have the mountpoint as its storage directory
+    #[arg(long)]
+    pub(super) show_sidecars: bool,
     /// Have no extended attributes
     #[arg(long)]
     pub(super) no_xattr: bool,

@@ -47,6 +47,7 @@ pub(super) struct MountWords {
     pub(super) input_key: Option<String>,
     pub(super) nonempty: bool,
     pub(super) strict: bool,
+    pub(super) show_sidecars: bool,
     pub(super) no_xattr: bool,
     pub(super) log_file: Option<PathBuf>,
 }
@@ -82,6 +83,7 @@ impl MountWords {
             }
             ("nonempty", None) => self.nonempty = true,
             ("strict", None) => self.strict = true,
+            ("show_sidecars", None) => self.show_sidecars = true,
             ("no_xattr", None) => self.no_xattr = true,
             ("log_file", Some(value)) if !value.is_empty() => self.log_file = Some(value.into()),
             _ if is_ignored(name) => {}
@@ -104,6 +106,7 @@ impl MountWords {
             input_key: later.input_key.or(self.input_key),
             nonempty: later.nonempty || self.nonempty,
             strict: later.strict || self.strict,
+            show_sidecars: later.show_sidecars || self.show_sidecars,
             no_xattr: later.no_xattr || self.no_xattr,
             log_file: later.log_file.or(self.log_file),
         }
@@ -149,7 +152,7 @@ mod tests {
     fn words_are_understood() {
         let words = MountWords::parse(
             "rw,ro,exec,noexec,allow_other,uid=1000,gid=100,umask=027,ttl=0.5,dialect=js3,input_key=IN,nonempty,strict,\
-             no_xattr,log_file=/tmp/l",
+             show_sidecars,no_xattr,log_file=/tmp/l",
         )
         .unwrap();
         assert_eq!(
@@ -166,6 +169,7 @@ mod tests {
                 input_key: Some("IN".to_owned()),
                 nonempty: true,
                 strict: true,
+                show_sidecars: true,
                 no_xattr: true,
                 log_file: Some("/tmp/l".into()),
             }

@@ -74,6 +74,9 @@ impl Activity {
     }
 
     fn note(&self, store: &StoreName, times: Times) {
+        if store.is_plain() {
+            return;
+        }
         let mut pending = self.pending.lock();
         let first = pending.stores.is_empty();
         merge(&mut pending, store, times);

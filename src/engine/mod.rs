@@ -125,6 +125,41 @@ impl Storage {
         Ok(self.store(name))
     }
 
+    /// The names of the directories in a plain directory, sorted.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn directories(&self, directory: &StoreName) -> Result<Vec<String>> {
+        let mut names = self.backend().directories(directory)?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Makes a plain directory.
+    ///
+    /// # Errors
+    /// [`Error::StoreExists`]; [`Error::NoSuchStore`] without its parent.
+    pub fn create_directory(&self, directory: &StoreName) -> Result<Store> {
+        self.backend().create_directory(directory)?;
+        Ok(self.store(directory))
+    }
+
+    /// Removes an empty plain directory.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`]; [`Error::Io`] if it is not empty.
+    pub fn remove_directory(&self, directory: &StoreName) -> Result<()> {
+        self.backend().remove_directory(directory)
+    }
+
+    /// Moves a plain directory with all that is in it; with `replace`, over an empty one.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::StoreExists`].
+    pub fn rename_directory(&self, from: &StoreName, to: &StoreName, replace: bool) -> Result<()> {
+        self.backend().rename_directory(from, to, replace)
+    }
+
     /// Gives a store another name, in its metadata too; renamed to `default` it becomes unnamed.
     ///
     /// # Errors

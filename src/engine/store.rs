@@ -13,7 +13,7 @@ use crate::backend::{
     Staging, Value, is_input_key,
 };
 use crate::model::{
-    AttributeChange, Attributes, ContentType, Error, Key, Result, StoreMetadata, StoreName,
+    AttributeChange, Attributes, ContentType, Error, Key, Result, Stamp, StoreMetadata, StoreName,
 };
 
 /// Spellings under which an input record is usually kept, tried before all names are looked through.
@@ -267,6 +267,56 @@ impl Store {
         }
     }
 
+    /// The content type of one version of a record, which is the current one or is open as `open`: what is kept
+    /// for it, unless that was meant for another version and does not fit its bytes; else what its name and
+    /// bytes say. `None` if the record has been replaced and the version is not open.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn content_type_of_version(
+        &self,
+        key: &Key,
+        version: &Stamp,
+        open: Option<Arc<dyn Value>>,
+    ) -> Result<Option<ContentType>> {
+        let kept = self.kept_for(key, version)?;
+        if let Some((content_type, false)) = kept {
+            return Ok(Some(content_type));
+        }
+        let value = match open {
+            Some(value) => value,
+            None => match self.backend().open_value(&self.name, key) {
+                Err(Error::NoSuchRecord { .. } | Error::NoSuchStore { .. }) => return Ok(None),
+                value => value?,
+            },
+        };
+        if !value.attributes()?.stamp.same_bytes(version) {
+            return Ok(None);
+        }
+        if let Some((content_type, _)) = kept
+            && content_type
+                .fits(&mut Reader::new(Arc::clone(&value)))
+                .map_err(|error| self.reading(key, error))?
+        {
+            return Ok(Some(content_type));
+        }
+        self.infer(key, &value).map(Some)
+    }
+
+    /// The type that is kept for a version, and whether it may be another's; `None` if it is not the current one.
+    fn kept_for(&self, key: &Key, version: &Stamp) -> Result<Option<(ContentType, bool)>> {
+        let kept = || -> Result<_> {
+            let kept = self.backend().content_type(&self.name, key)?;
+            let in_doubt = self.backend().is_type_in_doubt(&self.name, key)?;
+            let is_current = self.record(key)?.stamp.same_bytes(version);
+            Ok(kept.filter(|_| is_current).map(|content_type| (content_type, in_doubt)))
+        };
+        match kept() {
+            Err(Error::NoSuchRecord { .. } | Error::NoSuchStore { .. }) => Ok(None),
+            kept => kept,
+        }
+    }
+
     /// Sets the content type of a record by hand.
     ///
     /// # Errors
@@ -368,6 +418,7 @@ impl Store {
         self.backend().check_key(&to_store.name, to_key)?;
         let content_type = match publish.content_type {
             Some(content_type) => content_type.clone(),
+            None if to_store.name.is_plain() => ContentType::bytes(),
             None => self.content_type_after_rename(key, to_store, to_key)?,
         };
         self.backend().rename_record(&RenameRecord {
@@ -460,6 +511,10 @@ impl Store {
         staging: &dyn Staging,
         by_hand: Option<&ContentType>,
     ) -> Result<ContentType> {
+        if self.name.is_plain() {
+            // Nobody keeps it.
+            return Ok(by_hand.cloned().unwrap_or_else(ContentType::bytes));
+        }
         let read = |error| self.reading(key, error);
         if let Some(content_type) = by_hand {
             if !content_type.fits(&mut Reader::new(staging)).map_err(read)? {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use super::inode::StoreNode;
-use super::{FileSystem, FsError, FsResult};
+use super::{FileSystem, FsError, FsResult, plain};
 use crate::engine::Purging;
 use crate::model::StoreName;
 
@@ -119,7 +119,7 @@ impl FileSystem {
             session.settle();
         }
         let at = Timestamp::now();
-        let purging = self.store(store).purge()?;
+        let purging = self.storage.store(&plain::store_at(&store.name())).purge()?;
         log::info!("store '{}' is purged", store.name());
         self.purges.by_store.lock().insert(store.name(), Report { at, purging });
         self.invalidate(&cached);

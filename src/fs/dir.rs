@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 
-use super::inode::{Node, ROOT, STORES};
+use super::inode::Node;
 use super::{Entry, FileKind, FileSystem, FsError, FsResult, Handle, Ino, handle::Open, name};
 use crate::model::{Error, StoreName};
 
@@ -28,12 +28,24 @@ struct Names {
     bytes: Vec<u8>,
     /// Where each name ends in `bytes`.
     ends: Vec<usize>,
+    /// So many of the first names are directories.
+    directories: usize,
 }
 
 impl Names {
     fn push(&mut self, name: &[u8]) {
         self.bytes.extend_from_slice(name);
         self.ends.push(self.bytes.len());
+    }
+
+    /// Adds a directory, before any file is added.
+    fn push_directory(&mut self, name: &[u8]) {
+        self.push(name);
+        self.directories = self.ends.len();
+    }
+
+    fn kind(&self, index: usize) -> FileKind {
+        if index < self.directories { FileKind::Directory } else { FileKind::File }
     }
 
     fn get(&self, index: usize) -> Option<&[u8]> {
@@ -149,15 +161,13 @@ impl FileSystem {
                 return Ok(());
             }
         }
-        let is_file = !matches!(directory, ROOT | STORES);
-        let kind = if is_file { FileKind::File } else { FileKind::Directory };
         let mut cookie = cookie.max(FIRST_NAME);
-        while let Some(name) =
-            usize::try_from(cookie - FIRST_NAME).ok().and_then(|at| names.get(at))
+        while let Ok(at) = usize::try_from(cookie - FIRST_NAME)
+            && let Some(name) = names.get(at)
         {
             cookie += 1;
-            if add(directory, &Listed { name, kind, next: cookie })? {
-                return Ok(());
+            if add(directory, &Listed { name, kind: names.kind(at), next: cookie })? {
+                break;
             }
         }
         Ok(())
@@ -166,27 +176,44 @@ impl FileSystem {
     fn names_of(&self, directory: Ino) -> FsResult<Names> {
         let mut names = Names::default();
         match &*self.node(directory)? {
-            Node::Root => names.push(super::STORES_NAME),
+            Node::Root => {
+                names.push_directory(super::STORES_NAME);
+                for top in super::plain::TOP {
+                    if self.storage.store(&StoreName::plain_root().child(top)?).attributes().is_ok()
+                    {
+                        names.push_directory(top.as_bytes());
+                    }
+                }
+            }
             Node::Stores => {
                 let stores: Vec<StoreName> = match self.storage.stores() {
                     // The C library takes ENOENT for the end of the directory.
                     Err(error) if error.is_not_found() => return Err(FsError::Vanished),
                     stores => stores?,
                 };
-                stores.iter().for_each(|store| names.push(store.as_str().as_bytes()));
+                stores.iter().for_each(|store| names.push_directory(store.as_str().as_bytes()));
             }
             Node::Store(node) => {
                 for session in self.sessions.of_store(node) {
                     session.settle();
                 }
                 let store = self.store(node);
-                match store.metadata_text() {
-                    Ok(None) => {}
-                    Ok(Some(_)) | Err(Error::DamagedMetadata { .. }) => names.push(name::METADATA),
-                    Err(error) => return Err(error.into()),
+                let own = store.name();
+                if own.is_plain() {
+                    for directory in self.storage.directories(own)? {
+                        names.push_directory(directory.as_bytes());
+                    }
+                } else {
+                    match store.metadata_text() {
+                        Ok(None) => {}
+                        Ok(Some(_)) | Err(Error::DamagedMetadata { .. }) => {
+                            names.push(name::METADATA);
+                        }
+                        Err(error) => return Err(error.into()),
+                    }
                 }
                 for key in store.scan()? {
-                    names.push(&name::file_name(&key?));
+                    names.push(&name::shown_in(own, &key?));
                 }
             }
             _ => return Err(FsError::NotDirectory),

@@ -10,8 +10,9 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
+use super::name::{self, Name};
 use super::session::Session;
-use super::trim;
+use super::{FsResult, trim};
 use crate::backend::Value;
 use crate::model::{Attributes, Key, Stamp, StoreName};
 
@@ -39,7 +40,7 @@ pub(super) enum Node {
     Stores,
     /// `@status`.
     Status,
-    /// A store.
+    /// A store, or a plain directory.
     Store(Arc<StoreNode>),
     /// `@purge` of a store.
     Purge(Arc<StoreNode>),
@@ -51,7 +52,7 @@ pub(super) enum Node {
     Writer(Arc<Session>),
 }
 
-/// A store that the kernel knows.
+/// A store that the kernel knows, or a plain directory.
 #[derive(Debug)]
 pub(super) struct StoreNode {
     pub(super) ino: Ino,
@@ -62,6 +63,16 @@ pub(super) struct StoreNode {
 impl StoreNode {
     pub(super) fn name(&self) -> StoreName {
         self.name.read().clone()
+    }
+
+    /// What a name in this directory stands for.
+    pub(super) fn parse(&self, name: &[u8]) -> FsResult<Name> {
+        name::parse_in(&self.name.read(), name)
+    }
+
+    /// Whether this is a plain directory.
+    pub(super) fn is_plain(&self) -> bool {
+        self.name.read().is_plain()
     }
 }
 
@@ -150,8 +161,16 @@ struct Inner {
 }
 
 impl InodeTable {
-    pub(super) fn new() -> Self {
-        let fixed = [(ROOT, Node::Root), (STORES, Node::Stores), (STATUS, Node::Status)];
+    /// With `is_plain`, the root is a plain directory.
+    pub(super) fn new(is_plain: bool) -> Self {
+        let root = match is_plain {
+            true => {
+                let name = RwLock::new(StoreName::plain_root());
+                Node::Store(Arc::new(StoreNode { ino: ROOT, name }))
+            }
+            false => Node::Root,
+        };
+        let fixed = [(ROOT, root), (STORES, Node::Stores), (STATUS, Node::Status)];
         let known = fixed.into_iter().map(|(ino, node)| {
             // One reference of our own keeps the fixed inodes for ever.
             (ino, Known { node: Arc::new(node), lookups: 1, slot: None })
@@ -291,13 +310,24 @@ impl InodeTable {
     pub(super) fn rename_store(&self, from: &StoreName, to: &StoreName) {
         let mut inner = self.inner.lock();
         inner.release_slot(&Slot::Store(to.clone()));
-        let Some(ino) = inner.release_slot(&Slot::Store(from.clone())) else { return };
-        let Some(known) = inner.known.get_mut(&ino) else { return };
-        if let Node::Store(store) = &*known.node {
-            *store.name.write() = to.clone();
+        inner.rename_store_slot(&Slot::Store(from.clone()), Slot::Store(to.clone()));
+    }
+
+    /// A plain directory has another path, and so has all that is in it.
+    pub(super) fn move_directory(&self, from: &StoreName, to: &StoreName) {
+        let mut inner = self.inner.lock();
+        inner.release_slot(&Slot::Store(to.clone()));
+        let moved: Vec<(Slot, Slot)> = inner
+            .slots
+            .keys()
+            .filter_map(|slot| match slot {
+                Slot::Store(name) => Some((slot.clone(), Slot::Store(name.moved(from, to)?))),
+                _ => None,
+            })
+            .collect();
+        for (old, new) in moved {
+            inner.rename_store_slot(&old, new);
         }
-        known.slot = Some(Slot::Store(to.clone()));
-        inner.slots.insert(Slot::Store(to.clone()), ino);
     }
 
     /// A store is gone; its inode stays known by number.
@@ -352,6 +382,16 @@ impl Inner {
             self.slots.insert(slot, ino);
         }
         self.known.insert(ino, Known { node: Arc::new(node), lookups: 1, slot });
+    }
+
+    fn rename_store_slot(&mut self, from: &Slot, to: Slot) {
+        let Some(ino) = self.release_slot(from) else { return };
+        let Some(known) = self.known.get_mut(&ino) else { return };
+        if let (Node::Store(store), Slot::Store(name)) = (&*known.node, &to) {
+            *store.name.write() = name.clone();
+        }
+        known.slot = Some(to.clone());
+        self.slots.insert(to, ino);
     }
 
     fn release_slot(&mut self, slot: &Slot) -> Option<Ino> {

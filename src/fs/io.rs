@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use super::control::{EditedText, MetadataEdit, PurgeTrigger};
 use super::handle::Open;
 use super::inode::{Node, StoreNode, VersionNode};
-use super::name::{self, Name};
+use super::name::Name;
 use super::session::{Session, Share, Target};
 use super::sessions::{IntentKind, Join};
 use super::{Caller, Entry, FileSystem, FsError, FsResult, Handle, Ino};
@@ -102,8 +102,8 @@ impl FileSystem {
     ) -> FsResult<(Entry, Opened)> {
         self.refuse_if_read_only()?;
         let store = self.store_node(parent)?;
-        match name::parse(name)? {
-            Name::Purge => Err(FsError::Exists),
+        match store.parse(name)? {
+            Name::Purge | Name::Status => Err(FsError::Exists),
             Name::Metadata => self.create_metadata(&store, mode),
             Name::Record(key) => self.create_record(caller, &store, &key, permissions, mode),
         }

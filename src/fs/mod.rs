@@ -18,6 +18,7 @@ mod io;
 mod name;
 mod namespace;
 mod notify;
+mod plain;
 mod session;
 mod sessions;
 mod trim;
@@ -66,6 +67,8 @@ pub struct FsOptions {
     pub read_only: bool,
     /// Serve extended attributes.
     pub xattr: bool,
+    /// Show the storage as it is on disk: sidecars, temporaries and all.
+    pub plain: bool,
 }
 
 impl Default for FsOptions {
@@ -78,6 +81,7 @@ impl Default for FsOptions {
             strict: false,
             read_only: false,
             xattr: true,
+            plain: false,
         }
     }
 }
@@ -145,9 +149,9 @@ impl FileSystem {
     #[must_use]
     pub fn new(storage: Storage, options: FsOptions) -> Self {
         Self {
+            inodes: InodeTable::new(options.plain),
             storage,
             options,
-            inodes: InodeTable::new(),
             handles: HandleTable::default(),
             sessions: Sessions::default(),
             intents: Intents::default(),

@@ -5,7 +5,7 @@
 //! percent-escaped, and so is `%`, so that each key has one file name and each file name at most one key. Bytes
 //! of a foreign name that are not UTF-8 are escaped too.
 
-use crate::model::Key;
+use crate::model::{Key, StoreName};
 
 use super::FsError;
 
@@ -18,17 +18,48 @@ pub(super) const PURGE: &[u8] = b"@purge";
 /// The control file of the mount.
 pub(super) const STATUS: &[u8] = b"@status";
 
+/// Our own directory in the storage.
+const PRIVATE: &[u8] = b".storefs";
+
 const SIDECAR_SUFFIX: &[u8] = b".__metadata__.json";
 
-/// What a name in a store's directory stands for.
+/// What a name in a store's directory, or a plain one, stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     /// `__metadata__.json`.
     Metadata,
     /// `@purge`.
     Purge,
+    /// `@status`.
+    Status,
     /// A record.
     Record(Key),
+}
+
+/// Reads a name in the directory of a store, or in a plain one.
+///
+/// # Errors
+/// As [`parse`]; in a plain directory [`FsError::Reserved`] for our own directory.
+pub(super) fn parse_in(directory: &StoreName, name: &[u8]) -> Result<Name, FsError> {
+    if directory.is_plain() { parse_plain(directory, name) } else { parse(name) }
+}
+
+/// The name under which a record of a store, or a file of a plain directory, is shown.
+pub(super) fn shown_in(directory: &StoreName, key: &Key) -> Vec<u8> {
+    if directory.is_plain() { key.as_bytes().to_vec() } else { file_name(key) }
+}
+
+/// In a plain directory every file is what it is. Control files are where they are in any mount.
+fn parse_plain(directory: &StoreName, name: &[u8]) -> Result<Name, FsError> {
+    let path: Vec<&str> = directory.components().collect();
+    match (path.as_slice(), name) {
+        ([], STATUS) => Ok(Name::Status),
+        ([], PRIVATE) => Err(FsError::Reserved),
+        ([_, _], PURGE) if path.first().is_some_and(|top| top.as_bytes() == super::STORES_NAME) => {
+            Ok(Name::Purge)
+        }
+        _ => Key::from_bytes(name).map(Name::Record).map_err(|_| FsError::InvalidName),
+    }
 }
 
 /// Reads a name in a store's directory.
@@ -36,7 +67,7 @@ pub(super) enum Name {
 /// # Errors
 /// [`FsError::Reserved`] for a sidecar's name and an unknown `@` name; [`FsError::InvalidName`] for a text that
 /// is no key's file name, such as `100%` or `%41`.
-pub(super) fn parse(name: &[u8]) -> Result<Name, FsError> {
+fn parse(name: &[u8]) -> Result<Name, FsError> {
     if name == METADATA {
         return Ok(Name::Metadata);
     }
@@ -56,7 +87,7 @@ pub(super) fn parse(name: &[u8]) -> Result<Name, FsError> {
 }
 
 /// The file name under which a key is shown.
-pub(super) fn file_name(key: &Key) -> Vec<u8> {
+fn file_name(key: &Key) -> Vec<u8> {
     let bytes = key.as_bytes();
     if bytes == b"." {
         return b"%2E".to_vec();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::inode::{Node, STATUS, STORES, StoreNode};
 use super::name::{self, Name};
 use super::sessions::{IntentKind, Join};
-use super::{Caller, Entry, FileSystem, FsError, FsResult, Ino, OpenMode, STORES_NAME};
+use super::{Caller, Entry, FileSystem, FsError, FsResult, Ino, OpenMode, STORES_NAME, plain};
 use crate::engine::PublishAs;
 use crate::model::{Error, Key, StoreName};
 
@@ -16,8 +16,8 @@ impl FileSystem {
     /// # Errors
     /// [`FsError::NotFound`], and what the storage says.
     pub fn lookup(&self, caller: &Caller, parent: Ino, name: &[u8]) -> FsResult<Entry> {
-        if let (Node::Store(store), Ok(Name::Record(key))) =
-            (&*self.node(parent)?, name::parse(name))
+        if let Node::Store(store) = &*self.node(parent)?
+            && let Ok(Name::Record(key)) = store.parse(name)
         {
             match self.intents.of_lookup(caller.thread, store, &key) {
                 Some(IntentKind::Write) => return self.writer_entry(caller, store, &key),
@@ -54,18 +54,13 @@ impl FileSystem {
                 let ino = match name {
                     STORES_NAME => STORES,
                     name::STATUS => STATUS,
-                    _ => return Err(FsError::NotFound),
+                    _ => return self.directory_entry(&plain::top(name).ok_or(FsError::NotFound)?),
                 };
-                self.inodes.count_lookup(ino);
-                Ok(self.entry(self.getattr(ino)?))
+                self.fixed_entry(ino)
             }
-            Node::Stores => {
-                let name = store_name(name).map_err(|_| FsError::NotFound)?;
-                self.storage.store(&name).attributes()?;
-                let store = self.inodes.store(&name);
-                self.counted(store.ino, |fs| fs.store_attr(&store))
-            }
-            Node::Store(store) => match name::parse(name) {
+            Node::Stores => self.directory_entry(&store_name(name).map_err(|_| FsError::NotFound)?),
+            Node::Store(store) => match store.parse(name) {
+                Ok(Name::Status) => self.fixed_entry(STATUS),
                 Ok(Name::Metadata) => {
                     let ino = self.inodes.metadata(store);
                     self.counted(ino, |fs| fs.metadata_attr(ino, store))
@@ -74,11 +69,28 @@ impl FileSystem {
                     let ino = self.inodes.purge(store);
                     self.counted(ino, |fs| fs.getattr(ino))
                 }
-                Ok(Name::Record(key)) => self.record_entry(store, &key),
+                Ok(Name::Record(key)) => match self.record_entry(store, &key) {
+                    Err(FsError::NotFound) if store.is_plain() => {
+                        self.directory_entry(&plain::child(store, name)?)
+                    }
+                    entry => entry,
+                },
                 Err(_) => Err(FsError::NotFound),
             },
             _ => Err(FsError::NotDirectory),
         }
+    }
+
+    /// The entry of a store or plain directory.
+    fn directory_entry(&self, name: &StoreName) -> FsResult<Entry> {
+        self.storage.store(name).attributes()?;
+        let store = self.inodes.store(name);
+        self.counted(store.ino, |fs| fs.store_attr(&store))
+    }
+
+    fn fixed_entry(&self, ino: Ino) -> FsResult<Entry> {
+        self.inodes.count_lookup(ino);
+        Ok(self.entry(self.getattr(ino)?))
     }
 
     /// Takes back lookups.
@@ -90,10 +102,10 @@ impl FileSystem {
         }
     }
 
-    /// Makes a store.
+    /// Makes a store, or a plain directory in another.
     ///
     /// # Errors
-    /// [`FsError::NotPermitted`] anywhere but in `key_value_stores`; [`Error::StoreExists`].
+    /// [`FsError::NotPermitted`] where neither can be; [`Error::StoreExists`].
     pub fn mkdir(
         &self,
         caller: &Caller,
@@ -102,14 +114,13 @@ impl FileSystem {
         permissions: u32,
     ) -> FsResult<Entry> {
         self.refuse_if_read_only()?;
-        if !matches!(&*self.node(parent)?, Node::Stores) {
-            return Err(FsError::NotPermitted);
-        }
-        let name = store_name(name)?;
-        let store = self.storage.create_store(&name)?;
+        let store = match &*self.node(parent)? {
+            Node::Stores => self.storage.create_store(&store_name(name)?)?,
+            node => self.storage.create_directory(&plain::made_in(node, name)?)?,
+        };
         let made = store.attributes()?;
         store.set_attributes(&caller.owning(permissions, &made))?;
-        self.entry_of(parent, name.as_str().as_bytes())
+        self.entry_of(parent, name)
     }
 
     /// Makes an empty record.
@@ -137,8 +148,8 @@ impl FileSystem {
     pub fn unlink(&self, parent: Ino, name: &[u8]) -> FsResult<()> {
         self.refuse_if_read_only()?;
         let store = self.store_node(parent)?;
-        match name::parse(name).map_err(|_| FsError::NotFound)? {
-            Name::Purge => Err(FsError::NotPermitted),
+        match store.parse(name).map_err(|_| FsError::NotFound)? {
+            Name::Purge | Name::Status => Err(FsError::NotPermitted),
             Name::Metadata => Ok(self.store(&store).set_metadata_text(None)?),
             Name::Record(key) => {
                 self.settle(&store, &key);
@@ -150,14 +161,18 @@ impl FileSystem {
         }
     }
 
-    /// Drops a store that has no records.
+    /// Drops a store that has no records, or removes an empty plain directory.
     ///
     /// # Errors
     /// [`FsError::NotEmpty`], [`Error::NoSuchStore`].
     pub fn rmdir(&self, parent: Ino, name: &[u8]) -> FsResult<()> {
         self.refuse_if_read_only()?;
-        if !matches!(&*self.node(parent)?, Node::Stores) {
-            return Err(FsError::NotPermitted);
+        let node = self.node(parent)?;
+        if !matches!(&*node, Node::Stores) {
+            let directory = plain::made_in(&node, name)?;
+            self.storage.remove_directory(&directory)?;
+            self.inodes.unlink_store(&directory);
+            return Ok(());
         }
         let name = store_name(name)?;
         let store = self.storage.store(&name);
@@ -192,16 +207,22 @@ impl FileSystem {
                 Ok(())
             }
             (Node::Store(from), Node::Store(to)) => {
-                let Name::Record(key) = name::parse(name).map_err(|_| FsError::NotFound)? else {
+                let Name::Record(key) = from.parse(name).map_err(|_| FsError::NotFound)? else {
                     return Err(FsError::NotPermitted);
                 };
-                match name::parse(new_name)? {
+                if let Some(directory) = self.is_directory(from, name)? {
+                    let target = plain::child(to, new_name)?;
+                    self.storage.rename_directory(&directory, &target, !exclusive)?;
+                    self.inodes.move_directory(&directory, &target);
+                    return Ok(());
+                }
+                match to.parse(new_name)? {
                     Name::Record(new_key) => {
                         self.rename_record((from, &key), (to, &new_key), exclusive)
                     }
                     Name::Metadata if exclusive => Err(FsError::Exists),
                     Name::Metadata => self.rename_to_metadata(from, &key, to),
-                    Name::Purge => Err(FsError::NotPermitted),
+                    Name::Purge | Name::Status => Err(FsError::NotPermitted),
                 }
             }
             _ => Err(FsError::NotPermitted),

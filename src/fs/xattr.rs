@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::inode::{Node, StoreNode};
+use super::inode::{Node, StoreNode, VersionNode};
 use super::{FileSystem, FsError, FsResult, Ino};
 use crate::model::{ContentType, Error, Key};
 
@@ -25,6 +25,7 @@ impl FileSystem {
         }
         match &*self.node(ino)? {
             Node::Store(store) => self.store_fact(store, name),
+            Node::Version(version) if name == MIME_TYPE => self.version_type(version),
             node => match record_of(node) {
                 Some((store, key)) if name == MIME_TYPE => self.mime_type(&store, &key),
                 _ => Err(FsError::NoAttribute),
@@ -125,6 +126,16 @@ impl FileSystem {
         }
     }
 
+    /// The type of one version. The kernel may ask for one that was replaced: then it looks the name up again.
+    fn version_type(&self, version: &VersionNode) -> FsResult<Vec<u8>> {
+        let (store, key) = (self.store(&version.store), version.key());
+        let content_type = match self.hand_set.get(&store, &key)? {
+            Some(content_type) => Some(content_type),
+            None => store.content_type_of_version(&key, &version.stamp(), version.open_value())?,
+        };
+        Ok(content_type.ok_or(FsError::Stale)?.as_str().as_bytes().to_vec())
+    }
+
     fn store_fact(&self, store: &StoreNode, name: &[u8]) -> FsResult<Vec<u8>> {
         let name = name.strip_prefix(STORE_FACTS).ok_or(FsError::NoAttribute)?;
         let facts = self.store_facts(store)?;
@@ -134,6 +145,9 @@ impl FileSystem {
 
     /// What is known of a store; damaged metadata says nothing.
     fn store_facts(&self, store: &StoreNode) -> FsResult<Vec<(&'static str, String)>> {
+        if store.is_plain() {
+            return Ok(Vec::new());
+        }
         let metadata = match self.store(store).get_metadata() {
             Err(Error::DamagedMetadata { .. }) => return Ok(Vec::new()),
             metadata => metadata?,

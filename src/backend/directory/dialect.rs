@@ -1,4 +1,4 @@
-//! How a store's directory is laid out: with sidecars, or as Crawlee JS 3 does (P12).
+//! How a store's directory is laid out: with sidecars, or as Crawlee JS 3 does (P12), or not as a store at all.
 
 use super::layout;
 use crate::model::{ContentType, Key, Result};
@@ -20,6 +20,8 @@ pub enum DialectChoice {
 pub(super) enum Dialect {
     Sidecars,
     Js3,
+    /// A plain directory: every file is what it is, under its own name.
+    Plain,
 }
 
 /// Extensions under which Crawlee JS 3 finds a file again: those that are the canonical one of their type in
@@ -38,7 +40,7 @@ impl Dialect {
             Self::Js3 if js3_needs_neutral(key.as_bytes()) => {
                 [key.as_bytes(), JS3_NEUTRAL].concat()
             }
-            Self::Js3 => key.as_bytes().to_vec(),
+            Self::Js3 | Self::Plain => key.as_bytes().to_vec(),
         }
     }
 
@@ -50,10 +52,11 @@ impl Dialect {
                 Some(inner) if js3_needs_neutral(inner) => Key::from_bytes(inner),
                 _ => Key::from_bytes(name),
             },
+            Self::Plain => Key::from_bytes(name),
         }
     }
 
-    /// Whether both layouts keep the key under the key itself, so that the layout need not be known.
+    /// Whether every layout keeps the key under the key itself, so that the layout need not be known.
     pub(super) fn is_irrelevant_for(key: &Key) -> bool {
         layout::encode(key) == key.as_bytes() && !js3_needs_neutral(key.as_bytes())
     }

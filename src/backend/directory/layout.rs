@@ -65,12 +65,28 @@ pub(super) fn check_value_name(name: &[u8], key: &Key) -> Result<()> {
     Ok(())
 }
 
+/// Checks the name of a file that is to be made in a plain directory.
+pub(super) fn check_file_name(key: &Key) -> Result<()> {
+    /// Longest name of a file in bytes.
+    const NAME_MAX: usize = 255;
+    let name = key.as_bytes();
+    if name.len() > NAME_MAX {
+        return Err(Error::NameTooLong { name: key.to_string(), limit: NAME_MAX });
+    }
+    if matches!(name, b"." | b"..") || name.contains(&b'/') || name.contains(&b'\0') {
+        let reason = "no file can have this name";
+        return Err(Error::InvalidKey { key: key.to_string(), reason });
+    }
+    Ok(())
+}
+
 /// Whether the name looks like a temporary that an SDK makes beside its file (FORMAT 5.5). A record can have
 /// such a name too; then it has a sidecar, and a temporary never does.
 pub(super) fn looks_temporary(name: &[u8]) -> bool {
     let Ok(name) = std::str::from_utf8(name) else { return false };
-    if let Some(random) = name.strip_prefix(".tmp.") {
-        return random.len() == 12 && random.bytes().all(|letter| letter.is_ascii_alphanumeric());
+    let random = name.strip_prefix(".tmp.").unwrap_or_default();
+    if random.len() == 12 && random.bytes().all(|letter| letter.is_ascii_alphanumeric()) {
+        return true;
     }
     let Some(rest) = name.strip_suffix(".tmp") else { return false };
     let Some((before, last)) = rest.rsplit_once('.') else { return false };
@@ -134,6 +150,7 @@ mod tests {
             "obj.__metadata__.json.ry2876og.json.tmp",
             "__metadata__.json.dujmjj8q.json.tmp",
             ".tmp.AbCdEf012345",
+            ".tmp.abcdefghijkl.__metadata__.json.ff23t8g_.json.tmp",
             "left.abcd_123.tmp",
         ] {
             assert!(looks_temporary(name.as_bytes()), "{name}");

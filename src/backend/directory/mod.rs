@@ -14,7 +14,7 @@
 //! | `reaper` | removal in the background |
 //! | `write_out` | data is written before its name |
 //! | `unsynced` | what a later fsync has to make durable |
-//! | `records`, `stores`, `purge` | the operations |
+//! | `records`, `stores`, `plain`, `purge` | the operations |
 //! | `purge_box` | what a purge has taken out of sight |
 
 mod dialect;
@@ -22,6 +22,7 @@ mod doctor;
 mod heal;
 mod key_locks;
 mod layout;
+mod plain;
 mod purge;
 mod purge_box;
 mod reaper;
@@ -160,8 +161,7 @@ impl DirectoryBackend {
         name: &[u8],
         listed: FileType,
     ) -> Result<Option<Key>> {
-        if !layout::is_value_name(name)
-            || tree::kind(&dir.fd, name, listed) != FileType::RegularFile
+        if tree::kind(&dir.fd, name, listed) != FileType::RegularFile
             || !self.is_record(dir, name)?
         {
             return Ok(None);
@@ -245,6 +245,10 @@ impl Backend for DirectoryBackend {
 
     fn content_type(&self, store: &StoreName, key: &Key) -> Result<Option<ContentType>> {
         self.in_store(store, |dir| self.kept_type(dir, key))
+    }
+
+    fn is_type_in_doubt(&self, store: &StoreName, key: &Key) -> Result<bool> {
+        self.in_store(store, |dir| self.is_sidecar_older(dir, key))
     }
 
     fn set_content_type(
@@ -343,6 +347,22 @@ impl Backend for DirectoryBackend {
     fn mend(&self, finding: &Finding, content_type: Option<&ContentType>) -> Result<()> {
         self.refuse_if_read_only()?;
         self.mend_finding(finding, content_type)
+    }
+
+    fn directories(&self, directory: &StoreName) -> Result<Vec<String>> {
+        self.in_store(directory, |dir| self.directory_names(dir))
+    }
+
+    fn create_directory(&self, directory: &StoreName) -> Result<()> {
+        self.make_directory(directory)
+    }
+
+    fn remove_directory(&self, directory: &StoreName) -> Result<()> {
+        self.unmake_directory(directory)
+    }
+
+    fn rename_directory(&self, from: &StoreName, to: &StoreName, replace: bool) -> Result<()> {
+        self.move_directory(from, to, replace)
     }
 
     fn space(&self) -> Result<Space> {

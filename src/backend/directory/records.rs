@@ -1,5 +1,6 @@
 //! Records of a store: where their files are, and how a version takes the place of another.
 
+use std::cmp::Ordering;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -85,8 +86,11 @@ impl DirectoryBackend {
         Err(dir.no_record(key))
     }
 
-    /// Whether a plain file is a record: it is, unless it is an SDK's temporary.
+    /// Whether a plain file is a record: it is, unless it is an SDK's temporary in a store.
     pub(super) fn is_record(&self, dir: &StoreDir, name: &[u8]) -> Result<bool> {
+        if dir.name.is_plain() {
+            return Ok(true);
+        }
         if !layout::is_value_name(name) {
             return Ok(false);
         }
@@ -116,12 +120,35 @@ impl DirectoryBackend {
 
     /// The type in the sidecar, or in a JS 3 store that of the extension.
     pub(super) fn kept_type(&self, dir: &StoreDir, key: &Key) -> Result<Option<ContentType>> {
-        if self.dialect(dir)? == Dialect::Js3 {
-            self.locate(dir, key)?;
-            return Ok(dialect::js3_content_type(key));
-        }
         let (name, _) = self.locate(dir, key)?;
-        Ok(read_sidecar(dir, &name, key)?.and_then(|(_, sidecar)| sidecar).map(|s| s.content_type))
+        let of_sdk = match self.dialect(dir)? {
+            Dialect::Js3 => return Ok(dialect::js3_content_type(key)),
+            Dialect::Sidecars => key.clone(),
+            Dialect::Plain => layout::decode(&name)?,
+        };
+        Ok(read_sidecar(dir, &name, &of_sdk)?
+            .and_then(|(_, sidecar)| sidecar)
+            .map(|s| s.content_type))
+    }
+
+    /// Whether the sidecar was put in place before the value, as far as the clock's ticks tell.
+    pub(super) fn is_sidecar_older(&self, dir: &StoreDir, key: &Key) -> Result<bool> {
+        let (name, value) = self.locate(dir, key)?;
+        let sidecar = match tree::stat_file(&dir.fd, &layout::sidecar_of(&name)) {
+            Err(Errno::NOENT | Errno::NAMETOOLONG) => return Ok(false),
+            sidecar => {
+                sidecar.map_err(|error| dir.failed("look for the sidecar of", key, error))?
+            }
+        };
+        let placed = |stat: &Stat| (stat.st_ctime, stat.st_ctime_nsec);
+        Ok(match placed(&sidecar).cmp(&placed(&value)) {
+            Ordering::Less => true,
+            Ordering::Greater => false,
+            Ordering::Equal => {
+                let said = read_sidecar(dir, &name, key)?.and_then(|(_, sidecar)| sidecar?.size);
+                said != u64::try_from(value.st_size).ok()
+            }
+        })
     }
 
     pub(super) fn set_kept_type(
@@ -132,8 +159,8 @@ impl DirectoryBackend {
     ) -> Result<()> {
         let _held = self.shared.key_locks.hold(&dir.name, key);
         let (found, stat) = self.locate(dir, key)?;
-        if self.dialect(dir)? == Dialect::Js3 {
-            log::debug!("the type of '{key}' in store '{}' is its extension's", dir.name);
+        if self.dialect(dir)? != Dialect::Sidecars {
+            log::debug!("the type of '{key}' in '{}' is not kept beside it", dir.name);
             return Ok(());
         }
         key.require_unicode()?;
@@ -213,7 +240,7 @@ impl DirectoryBackend {
             Dialect::Sidecars => {
                 self.stage_sidecar(&dir, &names.own, key, publish.content_type, &stat, durable)?
             }
-            Dialect::Js3 => None,
+            Dialect::Js3 | Dialect::Plain => None,
         };
         let bare = names.bare.filter(|name| tree::has_file(&dir.fd, name) == Ok(true));
         if !publish.replace && bare.is_some() {
@@ -263,6 +290,9 @@ impl DirectoryBackend {
     pub(super) fn delete_record(&self, dir: &StoreDir, key: &Key) -> Result<()> {
         let _held = self.shared.key_locks.hold(&dir.name, key);
         let (name, stat) = self.locate(dir, key)?;
+        if dir.name.is_plain() {
+            return remove_if_there(dir, &name, "delete: remove value");
+        }
         let session = self.session()?;
         let note = DeleteNote::of(&session, dir, &name, stat.st_ino)
             .map_err(|error| dir.failed("delete", key, error))?;
@@ -301,11 +331,14 @@ impl DirectoryBackend {
             Dialect::Sidecars => {
                 self.stage_sidecar(&to, &names.own, to_key, rename.content_type, &stat, false)?
             }
-            Dialect::Js3 => None,
+            Dialect::Js3 | Dialect::Plain => None,
         };
         let failed = |error: Errno| from.failed("rename", key, error);
         let session = self.session()?;
-        let note = DeleteNote::of(&session, &from, &from_name, stat.st_ino).map_err(failed)?;
+        let note = match from.name.is_plain() {
+            true => None,
+            false => DeleteNote::of(&session, &from, &from_name, stat.st_ino).map_err(failed)?,
+        };
         sidecar.as_ref().map_or(Ok(()), StagedFile::write_out).map_err(failed)?;
         failpoint::pass("rename: noted");
         let fresh = tree::has_file(&to.fd, &names.own) == Ok(false);
@@ -331,7 +364,10 @@ impl DirectoryBackend {
         }
         failpoint::pass("rename: sidecar moved");
         self.shared.unsynced.note(rename.to_store, &names.own);
-        remove_if_there(&from, &layout::sidecar_of(&from_name), "rename: remove old sidecar")?;
+        if !from.name.is_plain() {
+            let sidecar = layout::sidecar_of(&from_name);
+            remove_if_there(&from, &sidecar, "rename: remove old sidecar")?;
+        }
         drop(note);
         let is_moved = |bare: &Vec<u8>| rename.from_store == rename.to_store && *bare == from_name;
         if let Some(bare) = names.bare.filter(|bare| !is_moved(bare)) {
@@ -363,6 +399,9 @@ impl DirectoryBackend {
     }
 
     pub(super) fn check(&self, dialect: Dialect, key: &Key) -> Result<()> {
+        if dialect == Dialect::Plain {
+            return layout::check_file_name(key);
+        }
         key.require_unicode()?;
         layout::check_value_name(&dialect.value_name(key), key)
     }

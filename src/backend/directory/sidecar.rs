@@ -11,6 +11,8 @@ pub(super) const MAX_BYTES: u64 = 64 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sidecar {
     pub(super) content_type: ContentType,
+    /// The value's size in bytes as its writer said it.
+    pub(super) size: Option<u64>,
 }
 
 impl Sidecar {
@@ -23,7 +25,8 @@ impl Sidecar {
         let Value::Object(fields) = value else { return Err("it is no JSON object".to_owned()) };
         match fields.get("contentType").or_else(|| fields.get("content_type")) {
             Some(Value::String(text)) if !text.is_empty() => {
-                Ok(Self { content_type: ContentType::new(text) })
+                let size = fields.get("size").and_then(Value::as_u64);
+                Ok(Self { content_type: ContentType::new(text), size })
             }
             _ => Err("it names no content type".to_owned()),
         }

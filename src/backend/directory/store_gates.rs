@@ -2,6 +2,7 @@
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::layout;
 use crate::model::StoreName;
 use crate::stripes::stripe_of;
 
@@ -24,11 +25,21 @@ impl Default for StoreGates {
 impl StoreGates {
     /// Passes the gate of a store. The same thread may pass several, also one twice.
     pub(super) fn pass(&self, store: &StoreName) -> Option<RwLockReadGuard<'_, ()>> {
-        self.gates.get(stripe_of(store, GATES)).map(RwLock::read_recursive)
+        self.gate(store).map(RwLock::read_recursive)
     }
 
     /// Closes the gate of a store, and waits for those who have passed it.
     pub(super) fn close(&self, store: &StoreName) -> Option<RwLockWriteGuard<'_, ()>> {
-        self.gates.get(stripe_of(store, GATES)).map(RwLock::write)
+        self.gate(store).map(RwLock::write)
+    }
+
+    /// A store's directory has one gate, also when it is shown as a plain one, and so has what is in it.
+    fn gate(&self, store: &StoreName) -> Option<&RwLock<()>> {
+        let mut path = store.components();
+        let name = match (path.next(), path.next()) {
+            (Some(layout::STORES), Some(name)) => name,
+            _ => store.as_str(),
+        };
+        self.gates.get(stripe_of(name, GATES))
     }
 }

@@ -38,6 +38,9 @@ impl DirectoryBackend {
 
     /// Opens a store's directory, for whoever has closed its gate.
     pub(super) fn unguarded_store_dir(&self, name: &StoreName) -> Result<StoreDir> {
+        if name.is_plain() {
+            return self.plain_dir(name);
+        }
         let missing = || Error::NoSuchStore { store: name.to_string() };
         let stores = tree::open_stores(&self.shared.root)?.ok_or_else(missing)?;
         match tree::open_dir(stores, name.as_str()) {
@@ -77,6 +80,9 @@ impl DirectoryBackend {
     /// The layout of a store (P12). It is JS 3's if it has no metadata and no sidecar, but a bare file that is
     /// no input. Once seen, that holds for the directory until metadata appears in it.
     pub(super) fn dialect(&self, dir: &StoreDir) -> Result<Dialect> {
+        if dir.name.is_plain() {
+            return Ok(Dialect::Plain);
+        }
         match self.shared.options.dialect {
             DialectChoice::Sidecars => return Ok(Dialect::Sidecars),
             DialectChoice::Js3 => return Ok(Dialect::Js3),

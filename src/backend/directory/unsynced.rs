@@ -122,10 +122,9 @@ impl DirectoryBackend {
         }
         sync_file(dir, layout::METADATA.as_bytes())?;
         rustix::fs::fsync(&dir.fd).map_err(failed)?;
-        if let Some(stores) = tree::open_stores(&self.shared.root)? {
-            rustix::fs::fsync(stores).map_err(failed)?;
+        for ancestor in self.ancestors(&dir.name)? {
+            rustix::fs::fsync(ancestor).map_err(failed)?;
         }
-        rustix::fs::fsync(&self.shared.root).map_err(failed)?;
         self.shared.unsynced.places.lock().insert(dir.name.clone(), identity);
         Ok(())
     }

@@ -24,6 +24,8 @@ pub(super) fn look_at_value(
     match dialect {
         Dialect::Sidecars => value.look(),
         Dialect::Js3 => value.look_in_js3_store(),
+        // No store has this layout.
+        Dialect::Plain => Ok(Vec::new()),
     }
 }
 
