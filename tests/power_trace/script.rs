@@ -193,7 +193,8 @@ impl<'a> Script<'a> {
         self.over(format!("drop {store}"), self.records().clone(), Vec::new());
     }
 
-    /// Everything that changes what is on the disk, each with fsync and without.
+    /// Everything that changes what is on the disk, each with fsync and without. What was made durable is looked at
+    /// until something is done to it, so that comes only after something else was.
     pub(crate) fn run(&mut self) {
         // The first durable record of a store: the store must be durable too.
         self.make_store("default");
@@ -205,6 +206,7 @@ impl<'a> Script<'a> {
         // The sidecar that is in place fits the next version, and nobody has made it durable.
         self.set("default", "same", false, 40, false);
         self.set("default", "same", false, 40, true);
+        self.set("default", "meanwhile", true, 1, false);
         self.write_over("default", "same", false, 90);
 
         // As an editor does.
@@ -228,9 +230,11 @@ impl<'a> Script<'a> {
         self.set("renamed", "after", true, 30, true);
 
         self.set("default", "INPUT", true, 12, true);
+        self.set("default", "meanwhile", true, 2, false);
         self.purge("default");
         self.set("default", "unsynced", false, 8, false);
         self.set("default", "after", false, 70, true);
+        self.set("renamed", "meanwhile", true, 3, false);
         self.purge("default");
         self.sync_store("default");
         self.set("default", "last", true, 33, true);
