@@ -279,6 +279,15 @@ impl TempMount {
         daemon.wait().unwrap();
     }
 
+    /// Waits until the daemon has died of itself. The dead mount stays, as after `kill`.
+    #[track_caller]
+    pub(crate) fn wait_for_death(&mut self) -> ExitStatus {
+        let daemon = self.daemon.as_mut().unwrap();
+        let ended = wait_for_exit(daemon).expect("the daemon lives on");
+        self.daemon = None;
+        ended
+    }
+
     /// Starts the daemon, for the first time or again after `kill`, and waits until the mount answers.
     #[track_caller]
     pub(crate) fn start(&mut self) {

@@ -110,6 +110,7 @@ impl DirectoryBackend {
                 continue;
             }
             log::info!("healing what process {text} left in '{}'", layout::PRIVATE);
+            failpoint::pass("heal: begun");
             let purged = self.heal_session(&session)?;
             let private = Arc::clone(private);
             self.shared.reaper.give(move || {
@@ -146,6 +147,7 @@ impl DirectoryBackend {
                 Step::Publish | Step::Delete => self.heal_record(session, &name, &note),
             };
             healed.map_err(look)?;
+            failpoint::pass("heal: note done");
         }
         Ok(purged)
     }
