@@ -17,6 +17,8 @@ mod disks;
 mod faults;
 #[path = "mount_tree/help.rs"]
 mod help;
+#[path = "mount_tree/hostile.rs"]
+mod hostile;
 #[path = "mount_tree/layouts.rs"]
 mod layouts;
 #[path = "mount_tree/metadata.rs"]

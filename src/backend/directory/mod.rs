@@ -215,7 +215,7 @@ impl Backend for DirectoryBackend {
     }
 
     fn metadata_text(&self, store: &StoreName) -> Result<Option<MetadataText>> {
-        self.in_store(store, |dir| self.read_metadata_text(dir))
+        self.in_store(store, |dir| self.usable_metadata_text(dir))
     }
 
     fn set_metadata_text(&self, store: &StoreName, text: Option<&[u8]>) -> Result<()> {

@@ -222,7 +222,7 @@ impl DirectoryBackend {
         to: &StoreName,
         metadata_name: Option<&str>,
     ) -> Result<Option<StagedFile>> {
-        let Some(text) = self.read_metadata_text(dir)? else { return Ok(None) };
+        let Some(text) = self.usable_metadata_text(dir)? else { return Ok(None) };
         let Ok(mut document) = Document::parse(&text.bytes) else { return Ok(None) };
         document.set_name(metadata_name);
         let failed = |error: Errno| Error::io(format!("rename store '{}'", dir.name), error);
@@ -273,6 +273,18 @@ impl DirectoryBackend {
             Err(error) => {
                 Err(Error::io(format!("read the metadata of store '{}'", dir.name), error))
             }
+        }
+    }
+
+    /// The same, but metadata that is too large to be read counts as none: it must not keep its store from being
+    /// listed and used. It stays in its place.
+    pub(super) fn usable_metadata_text(&self, dir: &StoreDir) -> Result<Option<MetadataText>> {
+        match self.read_metadata_text(dir) {
+            Err(error @ Error::DamagedMetadata { .. }) => {
+                log::warn!("{error}");
+                Ok(None)
+            }
+            text => text,
         }
     }
 
@@ -343,7 +355,7 @@ impl DirectoryBackend {
         edit: impl FnOnce(&mut Document) -> bool,
     ) -> Result<()> {
         self.refuse_if_read_only()?;
-        let Some(text) = self.read_metadata_text(dir)? else { return Ok(()) };
+        let Some(text) = self.usable_metadata_text(dir)? else { return Ok(()) };
         match Document::parse(&text.bytes) {
             Err(reason) => log::warn!("{}", dir.damaged(reason)),
             Ok(mut document) => {
