@@ -169,12 +169,24 @@ pub(crate) fn sdk_node_modules() -> Option<PathBuf> {
 
 #[track_caller]
 fn sdk(kind: &str) -> Option<PathBuf> {
+    installed(kind, &format!("the {kind} SDK"))
+}
+
+/// The program fsx, as [`sdk_python`].
+#[track_caller]
+pub(crate) fn fsx() -> Option<PathBuf> {
+    installed("fsx", "the program fsx")
+}
+
+/// Where `scripts/install-test-deps` puts something, if it is there.
+#[track_caller]
+fn installed(kind: &str, what: &str) -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install-test-deps");
     let output = Command::new(script).args(["--where", kind]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let path = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end());
     if !path.exists() {
-        skipped(&format!("the {kind} SDK is missing: run scripts/install-test-deps"));
+        skipped(&format!("{what} is missing: run scripts/install-test-deps"));
         return None;
     }
     Some(path)
