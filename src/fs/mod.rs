@@ -11,6 +11,9 @@ mod attr;
 mod control;
 mod dir;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hand_set;
 mod handle;
 mod inode;

@@ -57,12 +57,12 @@ impl Step {
 
 /// A note, as its name tells it.
 #[derive(Debug, PartialEq, Eq)]
-struct Note {
-    step: Step,
+pub(super) struct Note {
+    pub(super) step: Step,
     /// The inode number of the value, or of the store's directory.
-    number: u64,
+    pub(super) number: u64,
     /// The value's disk name, or the store's new name; too long for a note's name, it is left out.
-    subject: Option<Vec<u8>>,
+    pub(super) subject: Option<Vec<u8>>,
 }
 
 /// The name of a note. `serial` makes it unique in its session.
@@ -75,7 +75,7 @@ pub(super) fn note_name(serial: u64, step: Step, number: u64, subject: &[u8]) ->
 }
 
 impl Note {
-    fn parse(name: &[u8]) -> Option<Self> {
+    pub(super) fn parse(name: &[u8]) -> Option<Self> {
         let mut parts = name.splitn(4, |byte| *byte == b'.');
         let mut text = || parts.next().and_then(|part| std::str::from_utf8(part).ok());
         let _serial: u64 = text()?.parse().ok()?;

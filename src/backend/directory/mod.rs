@@ -19,6 +19,9 @@
 
 mod dialect;
 mod doctor;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod heal;
 mod key_locks;
 mod layout;

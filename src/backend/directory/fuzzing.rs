@@ -1,0 +1,63 @@
+//! What reads hostile bytes in this room, for `fuzz/`. Only its build has this, none that anybody uses.
+
+// Said by the names, and read by nobody else.
+#![allow(missing_docs, clippy::missing_errors_doc)]
+
+use super::dialect::Dialect;
+use super::heal::{self, Note, Step};
+use super::layout;
+use super::sidecar::Sidecar;
+use crate::model::{ContentType, Key, Result};
+
+pub fn parse_sidecar(text: &[u8]) -> std::result::Result<ContentType, String> {
+    Sidecar::parse(text).map(|sidecar| sidecar.content_type)
+}
+
+pub fn sidecar_text(key: &Key, content_type: &ContentType, size: u64) -> Vec<u8> {
+    Sidecar::text(key, content_type, size)
+}
+
+/// What a note's name says: the step, in the order in which notes are healed, the inode number, and the disk name.
+pub fn parse_note(name: &[u8]) -> Option<(usize, u64, Option<Vec<u8>>)> {
+    let note = Note::parse(name)?;
+    let step = STEPS.iter().position(|step| *step == note.step)?;
+    Some((step, note.number, note.subject))
+}
+
+pub fn note_name(serial: u64, step: usize, number: u64, subject: &[u8]) -> Option<Vec<u8>> {
+    Some(heal::note_name(serial, *STEPS.get(step)?, number, subject))
+}
+
+const STEPS: [Step; 3] = [Step::Publish, Step::Delete, Step::RenameStore];
+
+/// A layout: that of Crawlee JS 3, or with sidecars.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout(Dialect);
+
+impl Layout {
+    pub const ALL: [Self; 2] = [Self(Dialect::Sidecars), Self(Dialect::Js3)];
+
+    pub fn value_name(self, key: &Key) -> Vec<u8> {
+        self.0.value_name(key)
+    }
+
+    pub fn key(self, name: &[u8]) -> Result<Key> {
+        self.0.key(name)
+    }
+}
+
+pub fn check_value_name(name: &[u8], key: &Key) -> Result<()> {
+    layout::check_value_name(name, key)
+}
+
+pub fn sidecar_of(name: &[u8]) -> Vec<u8> {
+    layout::sidecar_of(name)
+}
+
+pub fn value_of_sidecar(name: &[u8]) -> Option<&[u8]> {
+    layout::value_of_sidecar(name)
+}
+
+pub fn looks_temporary(name: &[u8]) -> bool {
+    layout::looks_temporary(name)
+}

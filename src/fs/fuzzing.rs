@@ -1,0 +1,20 @@
+//! What reads hostile bytes in this room, for `fuzz/`. Only its build has this, none that anybody uses.
+
+// Said by the names, and read by nobody else.
+#![allow(missing_docs, clippy::missing_errors_doc)]
+
+use super::FsResult;
+use super::name::{self, Name};
+use crate::model::Key;
+
+/// The record that a file name stands for; `None` if it stands for a file of the store.
+pub fn parse_name(name: &[u8]) -> FsResult<Option<Key>> {
+    Ok(match name::parse(name)? {
+        Name::Record(key) => Some(key),
+        Name::Metadata | Name::Purge => None,
+    })
+}
+
+pub fn file_name(key: &Key) -> Vec<u8> {
+    name::file_name(key)
+}
