@@ -18,6 +18,8 @@ mod live;
 mod purge;
 #[path = "interop/reading.rs"]
 mod reading;
+// Shared with other test programs, and used in part here.
+#[allow(dead_code)]
 #[path = "interop/sdk.rs"]
 mod sdk;
 #[path = "interop/writing.rs"]

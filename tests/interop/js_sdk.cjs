@@ -1,11 +1,12 @@
 'use strict';
 
 /*
- * Drives Crawlee JS 3 on a storage directory, for tests/interop.rs. Each run is a fresh process, since that
- * SDK reads a store's directory only once.
+ * Drives Crawlee JS 3 on a storage directory, for the tests with the SDKs. Mostly each run is a fresh process,
+ * since that SDK reads a store's directory only once.
  *
  *     js_sdk.cjs dump STORAGE STORE    every record that listKeys gives, as getRecord reads it
  *     js_sdk.cjs fill STORAGE STORE    set the records given on standard input: [{key, value | hex, contentType}]
+ *     js_sdk.cjs serve STORAGE STORE   keep the store open and obey commands, one on each line of input
  *     js_sdk.cjs input                 what Actor.getInput() gives to a run that starts now; the storage and
  *                                      the input key are those of the environment
  *
@@ -13,14 +14,21 @@
  * "type" is "string", "object", "number" or "Buffer", and a Buffer comes as "hex" in place of "value".
  */
 
-const { readFileSync } = require('node:fs');
+const { readFileSync, readdirSync } = require('node:fs');
+const { join } = require('node:path');
+const { createInterface } = require('node:readline');
+const { setTimeout: sleep } = require('node:timers/promises');
 
 const PAGE = 1000;
 
-const openStore = async (storage, name) => {
+const openStorage = (storage) => {
     const { MemoryStorage } = require('@crawlee/memory-storage');
     // No metadata, as in an ordinary run; otherwise the variable DEBUG would decide.
-    const client = new MemoryStorage({ localDataDirectory: storage, writeMetadata: false });
+    return new MemoryStorage({ localDataDirectory: storage, writeMetadata: false });
+};
+
+const openStore = async (storage, name) => {
+    const client = openStorage(storage);
     const { id } = await client.keyValueStores().getOrCreate(name);
     return client.keyValueStore(id);
 };
@@ -53,6 +61,41 @@ const fill = async (store, records) => {
     return null;
 };
 
+/** What the SDK does when a run starts. It removes what it has moved aside after it has returned. */
+const purge = async (storage) => {
+    await openStorage(storage).purge();
+    const stores = join(storage, 'key_value_stores');
+    while (readdirSync(stores).some((name) => name.startsWith('__'))) await sleep(1);
+    return null;
+};
+
+const obey = async (storage, name, store, command) => {
+    if ('get' in command) return describe(command.get, await store.getRecord(command.get));
+    if ('set' in command) return fill(store, [{ ...command, key: command.set }]);
+    if ('delete' in command) return (await store.deleteRecord(command.delete)) ?? null;
+    if ('keys' in command) return (await dump(store)).map(({ key }) => key);
+    if ('purge' in command) return purge(storage);
+    if ('drop' in command) return (await store.delete()) ?? null;
+    throw new Error(`unknown command ${JSON.stringify(command)}`);
+};
+
+const serve = async (storage, name) => {
+    let store = await openStore(storage, name);
+    const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
+    say('ready');
+    for await (const line of createInterface({ input: process.stdin })) {
+        const command = JSON.parse(line);
+        try {
+            // A client that knows nothing of the store yet, as a run that starts now would have.
+            if ('reopen' in command) store = await openStore(storage, name);
+            say({ ok: 'reopen' in command ? null : await obey(storage, name, store, command) });
+        } catch (error) {
+            say({ error: `${error}` });
+        }
+    }
+    return null;
+};
+
 const actorInput = async () => {
     const { Actor } = require('apify');
     await Actor.init();
@@ -65,6 +108,7 @@ const main = async ([command, storage, name]) => {
     switch (command) {
         case 'dump': return dump(await openStore(storage, name));
         case 'fill': return fill(await openStore(storage, name), JSON.parse(readFileSync(0, 'utf8')));
+        case 'serve': return serve(storage, name);
         case 'input': return actorInput();
         default: throw new Error(`unknown command ${command}`);
     }

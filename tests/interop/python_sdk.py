@@ -1,8 +1,9 @@
-"""Drives crawlee-python and apify-python on a storage directory, for tests/interop.rs.
+"""Drives crawlee-python and apify-python on a storage directory, for the tests with the SDKs.
 
     python_sdk.py dump STORAGE STORE    the records of every key that the SDK lists
     python_sdk.py fill STORAGE          write a fresh storage with one record of every kind, and dump it
-    python_sdk.py serve STORAGE STORE   keep the store open and obey commands, one on each line of input
+    python_sdk.py serve STORAGE STORE   keep the store open and obey commands, one on each line of input;
+                                        with --apify by the Apify SDK's client, else by Crawlee's
     python_sdk.py purge STORAGE STORE   open the store as the Apify SDK does, and purge it
     python_sdk.py input                 what Actor.get_input() gives to a run that starts now; the storage
                                         and the input key are those of the environment
@@ -115,7 +116,32 @@ async def actor_input():
     return {'type': type(value).__name__} | shown(value)
 
 
-async def obey(store, command):
+async def hammer(store, key, values, times):
+    """Sets the key to each of the values in turn, as fast as the SDK can."""
+    values = [decoded(value) for value in values]
+    for _ in range(times):
+        for value in values:
+            await store.set_value(key, value)
+
+
+async def fill_with_numbers(store, prefix, numbers):
+    for number in range(*numbers):
+        await store.set_value(f'{prefix}{number}', {'number': number})
+
+
+async def reopen(storage, name, key, times):
+    """Opens the store anew each time, as the Apify SDK does at the start of a run; what it found under the key."""
+    found = []
+    for _ in range(times):
+        client = await ApifyFileSystemStorageClient().create_kvs_client(
+            name=None if name == DEFAULT else name, configuration=configuration(storage)
+        )
+        record = await client.get_value(key=key)
+        found.append(None if record is None else shown(record.value))
+    return found
+
+
+async def obey(storage, name, store, command):
     match command:
         case {'get': key}:
             return await read(store, key)
@@ -125,6 +151,14 @@ async def obey(store, command):
             return await store.delete_value(key)
         case {'exists': key}:
             return await store.record_exists(key)
+        case {'hammer': key, 'values': values, 'times': times}:
+            return await hammer(store, key, values, times)
+        case {'fill': prefix, 'numbers': numbers}:
+            return await fill_with_numbers(store, prefix, numbers)
+        case {'reopen': times, 'key': key}:
+            return await reopen(storage, name, key, times)
+        case {'purge': _}:
+            return await store.purge()
         case {'drop': _}:
             return await store.drop()
         case {'keys': _}:
@@ -132,12 +166,12 @@ async def obey(store, command):
     raise ValueError(f'unknown command {command}')
 
 
-async def serve(storage, name):
-    store = await open_store(storage, name)
+async def serve(storage, name, client):
+    store = await open_store(storage, name, client)
     print(json.dumps('ready'), flush=True)
     for line in sys.stdin:
         try:
-            answer = {'ok': await obey(store, json.loads(line))}
+            answer = {'ok': await obey(storage, name, store, json.loads(line))}
         except Exception as error:  # noqa: BLE001 - the other side decides what an error means
             answer = {'error': f'{type(error).__name__}: {error}'}
         print(json.dumps(answer), flush=True)
@@ -148,6 +182,7 @@ async def main():
     parser.add_argument('command', choices=['dump', 'fill', 'serve', 'purge', 'input'])
     parser.add_argument('storage', nargs='?')
     parser.add_argument('store', nargs='?', default=DEFAULT)
+    parser.add_argument('--apify', action='store_true')
     given = parser.parse_args()
 
     match given.command:
@@ -156,7 +191,8 @@ async def main():
         case 'fill':
             answer = await fill(given.storage)
         case 'serve':
-            return await serve(given.storage, given.store)
+            client = ApifyFileSystemStorageClient() if given.apify else FileSystemStorageClient()
+            return await serve(given.storage, given.store, client)
         case 'purge':
             answer = await purge(given.storage, given.store)
         case 'input':

@@ -69,36 +69,69 @@ impl Python {
     /// A process that has the store open, and obeys.
     #[track_caller]
     pub(crate) fn serve(&self, storage: &TempStorage, store: &str) -> PythonClient {
-        let mut command = self.command(&["serve", storage.path().to_str().unwrap(), store]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let input = child.stdin.take();
-        let answers = BufReader::new(child.stdout.take().unwrap());
-        let mut client = PythonClient { child, input, answers };
-        assert_eq!(client.next_answer(), "ready");
-        client
+        Client::start(self.command(&["serve", storage.path().to_str().unwrap(), store]))
+    }
+
+    /// The same with the Apify SDK's client, which is told of the storage by a relative path or an absolute one:
+    /// it treats sidecars of inputs differently (FORMAT 8.2).
+    #[track_caller]
+    pub(crate) fn serve_apify(&self, storage: &TempStorage, store: &str, relative: bool) -> Client {
+        let path = storage.path();
+        let given = if relative { Path::new("storage") } else { &path };
+        let mut command = self.command(&["serve", given.to_str().unwrap(), store, "--apify"]);
+        command.current_dir(storage.beside());
+        Client::start(command)
     }
 }
 
-pub(crate) struct PythonClient {
+/// A process of an SDK that has a store open, and obeys.
+pub(crate) struct Client {
     child: Child,
     input: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
-impl PythonClient {
+pub(crate) type PythonClient = Client;
+
+impl Client {
+    #[track_caller]
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let input = child.stdin.take();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        let mut client = Self { child, input, answers };
+        assert_eq!(client.next_answer(), "ready");
+        client
+    }
+
+    /// The next line that is an answer; the SDKs log on standard output too.
     #[track_caller]
     pub(crate) fn next_answer(&mut self) -> Value {
         let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
+        loop {
+            line.clear();
+            let length = self.answers.read_line(&mut line).unwrap();
+            assert_ne!(length, 0, "the SDK's process has ended");
+            if let Ok(answer) = serde_json::from_str(&line) {
+                return answer;
+            }
+        }
     }
 
     #[track_caller]
     pub(crate) fn ask(&mut self, command: &Value) -> Value {
+        self.try_ask(command).unwrap_or_else(|error| panic!("{command}: {error}"))
+    }
+
+    /// The same for what may fail; `Err` is the SDK's exception.
+    #[track_caller]
+    pub(crate) fn try_ask(&mut self, command: &Value) -> Result<Value, String> {
         writeln!(self.input.as_mut().unwrap(), "{command}").unwrap();
         let mut answer = self.next_answer();
-        assert!(answer.get("ok").is_some(), "{command}: {answer}");
-        answer["ok"].take()
+        match answer.get("error") {
+            Some(error) => Err(error.as_str().unwrap().to_owned()),
+            None => Ok(answer["ok"].take()),
+        }
     }
 
     #[track_caller]
@@ -117,7 +150,7 @@ impl PythonClient {
     }
 }
 
-impl Drop for PythonClient {
+impl Drop for Client {
     fn drop(&mut self) {
         // The end of its input ends the process, so that it is gone before anything else looks at the storage.
         self.input = None;
@@ -148,6 +181,12 @@ impl Js {
     pub(crate) fn dump(&self, storage: &TempStorage, store: &str) -> BTreeMap<String, Value> {
         let command = self.command(&["dump", storage.path().to_str().unwrap(), store]);
         by_key(answer_of(command, &Value::Null))
+    }
+
+    /// A process that has the store open, and obeys.
+    #[track_caller]
+    pub(crate) fn serve(&self, storage: &TempStorage, store: &str) -> Client {
+        Client::start(self.command(&["serve", storage.path().to_str().unwrap(), store]))
     }
 
     #[track_caller]
