@@ -22,6 +22,10 @@ mod input;
 mod listing;
 #[path = "live/mounts.rs"]
 mod mounts;
+#[path = "live/publishing.rs"]
+mod publishing;
+#[path = "live/temporaries.rs"]
+mod temporaries;
 #[path = "live/work.rs"]
 mod work;
 #[path = "live/write_back.rs"]

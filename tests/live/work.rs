@@ -82,7 +82,7 @@ impl fmt::Debug for Seen {
 }
 
 /// The type of an open record; `None` if it has none, since it was deleted.
-fn content_type(file: &File) -> io::Result<Option<String>> {
+pub(crate) fn content_type(file: &File) -> io::Result<Option<String>> {
     let mut buffer = [0; 256];
     match rustix::fs::fgetxattr(file, "user.mime_type", &mut buffer) {
         Ok(length) => Ok(Some(String::from_utf8(buffer[..length].to_vec()).unwrap())),
