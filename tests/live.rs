@@ -26,6 +26,8 @@ mod mounts;
 mod publishing;
 #[path = "live/temporaries.rs"]
 mod temporaries;
+#[path = "live/types.rs"]
+mod types;
 #[path = "live/work.rs"]
 mod work;
 #[path = "live/write_back.rs"]
