@@ -12,6 +12,8 @@ mod common;
 #[path = "interop/sdk.rs"]
 mod sdk;
 
+#[path = "live/drop_in/mod.rs"]
+mod drop_in;
 #[path = "live/emptied.rs"]
 mod emptied;
 #[path = "live/hammer.rs"]

@@ -49,9 +49,17 @@ impl Python {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.interpreter();
+        command.arg(script("python_sdk.py")).args(arguments);
+        command
+    }
+
+    /// The Python that has the SDK, to run any script.
+    pub(crate) fn interpreter(&self) -> Command {
         let mut command = Command::new(&self.0);
         clean_environment(&mut command);
-        command.arg(script("python_sdk.py")).args(arguments);
+        // The scripts are read from the source tree, and leave nothing there.
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
         command
     }
 
@@ -169,10 +177,16 @@ impl Js {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.interpreter();
+        command.arg(script("js_sdk.cjs")).args(arguments);
+        command
+    }
+
+    /// Node with the SDK to be found, to run any script.
+    pub(crate) fn interpreter(&self) -> Command {
         let mut command = Command::new("node");
         clean_environment(&mut command);
         command.env("NODE_PATH", &self.0).env("APIFY_LOG_LEVEL", "ERROR");
-        command.arg(script("js_sdk.cjs")).args(arguments);
         command
     }
 
