@@ -9,6 +9,7 @@ pub mod directory;
 mod document;
 pub mod memory;
 mod purging;
+pub mod watch;
 
 use std::fmt::Debug;
 use std::io::{self, Read};
@@ -23,6 +24,7 @@ use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Finding, Key, Result, Space, StoreMetadata,
     StoreName,
 };
+use watch::{Tell, Watched};
 
 /// The records of a store as they are listed, in no particular order, each once.
 pub type Scan = Box<dyn Iterator<Item = Result<Key>> + Send>;
@@ -303,6 +305,14 @@ pub trait Backend: Debug + Send + Sync {
     /// [`Error::StoreExists`](crate::Error::StoreExists).
     fn rename_directory(&self, from: &StoreName, _to: &StoreName, _replace: bool) -> Result<()> {
         Err(Error::NoSuchStore { store: from.to_string() })
+    }
+
+    /// Begins to watch for what changes in the storage, whoever changes it, and tells it.
+    ///
+    /// # Errors
+    /// The reason, where changes cannot be watched for.
+    fn watch(&self, _tell: Tell) -> Watched {
+        Err("a storage of this kind does not tell of changes".to_owned())
     }
 
     /// Room on the medium.

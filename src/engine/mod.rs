@@ -23,6 +23,7 @@ pub use open::OpenStore;
 pub use store::{PublishAs, Record, Store};
 
 pub use crate::backend::directory::{DialectChoice, DirectoryOptions};
+pub use crate::backend::watch::{Change, Tell, Watch, Watched};
 use crate::backend::{Backend, directory::DirectoryBackend};
 pub use crate::backend::{
     Findings, MetadataText, PublishError, Purged, Purging, Scan, Staging, Value,
@@ -203,6 +204,14 @@ impl Storage {
     /// [`Error::Io`], [`Error::ReadOnly`].
     pub fn heal(&self) -> Result<()> {
         self.backend().heal()
+    }
+
+    /// Begins to watch for what changes in the storage, whoever changes it.
+    ///
+    /// # Errors
+    /// The reason, where changes cannot be watched for.
+    pub fn watch(&self, tell: Tell) -> Watched {
+        self.backend().watch(tell)
     }
 
     /// Room on the medium.

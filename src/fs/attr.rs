@@ -73,7 +73,8 @@ impl FileSystem {
             Some(Node::Writer(_) | Node::Metadata(_) | Node::Purge(_) | Node::Status) | None => {
                 Duration::ZERO
             }
-            Some(_) => self.options.ttl,
+            Some(Node::Version(version)) => self.version_ttl(&version.store),
+            Some(_) => self.untold_ttl(),
         }
     }
 
@@ -148,7 +149,7 @@ impl FileSystem {
     /// The inode's entry, with the time to live that the options say.
     pub(super) fn entry(&self, attr: FileAttr) -> Entry {
         let attr_ttl = self.attr_ttl(attr.ino);
-        Entry { attr, entry_ttl: self.options.ttl, attr_ttl }
+        Entry { attr, entry_ttl: self.untold_ttl(), attr_ttl }
     }
 
     pub(super) fn file(&self, ino: Ino, attributes: Attributes) -> FileAttr {

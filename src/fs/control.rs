@@ -123,6 +123,7 @@ impl FileSystem {
         log::info!("store '{}' is purged", store.name());
         self.purges.by_store.lock().insert(store.name(), Report { at, purging });
         self.invalidate(&cached);
+        self.distrust_names();
         Ok(())
     }
 

@@ -116,7 +116,7 @@ impl FileSystem {
                 let attr = self.getattr(directory)?;
                 return Ok(add(listed, &self.entry(attr)));
             }
-            let entry = match self.entry_of(directory, listed.name) {
+            let entry = match self.listed_entry(directory, listed.name) {
                 Ok(entry) => entry,
                 Err(FsError::NotFound | FsError::Reserved | FsError::InvalidName) => {
                     return Ok(false);

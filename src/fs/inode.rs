@@ -5,7 +5,7 @@
 //! next lookup. Writers of a record have an inode of their own, see [`super::session`]. Numbers are never
 //! reused, hence the generation is always 0.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -144,7 +144,17 @@ struct Known {
     lookups: u64,
     /// The name under which the inode is found again; a version that was replaced has none.
     slot: Option<Slot>,
+    /// Where it is in the order of forgotten inodes.
+    retired: Option<Retired>,
 }
+
+/// Whether it is a store, which all others go before, and when the kernel forgot it, counted in forgotten inodes.
+type Retired = (bool, u64);
+
+/// So many inodes that the kernel has forgotten are kept by their names. It forgets all that nobody uses when it
+/// is told to look names up again, and whoever compares the number that a name had just before with the one that
+/// it has now (`find`, `cp`), or is in the middle of an open, must meet the same inode.
+const MOST_RETIRED: usize = 4096;
 
 /// The table. One lock guards all of it, so that a lookup count never changes between a look and an increment;
 /// it is a leaf lock and never held over I/O.
@@ -158,6 +168,9 @@ struct Inner {
     known: HashMap<Ino, Known>,
     slots: HashMap<Slot, Ino>,
     next: Ino,
+    /// Inodes without lookups, those first that go first.
+    retired: BTreeMap<Retired, Ino>,
+    next_retired: u64,
 }
 
 impl InodeTable {
@@ -173,9 +186,15 @@ impl InodeTable {
         let fixed = [(ROOT, root), (STORES, Node::Stores), (STATUS, Node::Status)];
         let known = fixed.into_iter().map(|(ino, node)| {
             // One reference of our own keeps the fixed inodes for ever.
-            (ino, Known { node: Arc::new(node), lookups: 1, slot: None })
+            (ino, Known { node: Arc::new(node), lookups: 1, slot: None, retired: None })
         });
-        let inner = Inner { known: known.collect(), slots: HashMap::new(), next: FIRST_FREE };
+        let inner = Inner {
+            known: known.collect(),
+            slots: HashMap::new(),
+            next: FIRST_FREE,
+            retired: BTreeMap::new(),
+            next_retired: 0,
+        };
         Self { inner: Mutex::new(inner) }
     }
 
@@ -223,7 +242,7 @@ impl InodeTable {
         {
             if matches!(&*known.node, Node::Version(version) if version.stamp() == attributes.stamp)
             {
-                known.lookups += 1;
+                inner.count(ino);
                 return ino;
             }
             // An older version: it stays known by number until it is forgotten.
@@ -241,6 +260,32 @@ impl InodeTable {
         self.inner.lock().slots.get(&Slot::Version(store.ino, key.clone())).copied()
     }
 
+    /// The same with the version that the inode stands for.
+    pub(super) fn known_stamp(&self, store: &StoreNode, key: &Key) -> Option<(Ino, Stamp)> {
+        let inner = self.inner.lock();
+        let ino = *inner.slots.get(&Slot::Version(store.ino, key.clone()))?;
+        match &*inner.known.get(&ino)?.node {
+            Node::Version(version) => Some((ino, version.stamp())),
+            _ => None,
+        }
+    }
+
+    /// The store that the kernel knows by a name, if any.
+    pub(super) fn known_store(&self, name: &StoreName) -> Option<Arc<StoreNode>> {
+        let inner = self.inner.lock();
+        match &*inner.known.get(inner.slots.get(&Slot::Store(name.clone()))?)?.node {
+            Node::Store(store) => Some(Arc::clone(store)),
+            _ => None,
+        }
+    }
+
+    /// The record has another version than this inode, if it has one: the inode stays known by number.
+    pub(super) fn unlink_replaced(&self, store: &StoreNode, key: &Key, current: &Stamp) {
+        if self.known_stamp(store, key).is_some_and(|(_, known)| known != *current) {
+            self.unlink_version(store, key);
+        }
+    }
+
     /// A number for the writers of a record.
     pub(super) fn writer_number(&self) -> Ino {
         self.inner.lock().take_number()
@@ -252,18 +297,21 @@ impl InodeTable {
         let mut inner = self.inner.lock();
         let node = || Arc::new(Node::Writer(Arc::clone(session)));
         let known = inner.known.entry(session.ino);
-        known.or_insert_with(|| Known { node: node(), lookups: 0, slot: None }).lookups += 1;
+        known
+            .or_insert_with(|| Known { node: node(), lookups: 0, slot: None, retired: None })
+            .lookups += 1;
     }
 
-    /// Takes back lookups; an inode without any is dropped. Gives it back if it was a writers' inode.
-    pub(super) fn forget(&self, ino: Ino, lookups: u64) -> Option<Arc<Session>> {
+    /// Takes back lookups. Gives back an inode that is dropped, this one or another.
+    pub(super) fn forget(&self, ino: Ino, lookups: u64) -> Option<Arc<Node>> {
         let mut inner = self.inner.lock();
         let known = inner.known.get_mut(&ino)?;
         known.lookups = known.lookups.saturating_sub(lookups);
         if known.lookups > 0 {
             return None;
         }
-        let known = inner.known.remove(&ino)?;
+        let dropped = if known.slot.is_some() { inner.retire(ino) } else { Some(ino) };
+        let known = inner.known.remove(&dropped?)?;
         if let Some(slot) = known.slot {
             inner.slots.remove(&slot);
         }
@@ -272,33 +320,35 @@ impl InodeTable {
         if has_shrunk {
             trim::give_back_memory();
         }
-        match &*known.node {
-            Node::Writer(session) => Some(Arc::clone(session)),
-            _ => None,
-        }
+        Some(known.node)
     }
 
-    /// The record's version moves to another name: its inode follows, and what had that name loses it.
+    /// The record's version moves to another name: its inode follows, and what had that name loses it. Gives back
+    /// false if the kernel took another version for the record: that inode keeps its bytes and has no name now.
     pub(super) fn rename_version(
         &self,
         from: (&Arc<StoreNode>, &Key),
         to: (&Arc<StoreNode>, &Key),
         attributes: Attributes,
-    ) {
+    ) -> bool {
         let mut inner = self.inner.lock();
         let to_slot = Slot::Version(to.0.ino, to.1.clone());
         inner.release_slot(&to_slot);
         let Some(ino) = inner.release_slot(&Slot::Version(from.0.ino, from.1.clone())) else {
-            return;
+            return true;
         };
-        let Some(known) = inner.known.get_mut(&ino) else { return };
-        let Node::Version(old) = &*known.node else { return };
+        let Some(known) = inner.known.get_mut(&ino) else { return true };
+        let Node::Version(old) = &*known.node else { return true };
+        if !old.stamp().same_bytes(&attributes.stamp) {
+            return false;
+        }
         let value = old.state.lock().value.clone();
         let state = VersionState { key: to.1.clone(), attributes, value };
         let moved = VersionNode { store: Arc::clone(to.0), state: Mutex::new(state) };
         known.node = Arc::new(Node::Version(moved));
         known.slot = Some(to_slot.clone());
         inner.slots.insert(to_slot, ino);
+        true
     }
 
     /// The record of this name is gone; its inode stays known by number.
@@ -347,7 +397,8 @@ impl InodeTable {
 
     /// How many inodes the kernel may know.
     pub(super) fn len(&self) -> usize {
-        self.inner.lock().known.len()
+        let inner = self.inner.lock();
+        inner.known.len() - inner.retired.len()
     }
 }
 
@@ -358,18 +409,37 @@ impl Inner {
         ino
     }
 
-    fn found(&mut self, slot: &Slot) -> Option<Arc<Node>> {
-        let ino = self.slots.get(slot)?;
-        let known = self.known.get_mut(ino)?;
+    /// Counts a lookup of an inode that is known.
+    fn count(&mut self, ino: Ino) -> Option<Arc<Node>> {
+        let known = self.known.get_mut(&ino)?;
         known.lookups += 1;
+        if let Some(retired) = known.retired.take() {
+            self.retired.remove(&retired);
+        }
         Some(Arc::clone(&known.node))
+    }
+
+    /// Keeps an inode that the kernel has forgotten. Gives back one that must go for it.
+    fn retire(&mut self, ino: Ino) -> Option<Ino> {
+        let known = self.known.get_mut(&ino)?;
+        if known.retired.is_none() {
+            let retired = (matches!(&*known.node, Node::Store(_)), self.next_retired);
+            known.retired = Some(retired);
+            self.retired.insert(retired, ino);
+            self.next_retired += 1;
+        }
+        if self.retired.len() > MOST_RETIRED { Some(self.retired.pop_first()?.1) } else { None }
+    }
+
+    fn found(&mut self, slot: &Slot) -> Option<Arc<Node>> {
+        let ino = *self.slots.get(slot)?;
+        self.count(ino)
     }
 
     fn intern(&mut self, slot: Slot, node: impl FnOnce() -> Node) -> Ino {
         if let Some(ino) = self.slots.get(&slot).copied()
-            && let Some(known) = self.known.get_mut(&ino)
+            && self.count(ino).is_some()
         {
-            known.lookups += 1;
             return ino;
         }
         let ino = self.take_number();
@@ -381,7 +451,7 @@ impl Inner {
         if let Some(slot) = slot.clone() {
             self.slots.insert(slot, ino);
         }
-        self.known.insert(ino, Known { node: Arc::new(node), lookups: 1, slot });
+        self.known.insert(ino, Known { node: Arc::new(node), lookups: 1, slot, retired: None });
     }
 
     fn rename_store_slot(&mut self, from: &Slot, to: Slot) {

@@ -450,7 +450,9 @@ impl FileSystem {
         let (store, key) = session.record();
         let store = self.store(&store);
         let content_type = self.hand_set.get(&store, &key)?;
-        act(&Target { store: &store, content_type: content_type.as_ref() })
+        let done = act(&Target { store: &store, content_type: content_type.as_ref() });
+        self.forget_trust(session);
+        done
     }
 
     fn store_of(&self, session: &Session) -> crate::engine::Store {

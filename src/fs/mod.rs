@@ -25,6 +25,7 @@ mod plain;
 mod session;
 mod sessions;
 mod trim;
+mod watch;
 mod xattr;
 
 use std::sync::Arc;
@@ -49,6 +50,7 @@ use hand_set::HandSetTypes;
 use handle::HandleTable;
 use inode::{InodeTable, Node, StoreNode};
 use sessions::{Intents, Sessions};
+use watch::Watching;
 
 /// The directory of all key-value stores, in the root.
 const STORES_NAME: &[u8] = b"key_value_stores";
@@ -142,6 +144,7 @@ pub struct FileSystem {
     purges: PurgeReports,
     hand_set: HandSetTypes,
     notifier: OnceLock<Box<dyn Invalidate>>,
+    watching: Watching,
     started: (Instant, SystemTime),
     /// Publishes that failed after their writer had closed, so that only the log could tell.
     late_failures: AtomicU64,
@@ -161,6 +164,7 @@ impl FileSystem {
             purges: PurgeReports::default(),
             hand_set: HandSetTypes::default(),
             notifier: OnceLock::new(),
+            watching: Watching::default(),
             started: (Instant::now(), SystemTime::now()),
             late_failures: AtomicU64::new(0),
         }
@@ -185,6 +189,8 @@ impl FileSystem {
             "handles": self.handles.len(),
             "write_sessions": self.sessions.len(),
             "late_failures": self.late_failures.load(Ordering::Relaxed),
+            "watching": self.is_watching(),
+            "watch": self.watch_status(),
         })
     }
 

@@ -95,10 +95,10 @@ impl FileSystem {
 
     /// Takes back lookups.
     pub fn forget(&self, ino: Ino, lookups: u64) {
-        if let Some(session) = self.inodes.forget(ino, lookups)
-            && !session.is_live()
-        {
-            self.sessions.forget(&session);
+        match self.inodes.forget(ino, lookups).as_deref() {
+            Some(Node::Writer(session)) if !session.is_live() => self.sessions.forget(session),
+            Some(Node::Store(store)) => self.store_forgotten(store),
+            _ => {}
         }
     }
 
@@ -204,6 +204,8 @@ impl FileSystem {
                 self.inodes.rename_store(&from, &to);
                 self.hand_set.rename_store(&from, &to);
                 self.purges.rename_store(&from, &to);
+                // What is watched and trusted goes by the store's name.
+                self.distrust_names();
                 Ok(())
             }
             (Node::Store(from), Node::Store(to)) => {
@@ -249,6 +251,7 @@ impl FileSystem {
         };
         let publish =
             PublishAs { content_type: by_hand.as_ref(), exclusive, ..PublishAs::default() };
+        self.expect_record(to.0, to.1);
         from_store.rename_record(from.1, &to_store, to.1, &publish)?;
         if from.0.ino == to.0.ino && from.1 == to.1 {
             return Ok(());
@@ -263,7 +266,11 @@ impl FileSystem {
             self.sessions.put(to.0, to.1, session);
         }
         match to_store.record(to.1) {
-            Ok(attributes) => self.inodes.rename_version(from, to, attributes),
+            Ok(attributes) => {
+                if !self.inodes.rename_version(from, to, attributes) {
+                    self.distrust_names();
+                }
+            }
             // Gone again; the next lookup will tell.
             Err(_) => {
                 self.inodes.unlink_version(from.0, from.1);
@@ -284,6 +291,8 @@ impl FileSystem {
         self.adopt_metadata(to, &*value)?;
         self.store(from).delete(key)?;
         self.unlinked(from, key);
+        // The kernel has moved the record's name and takes the metadata for the record.
+        self.distrust_names();
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use super::inode::{Ino, StoreNode};
 use super::{FsError, FsResult};
 use crate::backend::{Staging, Value};
 use crate::engine::{PublishAs, Store};
-use crate::model::{AttributeChange, Attributes, ContentType, Error, Key};
+use crate::model::{AttributeChange, Attributes, ContentType, Error, Key, Stamp};
 
 /// How long the inode of a session may wait for the open that was announced by a lookup. The kernel sends the
 /// two back to back, so this only bounds what a caller leaves behind that is killed between them.
@@ -214,6 +214,13 @@ impl Session {
     pub(super) fn holds_new_record(&self) -> bool {
         let state = self.state.lock();
         state.base.is_none() && state.staging.is_some()
+    }
+
+    /// The version that the session has published or begun with, if the name is still its record's.
+    pub(super) fn published_stamp(&self) -> Option<Stamp> {
+        let state = self.state.lock();
+        let base = state.base.as_ref().filter(|_| !state.detached)?;
+        base.attributes().ok().map(|attributes| attributes.stamp)
     }
 
     /// Adds a handle.

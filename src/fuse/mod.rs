@@ -142,7 +142,7 @@ impl Filesystem for Adapter {
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         self.reply_entry("lookup", parent, reply, |fs| {
-            fs.lookup(&caller(req), parent.0, name.as_bytes())
+            fs.lookup_to_trust(&caller(req), parent.0, name.as_bytes())
         });
     }
 

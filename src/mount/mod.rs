@@ -146,11 +146,13 @@ impl MountedFs {
         let mounting = |error| MountError::io(format!("mount at '{}'", shown(places)), error);
         let session = Session::new(adapter, &places.mountpoint, &session_config(prepared))
             .map_err(|error| explain(error, places))?;
-        let connection =
-            rustix::io::dup(&session).map_err(|error| mounting(std::io::Error::from(error)))?;
+        let connect =
+            || rustix::io::dup(&session).map_err(|error| mounting(std::io::Error::from(error)));
+        let connection = connect()?;
+        attach_notifier(&fs, session.notifier(), connect()?);
+        fs.start_watching();
         let device = device_at(&places.mountpoint);
         let session = session.spawn().map_err(mounting)?;
-        attach_notifier(&fs, session.notifier());
         // Never dropped: its drop would unmount a second time what others may have mounted there since. This
         // leaks a descriptor for each mount, and a process makes one mount.
         mem::forget(session);
@@ -275,6 +277,7 @@ impl MountedFs {
                 log::error!("{error}");
             }
         }
+        self.fs.stop_watching();
         log::info!("unmounted '{}'", self.mountpoint.display());
         write_back.finish()
     }

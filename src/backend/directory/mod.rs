@@ -16,6 +16,7 @@
 //! | `unsynced` | what a later fsync has to make durable |
 //! | `records`, `stores`, `plain`, `purge` | the operations |
 //! | `purge_box` | what a purge has taken out of sight |
+//! | `watch` | telling what others change |
 
 mod dialect;
 mod doctor;
@@ -36,6 +37,7 @@ mod store_gates;
 mod stores;
 mod tree;
 mod unsynced;
+mod watch;
 mod write_out;
 
 use std::collections::HashMap;
@@ -56,6 +58,7 @@ use store_gates::StoreGates;
 use tree::{Identity, StoreDir};
 use unsynced::Unsynced;
 
+use super::watch::{Tell, Watched};
 use super::{Backend, Findings, MetadataText, Purge, Purging, RenameRecord, Scan, Staging, Value};
 use crate::failpoint;
 use crate::model::{
@@ -366,6 +369,10 @@ impl Backend for DirectoryBackend {
 
     fn rename_directory(&self, from: &StoreName, to: &StoreName, replace: bool) -> Result<()> {
         self.move_directory(from, to, replace)
+    }
+
+    fn watch(&self, tell: Tell) -> Watched {
+        watch::start(&self.shared.root, tell)
     }
 
     fn space(&self) -> Result<Space> {

@@ -45,8 +45,11 @@ impl Deref for HeldStoreDir<'_> {
     }
 }
 
-/// Opens a directory that is one component beneath another.
+/// Opens a directory that is one component beneath another; a path is refused.
 pub(super) fn open_dir(parent: impl AsFd, name: &str) -> rustix::io::Result<OwnedFd> {
+    if name.contains('/') {
+        return Err(Errno::NOENT);
+    }
     rustix::fs::openat(parent, name, LOOK_INTO, Mode::empty())
 }
 

@@ -1,0 +1,394 @@
+//! Long times to live that stay truthful: what the kernel may trust while the storage is watched, and telling it
+//! when it no longer may.
+//!
+//! The kernel is told by raising its *epoch*: then it looks every name up again at its next use. That drops all
+//! that it has cached, so it is done only if a change concerns a name that the kernel was told to trust since the
+//! last time. A name that has just changed is not trusted for a while, so that a record which is rewritten again
+//! and again costs one epoch and not one for each version.
+//!
+//! That a name is absent the kernel is never told to trust: an open by that name would fail without asking us, and
+//! whoever opens what an SDK has just made must find it (P2).
+//!
+//! What is looked up while a change is being told is not trusted either: the look may have come before the change,
+//! and the answer would reach the kernel after the telling.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+use serde_json::json;
+
+use super::inode::{Ino, Node, STORES, StoreNode};
+use super::name::Name;
+use super::session::Session;
+use super::{Caller, Entry, FileSystem, FsResult};
+use crate::engine::{Change, Watch};
+use crate::model::{Error, Key, StoreName};
+
+/// How long the kernel may trust names and attributes in a watched store, unless `--ttl` allows more. Long enough
+/// that it hardly asks; short enough that what no watch tells of, such as a write through a memory map that stays
+/// open, does not stay hidden for good.
+const WATCHED_TTL: Duration = Duration::from_secs(60);
+
+/// The longest time to live of what no change is told of, and of names in a listing: the kernel takes those for
+/// looked up when it has read the listing, not when it has asked for it, so that what is told in between is missed.
+const UNTOLD_TTL: Duration = Duration::from_secs(1);
+
+/// How long a name that has changed is not trusted.
+const HOT_FOR: Duration = Duration::from_secs(10);
+
+/// The most names that are remembered as trusted, eight bytes and a few each. Beyond that, any name counts as
+/// trusted until the next epoch.
+const MOST_TRUSTED: usize = 1 << 18;
+
+/// The most names that are remembered as having changed. Beyond that, all are forgotten, and are trusted again.
+const MOST_HOT: usize = 1 << 12;
+
+/// The watch, and what the kernel was told to trust.
+#[derive(Debug, Default)]
+pub(super) struct Watching {
+    /// A leaf lock.
+    watch: RwLock<Option<Arc<dyn Watch>>>,
+    /// Why there is no watch. A leaf lock.
+    why_not: Mutex<Option<String>>,
+    /// Counts what the watch has told, before anything is done about it.
+    told: AtomicU64,
+    epochs: AtomicU64,
+    /// A leaf lock.
+    trusted: Mutex<Trusted>,
+}
+
+/// Names by their hashes: that two have the same one costs at most a look, or an epoch.
+#[derive(Debug, Default)]
+struct Trusted {
+    names: HashSet<u64>,
+    is_full: bool,
+    hot: HashMap<u64, Instant>,
+}
+
+/// A look at a name in a watched directory, from before it is made.
+struct Look {
+    name: Option<u64>,
+    told: u64,
+}
+
+impl Watching {
+    fn watch(&self) -> Option<Arc<dyn Watch>> {
+        self.watch.read().clone()
+    }
+
+    fn is_told_since(&self, look: &Look) -> bool {
+        self.told.load(Ordering::SeqCst) != look.told
+    }
+
+    /// Notes that the kernel is about to trust a name. Gives back false if it must not.
+    fn trust(&self, look: &Look) -> bool {
+        let Some(name) = look.name else { return true };
+        let mut trusted = self.trusted.lock();
+        if trusted.is_hot(name) {
+            return false;
+        }
+        trusted.insert(name);
+        // Under the lock: who tells looks into the table after having counted.
+        !self.is_told_since(look)
+    }
+}
+
+impl Trusted {
+    fn insert(&mut self, name: u64) {
+        if self.names.len() < MOST_TRUSTED {
+            self.names.insert(name);
+        } else {
+            self.is_full |= !self.names.contains(&name);
+        }
+    }
+
+    fn contains(&self, name: u64) -> bool {
+        self.is_full || self.names.contains(&name)
+    }
+
+    fn is_hot(&self, name: u64) -> bool {
+        self.hot.get(&name).is_some_and(|at| at.elapsed() < HOT_FOR)
+    }
+
+    fn make_hot(&mut self, name: u64) {
+        if self.hot.len() >= MOST_HOT {
+            self.hot.retain(|_, at| at.elapsed() < HOT_FOR);
+            if self.hot.len() >= MOST_HOT {
+                self.hot.clear();
+            }
+        }
+        self.names.remove(&name);
+        self.hot.insert(name, Instant::now());
+    }
+
+    fn clear(&mut self) {
+        self.names = HashSet::new();
+        self.is_full = false;
+    }
+}
+
+fn hash_of(subject: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    subject.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn hash_of_record(store: &StoreName, key: &Key) -> u64 {
+    hash_of((store, key))
+}
+
+fn hash_of_store(name: &StoreName) -> u64 {
+    hash_of((STORES, name))
+}
+
+impl FileSystem {
+    /// Begins to watch the storage, if that is of use and can be done. To be called when the kernel can be told,
+    /// and before it is served.
+    pub fn start_watching(self: &Arc<Self>) {
+        let started = if self.options.ttl.is_zero() {
+            Err("nothing is cached with a time to live of 0".to_owned())
+        } else if !self.notifier.get().is_some_and(|notifier| notifier.names()) {
+            Err("this kernel cannot be told to look names up again; Linux 6.16 can".to_owned())
+        } else {
+            let weak = Arc::downgrade(self);
+            self.storage.watch(Box::new(move |changes| {
+                if let Some(fs) = weak.upgrade() {
+                    fs.tell(changes);
+                }
+            }))
+        };
+        match started {
+            Ok(watch) => *self.watching.watch.write() = Some(watch),
+            Err(reason) => {
+                log::info!(
+                    "changes by others are seen within {} s: the storage is not watched, since {reason}",
+                    self.options.ttl.as_secs_f64()
+                );
+                *self.watching.why_not.lock() = Some(reason);
+            }
+        }
+    }
+
+    /// Ends the watch.
+    pub fn stop_watching(&self) {
+        let watch = self.watching.watch.write().take();
+        *self.watching.why_not.lock() = Some("the mount is ending".to_owned());
+        drop(watch);
+    }
+
+    /// Whether changes by others are told.
+    pub(super) fn is_watching(&self) -> bool {
+        self.watching.watch.read().is_some()
+    }
+
+    /// What `@status` says of the watch.
+    pub(super) fn watch_status(&self) -> serde_json::Value {
+        let watch = self.watching.watch();
+        let counters = watch.as_ref().map(|watch| watch.counters()).unwrap_or_default();
+        json!({
+            "reason": *self.watching.why_not.lock(),
+            "watches": counters.watches,
+            "overflows": counters.overflows,
+            "epochs": self.watching.epochs.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Looks a name up as [`lookup`](Self::lookup) does, for a kernel that may trust the outcome for long.
+    ///
+    /// # Errors
+    /// As `lookup`.
+    pub fn lookup_to_trust(&self, caller: &Caller, parent: Ino, name: &[u8]) -> FsResult<Entry> {
+        let look = self.begin_look(parent, name);
+        let entry = self.lookup(caller, parent, name)?;
+        Ok(match look {
+            Some(look) => self.trusted_entry(&look, entry, self.watched_ttl()),
+            None => entry,
+        })
+    }
+
+    /// The entry of a name that is being listed.
+    pub(super) fn listed_entry(&self, parent: Ino, name: &[u8]) -> FsResult<Entry> {
+        let look = self.begin_look(parent, name);
+        let entry = self.entry_of(parent, name)?;
+        Ok(match look {
+            Some(look) => self.trusted_entry(&look, entry, self.untold_ttl()),
+            None => entry,
+        })
+    }
+
+    /// How long the kernel may trust what no change is told of.
+    pub(super) fn untold_ttl(&self) -> Duration {
+        if self.is_watching() { UNTOLD_TTL.min(self.options.ttl) } else { self.options.ttl }
+    }
+
+    /// How long the attributes of a version may be trusted.
+    pub(super) fn version_ttl(&self, store: &StoreNode) -> Duration {
+        match self.watching.watch() {
+            Some(watch) if watch.watches_store(&store.name()) => self.watched_ttl(),
+            _ => self.untold_ttl(),
+        }
+    }
+
+    fn watched_ttl(&self) -> Duration {
+        self.options.ttl.max(WATCHED_TTL)
+    }
+
+    /// `None` if the outcome must not be trusted for long.
+    fn begin_look(&self, parent: Ino, name: &[u8]) -> Option<Look> {
+        let watch = self.watching.watch()?;
+        let told = self.watching.told.load(Ordering::SeqCst);
+        let name = match &*self.inodes.get(parent)? {
+            // What the root holds is always the same.
+            Node::Root if name == super::STORES_NAME => None,
+            Node::Stores if watch.watches_stores() => {
+                let name = StoreName::new(std::str::from_utf8(name).ok()?).ok()?;
+                Some(hash_of_store(&name))
+            }
+            Node::Store(store) => {
+                if store.is_plain() {
+                    return None;
+                }
+                let Ok(Name::Record(key)) = store.parse(name) else { return None };
+                // When a session publishes, the name is another version's (P3).
+                let has_session = self.sessions.get(store, &key).is_some();
+                if has_session || !watch.watch_store(&store.name()) {
+                    return None;
+                }
+                Some(hash_of_record(&store.name(), &key))
+            }
+            _ => return None,
+        };
+        Some(Look { name, told })
+    }
+
+    fn trusted_entry(&self, look: &Look, entry: Entry, ttl: Duration) -> Entry {
+        if entry.entry_ttl.is_zero() {
+            return entry;
+        }
+        let entry_ttl = if self.watching.trust(look) { ttl } else { Duration::ZERO };
+        Entry { entry_ttl, ..entry }
+    }
+
+    /// What this mount itself has published under a name needs no telling: while its session lived, the kernel was
+    /// told to trust nothing of that name.
+    pub(super) fn forget_trust(&self, session: &Session) {
+        if !self.is_watching() {
+            return;
+        }
+        let Some(stamp) = session.published_stamp() else { return };
+        let (store, key) = session.record();
+        self.watching.trusted.lock().names.remove(&hash_of_record(&store.name(), &key));
+        self.inodes.unlink_replaced(&store, &key, &stamp);
+    }
+
+    /// The kernel is about to move a name that it may trust to a record's new name.
+    pub(super) fn expect_record(&self, store: &StoreNode, key: &Key) {
+        if self.is_watching() {
+            self.watching.trusted.lock().insert(hash_of_record(&store.name(), key));
+        }
+    }
+
+    /// A store is no longer known by its inode.
+    pub(super) fn store_forgotten(&self, store: &StoreNode) {
+        let Some(watch) = self.watching.watch() else { return };
+        let name = store.name();
+        watch.forget_store(&name);
+        if self.inodes.known_store(&name).is_some() {
+            // It was looked up again meanwhile, and may have been taken for watched.
+            self.tell(&HashSet::from([Change::Store(name)]));
+        }
+    }
+
+    /// Has the kernel look every name up again. Waits for nobody.
+    pub(super) fn distrust_names(&self) {
+        // First: what is noted from here on may be trusted by the new epoch.
+        self.watching.trusted.lock().clear();
+        if self.options.ttl.is_zero() {
+            return;
+        }
+        if self.notifier.get().is_some_and(|notifier| notifier.names()) {
+            self.watching.epochs.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells the kernel what it must no longer trust.
+    fn tell(&self, changes: &HashSet<Change>) {
+        self.watching.told.fetch_add(1, Ordering::SeqCst);
+        let mut changed = HashSet::new();
+        let mut is_stale = false;
+        for change in changes {
+            is_stale |= match change {
+                Change::Everything => true,
+                Change::Store(store) => {
+                    changed.extend(self.inodes.known_store(store).map(|node| node.ino));
+                    true
+                }
+                Change::StoreName(store) => {
+                    changed.insert(STORES);
+                    self.is_stale_store(store)
+                }
+                Change::Record(store, key) => match self.inodes.known_store(store) {
+                    Some(node) => {
+                        changed.insert(node.ino);
+                        self.is_stale_record(&node, key, &mut changed)
+                    }
+                    None => false,
+                },
+            };
+        }
+        if is_stale {
+            log::debug!(
+                "the kernel must look names up again, since these have changed: {changes:?}"
+            );
+            self.distrust_names();
+        }
+        self.invalidate(&changed.into_iter().collect::<Vec<_>>());
+    }
+
+    /// Whether the kernel trusts what is no longer so of the name of a store.
+    fn is_stale_store(&self, name: &StoreName) -> bool {
+        if !self.watching.trusted.lock().contains(hash_of_store(name)) {
+            return false;
+        }
+        self.storage.store(name).attributes().is_err()
+    }
+
+    /// Whether the kernel trusts what is no longer so of the name of a record.
+    fn is_stale_record(&self, store: &StoreNode, key: &Key, changed: &mut HashSet<Ino>) -> bool {
+        let name = hash_of_record(&store.name(), key);
+        {
+            let mut trusted = self.watching.trusted.lock();
+            if !trusted.contains(name) {
+                if trusted.is_hot(name) {
+                    trusted.make_hot(name);
+                }
+                return false;
+            }
+        }
+        if self.sessions.get(store, key).is_some() {
+            return false;
+        }
+        let now = match self.store(store).record(key) {
+            Ok(attributes) => Some(attributes.stamp),
+            Err(Error::NoSuchRecord { .. } | Error::NoSuchStore { .. }) => None,
+            Err(error) => {
+                log::debug!("record '{key}' of store '{}' has changed: {error}", store.name());
+                None
+            }
+        };
+        let known = self.inodes.known_stamp(store, key);
+        if known.map(|(_, stamp)| stamp) == now {
+            return false;
+        }
+        if let Some((ino, _)) = known {
+            changed.insert(ino);
+            self.inodes.unlink_version(store, key);
+        }
+        self.watching.trusted.lock().make_hot(name);
+        true
+    }
+}
