@@ -260,12 +260,12 @@ impl InodeTable {
         self.inner.lock().slots.get(&Slot::Version(store.ino, key.clone())).copied()
     }
 
-    /// The same with the version that the inode stands for.
-    pub(super) fn known_stamp(&self, store: &StoreNode, key: &Key) -> Option<(Ino, Stamp)> {
+    /// The version that this inode stands for.
+    pub(super) fn known_stamp(&self, store: &StoreNode, key: &Key) -> Option<Stamp> {
         let inner = self.inner.lock();
         let ino = *inner.slots.get(&Slot::Version(store.ino, key.clone()))?;
         match &*inner.known.get(&ino)?.node {
-            Node::Version(version) => Some((ino, version.stamp())),
+            Node::Version(version) => Some(version.stamp()),
             _ => None,
         }
     }
@@ -281,7 +281,7 @@ impl InodeTable {
 
     /// The record has another version than this inode, if it has one: the inode stays known by number.
     pub(super) fn unlink_replaced(&self, store: &StoreNode, key: &Key, current: &Stamp) {
-        if self.known_stamp(store, key).is_some_and(|(_, known)| known != *current) {
+        if self.known_stamp(store, key).is_some_and(|known| known != *current) {
             self.unlink_version(store, key);
         }
     }

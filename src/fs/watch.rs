@@ -16,6 +16,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -39,6 +40,10 @@ const UNTOLD_TTL: Duration = Duration::from_secs(1);
 
 /// How long a name that has changed is not trusted.
 const HOT_FOR: Duration = Duration::from_secs(10);
+
+/// A change of our own is on the disk a moment before the table of inodes knows of it. So what seems to be another's
+/// is looked at again after so long.
+const OWN_CHANGE: Duration = Duration::from_millis(1);
 
 /// The most names that are remembered as trusted, eight bytes and a few each. Beyond that, any name counts as
 /// trusted until the next epoch.
@@ -108,6 +113,15 @@ impl Trusted {
 
     fn contains(&self, name: u64) -> bool {
         self.is_full || self.names.contains(&name)
+    }
+
+    /// Whether the name is trusted. If it is not since it has changed, it stays so from now on.
+    fn contains_or_heats(&mut self, name: u64) -> bool {
+        let is_trusted = self.contains(name);
+        if !is_trusted && self.is_hot(name) {
+            self.make_hot(name);
+        }
+        is_trusted
     }
 
     fn is_hot(&self, name: u64) -> bool {
@@ -319,28 +333,39 @@ impl FileSystem {
     fn tell(&self, changes: &HashSet<Change>) {
         self.watching.told.fetch_add(1, Ordering::SeqCst);
         let mut changed = HashSet::new();
+        let mut doubtful = Vec::new();
         let mut is_stale = false;
         for change in changes {
-            is_stale |= match change {
-                Change::Everything => true,
+            match change {
+                Change::Everything => is_stale = true,
                 Change::Store(store) => {
                     changed.extend(self.inodes.known_store(store).map(|node| node.ino));
-                    true
+                    is_stale = true;
                 }
                 Change::StoreName(store) => {
                     changed.insert(STORES);
-                    self.is_stale_store(store)
+                    is_stale |= self.is_stale_store(store);
                 }
-                Change::Record(store, key) => match self.inodes.known_store(store) {
-                    Some(node) => {
-                        changed.insert(node.ino);
-                        self.is_stale_record(&node, key, &mut changed)
+                Change::Record(store, key) => {
+                    let Some(node) = self.inodes.known_store(store) else { continue };
+                    changed.insert(node.ino);
+                    if self.is_stale_record(&node, key) {
+                        doubtful.push((node, key));
                     }
-                    None => false,
-                },
-            };
+                }
+            }
         }
-        if is_stale {
+        if !doubtful.is_empty() && !is_stale {
+            thread::sleep(OWN_CHANGE);
+            doubtful.retain(|(store, key)| self.is_stale_record(store, key));
+        }
+        for (store, key) in &doubtful {
+            changed.extend(self.inodes.known_version(store, key));
+            self.inodes.unlink_version(store, key);
+            let name = hash_of_record(&store.name(), key);
+            self.watching.trusted.lock().make_hot(name);
+        }
+        if is_stale || !doubtful.is_empty() {
             log::debug!(
                 "the kernel must look names up again, since these have changed: {changes:?}"
             );
@@ -351,25 +376,14 @@ impl FileSystem {
 
     /// Whether the kernel trusts what is no longer so of the name of a store.
     fn is_stale_store(&self, name: &StoreName) -> bool {
-        if !self.watching.trusted.lock().contains(hash_of_store(name)) {
-            return false;
-        }
-        self.storage.store(name).attributes().is_err()
+        self.watching.trusted.lock().contains(hash_of_store(name))
+            && self.storage.store(name).attributes().is_err()
     }
 
     /// Whether the kernel trusts what is no longer so of the name of a record.
-    fn is_stale_record(&self, store: &StoreNode, key: &Key, changed: &mut HashSet<Ino>) -> bool {
+    fn is_stale_record(&self, store: &StoreNode, key: &Key) -> bool {
         let name = hash_of_record(&store.name(), key);
-        {
-            let mut trusted = self.watching.trusted.lock();
-            if !trusted.contains(name) {
-                if trusted.is_hot(name) {
-                    trusted.make_hot(name);
-                }
-                return false;
-            }
-        }
-        if self.sessions.get(store, key).is_some() {
+        if !self.watching.trusted.lock().contains_or_heats(name) {
             return false;
         }
         let now = match self.store(store).record(key) {
@@ -381,14 +395,9 @@ impl FileSystem {
             }
         };
         let known = self.inodes.known_stamp(store, key);
-        if known.map(|(_, stamp)| stamp) == now {
-            return false;
-        }
-        if let Some((ino, _)) = known {
-            changed.insert(ino);
-            self.inodes.unlink_version(store, key);
-        }
-        self.watching.trusted.lock().make_hot(name);
-        true
+        known != now
+            && self.sessions.get(store, key).is_none()
+            // Unless this mount has published it meanwhile.
+            && self.watching.trusted.lock().contains(name)
     }
 }
