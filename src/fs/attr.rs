@@ -250,6 +250,7 @@ impl FileSystem {
     ) -> FsResult<FileAttr> {
         let store = self.store(&version.store);
         let key = version.key();
+        let _own = self.begin_own(&[(&version.store, &key)]);
         let is_current = store.record(&key)?.stamp == version.stamp();
         let attributes = store.set_record_attributes(&key, change)?;
         if is_current {

@@ -153,6 +153,7 @@ impl FileSystem {
             Name::Metadata => Ok(self.store(&store).set_metadata_text(None)?),
             Name::Record(key) => {
                 self.settle(&store, &key);
+                let _own = self.begin_own(&[(&store, &key)]);
                 self.store(&store).delete(&key)?;
                 self.unlinked(&store, &key);
                 self.hand_set.forget(&store.name(), &key);
@@ -251,6 +252,7 @@ impl FileSystem {
         };
         let publish =
             PublishAs { content_type: by_hand.as_ref(), exclusive, ..PublishAs::default() };
+        let _own = self.begin_own(&[from, to]);
         self.expect_record(to.0, to.1);
         from_store.rename_record(from.1, &to_store, to.1, &publish)?;
         if from.0.ino == to.0.ino && from.1 == to.1 {

@@ -16,10 +16,9 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 use serde_json::json;
 
 use super::inode::{Ino, Node, STORES, StoreNode};
@@ -41,9 +40,9 @@ const UNTOLD_TTL: Duration = Duration::from_secs(1);
 /// How long a name that has changed is not trusted.
 const HOT_FOR: Duration = Duration::from_secs(10);
 
-/// A change of our own is on the disk a moment before the table of inodes knows of it. So what seems to be another's
-/// is looked at again after so long.
-const OWN_CHANGE: Duration = Duration::from_millis(1);
+/// How often a record is looked at that this mount itself changes again and again. After that it is told, which is
+/// never wrong.
+const MOST_LOOKS: usize = 16;
 
 /// The most names that are remembered as trusted, eight bytes and a few each. Beyond that, any name counts as
 /// trusted until the next epoch.
@@ -64,6 +63,38 @@ pub(super) struct Watching {
     epochs: AtomicU64,
     /// A leaf lock.
     trusted: Mutex<Trusted>,
+    /// A leaf lock.
+    own: Mutex<OwnChanges>,
+    /// Signalled when a change of our own is done.
+    own_done: Condvar,
+}
+
+/// Changes that this mount makes: they are on the disk a moment before the table of inodes knows of them, and are
+/// nobody else's.
+#[derive(Debug, Default)]
+struct OwnChanges {
+    /// The names of the records that are being changed.
+    names: Vec<u64>,
+    /// How many have begun.
+    count: u64,
+}
+
+/// A change that this mount makes to records. Dropped when the table of inodes knows of it.
+pub(super) struct OwnChange<'a> {
+    watching: &'a Watching,
+    names: Vec<u64>,
+}
+
+impl Drop for OwnChange<'_> {
+    fn drop(&mut self) {
+        let mut own = self.watching.own.lock();
+        for name in &self.names {
+            if let Some(at) = own.names.iter().position(|own| own == name) {
+                own.names.swap_remove(at);
+            }
+        }
+        self.watching.own_done.notify_all();
+    }
 }
 
 /// Names by their hashes: that two have the same one costs at most a look, or an epoch.
@@ -83,6 +114,15 @@ struct Look {
 impl Watching {
     fn watch(&self) -> Option<Arc<dyn Watch>> {
         self.watch.read().clone()
+    }
+
+    /// Waits until this mount changes the record no more. Gives back how many changes have begun.
+    fn wait_for_own(&self, name: u64) -> u64 {
+        let mut own = self.own.lock();
+        while own.names.contains(&name) {
+            self.own_done.wait(&mut own);
+        }
+        own.count
     }
 
     fn is_told_since(&self, look: &Look) -> bool {
@@ -295,8 +335,22 @@ impl FileSystem {
         }
         let Some(stamp) = session.published_stamp() else { return };
         let (store, key) = session.record();
+        self.watching.own.lock().count += 1;
         self.watching.trusted.lock().names.remove(&hash_of_record(&store.name(), &key));
         self.inodes.unlink_replaced(&store, &key, &stamp);
+    }
+
+    /// Announces a change of records whose names lead to published versions.
+    pub(super) fn begin_own(&self, records: &[(&Arc<StoreNode>, &Key)]) -> Option<OwnChange<'_>> {
+        if !self.is_watching() {
+            return None;
+        }
+        let names = records.iter().map(|(store, key)| hash_of_record(&store.name(), key));
+        let names: Vec<u64> = names.collect();
+        let mut own = self.watching.own.lock();
+        own.names.extend(&names);
+        own.count += 1;
+        Some(OwnChange { watching: &self.watching, names })
     }
 
     /// The kernel is about to move a name that it may trust to a record's new name.
@@ -333,7 +387,7 @@ impl FileSystem {
     fn tell(&self, changes: &HashSet<Change>) {
         self.watching.told.fetch_add(1, Ordering::SeqCst);
         let mut changed = HashSet::new();
-        let mut doubtful = Vec::new();
+        let mut stale = Vec::new();
         let mut is_stale = false;
         for change in changes {
             match change {
@@ -350,22 +404,19 @@ impl FileSystem {
                     let Some(node) = self.inodes.known_store(store) else { continue };
                     changed.insert(node.ino);
                     if self.is_stale_record(&node, key) {
-                        doubtful.push((node, key));
+                        stale.push((node, key));
+                        is_stale = true;
                     }
                 }
             }
         }
-        if !doubtful.is_empty() && !is_stale {
-            thread::sleep(OWN_CHANGE);
-            doubtful.retain(|(store, key)| self.is_stale_record(store, key));
-        }
-        for (store, key) in &doubtful {
+        for (store, key) in &stale {
             changed.extend(self.inodes.known_version(store, key));
             self.inodes.unlink_version(store, key);
             let name = hash_of_record(&store.name(), key);
             self.watching.trusted.lock().make_hot(name);
         }
-        if is_stale || !doubtful.is_empty() {
+        if is_stale {
             log::debug!(
                 "the kernel must look names up again, since these have changed: {changes:?}"
             );
@@ -386,18 +437,27 @@ impl FileSystem {
         if !self.watching.trusted.lock().contains_or_heats(name) {
             return false;
         }
-        let now = match self.store(store).record(key) {
-            Ok(attributes) => Some(attributes.stamp),
-            Err(Error::NoSuchRecord { .. } | Error::NoSuchStore { .. }) => None,
-            Err(error) => {
-                log::debug!("record '{key}' of store '{}' has changed: {error}", store.name());
-                None
+        for _ in 0..MOST_LOOKS {
+            let begun = self.watching.wait_for_own(name);
+            let now = match self.store(store).record(key) {
+                Ok(attributes) => Some(attributes.stamp),
+                Err(Error::NoSuchRecord { .. } | Error::NoSuchStore { .. }) => None,
+                Err(error) => {
+                    log::debug!("record '{key}' of store '{}': {error}", store.name());
+                    None
+                }
+            };
+            if self.inodes.known_stamp(store, key) == now {
+                return false;
             }
-        };
-        let known = self.inodes.known_stamp(store, key);
-        known != now
-            && self.sessions.get(store, key).is_none()
-            // Unless this mount has published it meanwhile.
-            && self.watching.trusted.lock().contains(name)
+            // Names under a session are not trusted.
+            if self.sessions.get(store, key).is_some() {
+                return false;
+            }
+            if self.watching.own.lock().count == begun {
+                return self.watching.trusted.lock().contains(name);
+            }
+        }
+        true
     }
 }

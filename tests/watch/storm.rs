@@ -22,10 +22,10 @@ fn change(storage: &TempStorage, part: usize, stop: &AtomicBool) {
         let _ = fs::write(&staged, "x".repeat(number % 100));
         // The other part may be replacing the store.
         let _ = fs::rename(&staged, &file);
-        if number % 5 == 0 {
+        if number.is_multiple_of(5) {
             let _ = fs::remove_file(disk.join(NAMES[number % NAMES.len()]));
         }
-        if part == 0 && number % 50 == 0 {
+        if part == 0 && number.is_multiple_of(50) {
             let away = storage.beside().join("away");
             let _ = fs::remove_dir_all(&away);
             let _ = fs::rename(&disk, &away);
