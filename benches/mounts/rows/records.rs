@@ -1,0 +1,203 @@
+//! Small records: reading, writing, rewriting, deleting; from one and from two.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use super::{
+    Context, GROUP, Group, RECORD_SIZE, Row, SHELF, Values, fresh, per_record, seconds, shelf,
+    stock_shelf,
+};
+use crate::subjects::{Kind, Records, Subject, delete_as_sdk, set_as_sdk};
+use crate::sys::{self, Dir, Result, drop_caches, run_quiet};
+
+const READ: [Row; 1] = [seconds("read", "read 10,000 x 2 KiB (open, read, close), warm; each")];
+const READ_COLD: [Row; 1] = [seconds("read-cold", "the same, caches dropped; each")];
+const GREP: [Row; 1] = [seconds("grep", "`grep -r` over 10,000 x 2 KiB, warm")];
+const PROCESSES: [Row; 1] =
+    [seconds("read-2-processes", "two processes reading different records; each")];
+const WRITE: [Row; 3] = [
+    seconds("write-new", "write 2,000 new x 2 KiB; each"),
+    seconds("rewrite", "rewrite them; each"),
+    seconds("delete", "delete them; each"),
+];
+const THREADS: [Row; 4] = [
+    seconds("threads-read-1", "1 thread reading; each record"),
+    seconds("threads-read-2", "2 threads reading; each record"),
+    seconds("threads-write-1", "1 thread rewriting; each record"),
+    seconds("threads-write-2", "2 threads rewriting; each record"),
+];
+
+/// Native is measured both ways: plain, and with what an SDK keeps beside a value.
+const WRITERS: [Kind; 8] = [
+    Kind::Native,
+    Kind::NativeSdk,
+    Kind::Floor,
+    Kind::FloorPlain,
+    Kind::Storefs,
+    Kind::Bindfs,
+    Kind::Mergerfs,
+    Kind::PassthroughHp,
+];
+
+const SHELVED: Group = Group { prepare: stock_shelf, ..GROUP };
+
+pub(super) const GROUPS: [Group; 6] = [
+    Group { rows: &READ, run: read_warm, ..SHELVED },
+    Group { rows: &READ_COLD, run: read_cold, cold: true, ..SHELVED },
+    Group { rows: &GREP, run: grep, ..SHELVED },
+    Group { rows: &PROCESSES, run: two_processes, ..SHELVED },
+    Group { rows: &WRITE, subjects: &WRITERS, run: write_and_delete, ..GROUP },
+    Group { rows: &THREADS, run: threads, ..SHELVED },
+];
+
+fn read_all(dir: &Dir, records: &[std::ffi::CString]) -> Result<()> {
+    let mut buffer = vec![0; RECORD_SIZE * 2];
+    for name in records {
+        if dir.read(name, &mut buffer)? != RECORD_SIZE {
+            return Err(format!("{name:?} has not its length").into());
+        }
+    }
+    Ok(())
+}
+
+fn read_warm(context: &Context, subject: &mut Subject) -> Result<Values> {
+    let (dir, names) = (Dir::open(&subject.store(SHELF))?, shelf(context).names);
+    read_all(&dir, &names)?;
+    let taken = sys::seconds(|| read_all(&dir, &names))?;
+    Ok(vec![("read", per_record(taken, names.len()))])
+}
+
+fn read_cold(context: &Context, subject: &mut Subject) -> Result<Values> {
+    let names = shelf(context).names;
+    drop_caches()?;
+    let taken = sys::seconds(|| read_all(&Dir::open(&subject.store(SHELF))?, &names))?;
+    Ok(vec![("read-cold", per_record(taken, names.len()))])
+}
+
+fn grep(_context: &Context, subject: &mut Subject) -> Result<Values> {
+    let grep = || {
+        // Finds nothing, and says so with 1.
+        run_quiet(Command::new("grep").args(["-r", "samovar"]).arg(subject.store(SHELF)), &[1])
+    };
+    grep()?;
+    Ok(vec![("grep", sys::seconds(grep)?)])
+}
+
+/// A process that reads its part of the shelf when it is told to.
+struct Reader(Child);
+
+impl Reader {
+    fn start(store: &Path, from: usize, to: usize) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("read-records").arg(store).args([from.to_string(), to.to_string()]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut reader = Self(command.spawn()?);
+        reader.answer()?;
+        Ok(reader)
+    }
+
+    fn ask(&mut self) -> Result<()> {
+        Ok(self.0.stdin.as_mut().ok_or("no pipe")?.write_all(b"read\n")?)
+    }
+
+    fn answer(&mut self) -> Result<()> {
+        let mut line = String::new();
+        BufReader::new(self.0.stdout.as_mut().ok_or("no pipe")?).read_line(&mut line)?;
+        if line == "done\n" { Ok(()) } else { Err("a reading process failed".into()) }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // The end of its input ends it.
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// What a reading process does: reads once for each line of its input, the first time unasked.
+pub(crate) fn read_records(store: &Path, from: usize, to: usize) -> Result<()> {
+    let (dir, names) = (Dir::open(store)?, Records::new(to, 0).names);
+    let mut lines = std::io::stdin().lines();
+    loop {
+        read_all(&dir, &names[from..])?;
+        println!("done");
+        if lines.next().is_none() {
+            return Ok(());
+        }
+    }
+}
+
+fn two_processes(context: &Context, subject: &mut Subject) -> Result<Values> {
+    let (store, count) = (subject.store(SHELF), shelf(context).names.len());
+    let mut readers =
+        [Reader::start(&store, 0, count / 2)?, Reader::start(&store, count / 2, count)?];
+    let taken = sys::seconds(|| {
+        readers.iter_mut().try_for_each(Reader::ask)?;
+        readers.iter_mut().try_for_each(Reader::answer)
+    })?;
+    Ok(vec![("read-2-processes", per_record(taken, count))])
+}
+
+fn write_and_delete(context: &Context, subject: &mut Subject) -> Result<Values> {
+    let store = fresh("written");
+    let records = Records::new(context.scaled(2_000), RECORD_SIZE);
+    subject.make_store(&store)?;
+    let dir = Dir::open(&subject.store(&store))?;
+    let as_sdk = subject.kind == Kind::NativeSdk;
+    let each = |work: &dyn Fn(&std::ffi::CStr) -> Result<()>| {
+        let taken = sys::seconds(|| records.names.iter().try_for_each(|name| work(name)))?;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(per_record(taken, records.names.len()))
+    };
+    let write = |name: &std::ffi::CStr| {
+        if as_sdk {
+            set_as_sdk(&dir, &store, name.to_str()?, &records.value)
+        } else {
+            dir.write(name, &records.value)
+        }
+    };
+    let delete = |name: &std::ffi::CStr| {
+        if as_sdk { delete_as_sdk(&dir, name.to_str()?) } else { dir.unlink(name) }
+    };
+    let values =
+        vec![("write-new", each(&write)?), ("rewrite", each(&write)?), ("delete", each(&delete)?)];
+    drop(dir);
+    subject.remove(&store)?;
+    Ok(values)
+}
+
+fn threads(context: &Context, subject: &mut Subject) -> Result<Values> {
+    let dir = Dir::open(&subject.store(SHELF))?;
+    let records = shelf(context);
+    let count = records.names.len() / 5;
+    let (first, second) = (&records.names[..count], &records.names[count..2 * count]);
+    let write = |names: &[std::ffi::CString]| {
+        names.iter().try_for_each(|name| dir.write(name, &records.value))
+    };
+    let read = |names: &[std::ffi::CString]| read_all(&dir, names);
+    read(first)?;
+    read(second)?;
+    Ok(vec![
+        ("threads-read-1", per_record(sys::seconds(|| read(first))?, count)),
+        ("threads-read-2", per_record(at_once(first, second, &read)?, 2 * count)),
+        ("threads-write-1", per_record(sys::seconds(|| write(first))?, count)),
+        ("threads-write-2", per_record(at_once(first, second, &write)?, 2 * count)),
+    ])
+}
+
+/// Seconds until two threads have done their parts.
+fn at_once<T: Sync + ?Sized>(
+    first: &T,
+    second: &T,
+    work: &(impl Fn(&T) -> Result<()> + Sync),
+) -> Result<f64> {
+    sys::seconds(|| {
+        thread::scope(|scope| {
+            let other = scope.spawn(|| work(second));
+            work(first)?;
+            other.join().map_err(|_| "a thread panicked")?
+        })
+    })
+}
