@@ -14,8 +14,12 @@ mod sys;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
+use signal_hook::consts::SIGTERM;
+use signal_hook::flag;
 
 use report::Measured;
 use rows::{Context, Group};
@@ -126,6 +130,11 @@ fn measure(args: &Args) -> Result<bool> {
         }
         return Ok(true);
     }
+    // What was measured so far is printed when it is told to end; the second time it ends at once.
+    let told_to_end = Arc::new(AtomicBool::new(false));
+    flag::register_conditional_shutdown(SIGTERM, 128 + SIGTERM, Arc::clone(&told_to_end))?;
+    flag::register(SIGTERM, Arc::clone(&told_to_end))?;
+
     let mut results = Vec::new();
     let mut complete = true;
     for (name, dir) in &args.places {
@@ -135,6 +144,7 @@ fn measure(args: &Args) -> Result<bool> {
             storefs: args.storefs.clone(),
             python: args.python.clone(),
             node_modules: args.node_modules.clone(),
+            told_to_end: Arc::clone(&told_to_end),
         };
         complete &= measure_place(args, name, &context, &wanted, &mut results)?;
     }
@@ -207,6 +217,9 @@ fn measure_place(
     }
     let mut complete = true;
     for group in groups {
+        if context.told_to_end.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
         complete &= measure_group(args, name, context, group, &mut subjects, results);
     }
     Ok(complete)
@@ -244,9 +257,15 @@ fn measure_group(
     };
     taking_part.retain(|subject| report(subject.kind, (group.prepare)(context, subject)));
     for round in 1..=rounds {
+        if context.told_to_end.load(Ordering::Relaxed) {
+            break;
+        }
         eprintln!("mounts: {place}: {row}, round {round} of {rounds}");
         // Interleaved, so that a busy minute of the machine meets all subjects alike.
         taking_part.retain_mut(|subject| {
+            if context.told_to_end.load(Ordering::Relaxed) {
+                return true;
+            }
             let outcome = (group.run)(context, subject).map(|values| {
                 for (name, value) in values {
                     add(&mut measured, name, subject.kind, value);

@@ -9,7 +9,8 @@ mod service;
 mod stream;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 pub(crate) use records::read_records;
 
@@ -109,6 +110,8 @@ pub(crate) struct Context {
     pub(crate) python: Option<PathBuf>,
     /// The directory that has the JavaScript SDK.
     pub(crate) node_modules: Option<PathBuf>,
+    /// Set when somebody does not want to wait any longer.
+    pub(crate) told_to_end: Arc<AtomicBool>,
 }
 
 impl Context {
