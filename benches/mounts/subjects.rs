@@ -1,7 +1,7 @@
 //! What is measured: plain directories, and mounts over them.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -250,8 +250,11 @@ impl Subject {
 
     /// Takes a store away again.
     pub(crate) fn remove(&self, store: &str) -> Result<()> {
-        fs::remove_dir_all(self.backing(store))?;
-        Ok(())
+        wait_until("the store is removed", || match fs::remove_dir_all(self.backing(store)) {
+            // A daemon has just written the store's times.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+            outcome => Ok(outcome.map(|()| true)?),
+        })
     }
 
     /// Makes a store of one record, a link to a file that all subjects share.
