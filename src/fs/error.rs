@@ -50,9 +50,10 @@ pub enum FsError {
     /// The handle does not allow this.
     #[error("the file is not open for this")]
     BadHandle,
-    /// An earlier write or publish of this file failed.
+    /// An earlier write or publish of this file failed, with this error number of the system. It is told again:
+    /// of a write that the kernel has split, the caller may not have heard it.
     #[error("an earlier write of this file failed")]
-    Failed,
+    Failed(i32),
     /// The storage has been removed under the mount.
     #[error("the storage has been removed")]
     Vanished,

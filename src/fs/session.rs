@@ -6,7 +6,7 @@
 //! the latest at release. After that the session goes on from the version that it published.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -49,7 +49,7 @@ pub(super) struct Session {
     life: Mutex<Life>,
     /// Whether a write or publish failed: a part of what the writer meant is never published, and whoever opens
     /// the record next begins anew.
-    failed: AtomicBool,
+    failed: Failure,
     /// Rank 1: held over the backend's I/O for this one record, and before any table lock.
     state: Mutex<State>,
     /// Signalled when `state` has been published or released.
@@ -153,7 +153,7 @@ impl Session {
             ino,
             shown_ino,
             life: Mutex::new(life),
-            failed: AtomicBool::new(false),
+            failed: Failure::default(),
             state: Mutex::new(state),
             settled: Condvar::new(),
         }
@@ -183,12 +183,12 @@ impl Session {
     }
 
     fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
+        self.failed.number().is_some()
     }
 
     /// After a failure, what is staged may be in the record's place already, and must not change any more.
     fn refuse_after_failure(&self) -> FsResult<()> {
-        if self.has_failed() { Err(FsError::Failed) } else { Ok(()) }
+        self.failed.number().map_or(Ok(()), |number| Err(FsError::Failed(number)))
     }
 
     /// Goes on from the version that is the record now, if nothing is staged: an SDK may have replaced the one
@@ -287,11 +287,12 @@ impl Session {
     ) -> FsResult<()> {
         let mut state = self.state.lock();
         self.refuse_after_failure()?;
+        let _panicked = FailsOnPanic(&self.failed);
         let written = state.write(store, data, offset);
         share.take_part(&state);
         // A writer that was told of an error has not written what it meant to.
-        if let Err(FsError::Storage(Error::Io { .. })) = &written {
-            self.failed.store(true, Ordering::Relaxed);
+        if let Err(FsError::Storage(error @ Error::Io { .. })) = &written {
+            self.failed.note(error);
         }
         written
     }
@@ -431,6 +432,7 @@ impl Session {
         };
         let publish =
             PublishAs { content_type: target.content_type, durable, ..PublishAs::default() };
+        let _panicked = FailsOnPanic(&self.failed);
         match target.store.publish(&state.key, staging, &publish) {
             Ok(value) => {
                 state.base = Some(value);
@@ -440,9 +442,42 @@ impl Session {
             }
             Err((error, staging)) => {
                 state.staging = Some(staging);
-                self.failed.store(true, Ordering::Relaxed);
+                self.failed.note(&error);
                 Err(error.into())
             }
+        }
+    }
+}
+
+/// The error number of the first failure of a session; 0 as long as there is none.
+#[derive(Debug, Default)]
+struct Failure(AtomicI32);
+
+impl Failure {
+    fn number(&self) -> Option<i32> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|number| *number != 0)
+    }
+
+    fn note(&self, error: &Error) {
+        let number = match error {
+            Error::Io { source, .. } => source.raw_os_error(),
+            _ => None,
+        };
+        self.note_number(number.unwrap_or(libc::EIO));
+    }
+
+    fn note_number(&self, number: i32) {
+        let _ = self.0.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// Fails the session if a panic passes: what the writer meant is then not what is staged.
+struct FailsOnPanic<'a>(&'a Failure);
+
+impl Drop for FailsOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.note_number(libc::EIO);
         }
     }
 }
@@ -491,7 +526,7 @@ impl State {
             }
             self.staging = Some(staging);
         }
-        self.staging.as_deref().ok_or(FsError::Failed)
+        self.staging.as_deref().ok_or(FsError::Failed(libc::EIO))
     }
 
     fn set_len(&mut self, store: &Store, len: u64) -> FsResult<()> {

@@ -60,12 +60,12 @@ fn replace(store: &Path) -> io::Result<()> {
 fn replace_durably(store: &Path) -> io::Result<()> {
     let mut record = File::create(store.join("k"))?;
     record.write_all(b"a new version")?;
-    let synced = record.sync_all();
-    if synced.is_err() {
-        assert_eq!(errno(record.sync_all()), Errno::IO, "the handle has failed");
-        assert_eq!(errno(record.write_all(b"x")), Errno::IO, "the handle has failed");
-        assert_eq!(errno(close(record)), Errno::IO, "the handle has failed");
-        return synced;
+    if let Err(error) = record.sync_all() {
+        let failure = Errno::from_io_error(&error).unwrap();
+        assert_eq!(errno(record.sync_all()), failure, "the handle has failed");
+        assert_eq!(errno(record.write_all(b"x")), failure, "the handle has failed");
+        assert_eq!(errno(close(record)), failure, "the handle has failed");
+        return Err(error);
     }
     close(record)
 }

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
+use super::heal::DeleteNote;
 use super::purge_box::{Label, OldRecords, PurgeBox, number_of};
-use super::records::Names;
+use super::records::{Names, remove_if_there};
 use super::staging::{self, Session};
 use super::tree::{self, StoreDir};
 use super::{DirectoryBackend, layout};
@@ -242,9 +243,14 @@ impl DirectoryBackend {
             let number = number_of(fresh, name).map_err(failed)?;
             linked.extend(number.map(|number| (name.clone(), number)));
         }
-        let Some(text) = self.read_metadata_text(dir)? else { return Ok(linked) };
-        match Document::parse(&text.bytes) {
-            Ok(mut document) => {
+        let metadata = match self.read_metadata_text(dir) {
+            Ok(None) => return Ok(linked),
+            Ok(Some(text)) => Document::parse(&text.bytes).map(|document| (document, text)),
+            Err(Error::DamagedMetadata { reason, .. }) => Err(reason),
+            Err(error) => return Err(error),
+        };
+        match metadata {
+            Ok((mut document, text)) => {
                 document.set_purged(purge.at);
                 let fresh = rustix::io::dup(fresh).map_err(failed)?;
                 let fresh = StoreDir { fd: fresh, name: dir.name.clone() };
@@ -263,20 +269,25 @@ impl DirectoryBackend {
         Ok(linked)
     }
 
-    /// The slower way, for a storage where directories cannot be exchanged: files go one by one, sidecars first,
-    /// so that a crash leaves some records and breaks none.
+    /// The slower way, for a storage where directories cannot be exchanged: records go one by one, each as it is
+    /// deleted, so that a crash leaves some records and breaks none.
     fn purge_file_by_file(&self, dir: &StoreDir, purge: &Purge<'_>) -> Result<Purging> {
         let contents = self.look_through(dir, purge.input_key, usize::MAX)?.unwrap_or_default();
+        let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
+        let session = self.session()?;
         let is_sidecar = |name: &&Vec<u8>| layout::value_of_sidecar(name).is_some();
         let (sidecars, values): (Vec<_>, Vec<_>) = contents.doomed.iter().partition(is_sidecar);
-        for name in sidecars.into_iter().chain(values) {
-            match rustix::fs::unlinkat(&dir.fd, name.as_slice(), AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => {
-                    return Err(Error::io(format!("purge store '{}'", dir.name), error));
-                }
-            }
-            failpoint::pass("purge: one file removed");
+        for name in values {
+            let note = match number_of(&dir.fd, name).map_err(failed)? {
+                Some(number) => DeleteNote::of(&session, dir, name, number).map_err(failed)?,
+                // A link, which has no sidecar.
+                None => None,
+            };
+            self.remove_files(dir, name)?;
+            drop(note);
+        }
+        for name in sidecars {
+            remove_if_there(dir, name, "purge: remove a sidecar")?;
         }
         self.edit_metadata(dir, |document| {
             document.set_purged(purge.at);

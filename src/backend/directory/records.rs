@@ -304,7 +304,7 @@ impl DirectoryBackend {
         })
     }
 
-    fn remove_files(&self, dir: &StoreDir, name: &[u8]) -> Result<()> {
+    pub(super) fn remove_files(&self, dir: &StoreDir, name: &[u8]) -> Result<()> {
         remove_if_there(dir, &layout::sidecar_of(name), "delete: remove sidecar")?;
         failpoint::pass("delete: sidecar removed");
         remove_if_there(dir, name, "delete: remove value")
@@ -450,7 +450,7 @@ fn read_sidecar(
     }
 }
 
-fn remove_if_there(dir: &StoreDir, name: &[u8], step: &str) -> Result<()> {
+pub(super) fn remove_if_there(dir: &StoreDir, name: &[u8], step: &str) -> Result<()> {
     let removed =
         failpoint::fail(step).and_then(|()| rustix::fs::unlinkat(&dir.fd, name, AtFlags::empty()));
     match removed {
