@@ -143,3 +143,45 @@ impl StoreDir {
         Error::io(format!("sync store '{}'", self.name), error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(name: &str) -> StoreName {
+        StoreName::new(name).unwrap()
+    }
+
+    fn noted(unsynced: &Unsynced, name: &str) -> Option<usize> {
+        match unsynced.records.lock().get(&store(name)) {
+            Some(Names::These(names)) => Some(names.len()),
+            Some(Names::Many) => Some(usize::MAX),
+            None => None,
+        }
+    }
+
+    #[test]
+    fn p5_records_wait_for_an_fsync_under_the_name_of_their_store() {
+        let unsynced = Unsynced::default();
+        unsynced.note(&store("old"), b"a");
+        unsynced.note(&store("old"), b"b");
+        unsynced.note(&store("old"), b"b");
+        unsynced.is_durable(&store("old"), b"a");
+        unsynced.note(&store("new"), b"c");
+        unsynced.rename_store(&store("old"), &store("new"));
+        assert_eq!((noted(&unsynced, "old"), noted(&unsynced, "new")), (None, Some(2)));
+        unsynced.forget_store(&store("new"));
+        assert_eq!(noted(&unsynced, "new"), None);
+    }
+
+    #[test]
+    fn p5_too_many_records_are_never_forgotten() {
+        let unsynced = Unsynced::default();
+        for number in 0..=ONE_BY_ONE {
+            unsynced.note(&store("s"), number.to_string().as_bytes());
+        }
+        unsynced.is_durable(&store("s"), b"0");
+        unsynced.note(&store("s"), b"one more");
+        assert_eq!(noted(&unsynced, "s"), Some(usize::MAX));
+    }
+}
