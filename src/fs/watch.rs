@@ -335,6 +335,10 @@ impl FileSystem {
         }
         let Some(stamp) = session.published_stamp() else { return };
         let (store, key) = session.record();
+        // Beside one that has failed, others may have been told to trust the name.
+        if !self.sessions.get(&store, &key).is_some_and(|joined| std::ptr::eq(&*joined, session)) {
+            return;
+        }
         self.watching.own.lock().count += 1;
         self.watching.trusted.lock().names.remove(&hash_of_record(&store.name(), &key));
         self.inodes.unlink_replaced(&store, &key, &stamp);

@@ -86,8 +86,12 @@ pub(super) fn start(root: &OwnedFd, tell: Tell) -> Watched {
     }
     let inner = Arc::new(Inner {
         root: root.try_clone().map_err(failed)?,
-        inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
-            .map_err(|error| failed(error.into()))?,
+        inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(|error| {
+            match error {
+                Errno::MFILE => "the limit fs.inotify.max_user_instances is reached".to_owned(),
+                error => failed(error.into()),
+            }
+        })?,
         stop: eventfd(0, EventfdFlags::CLOEXEC).map_err(|error| failed(error.into()))?,
         watches: Mutex::default(),
         overflows: AtomicU64::new(0),
