@@ -97,6 +97,8 @@ impl Backend for Watched {
         delete(store: &StoreName, key: &Key) -> Result<()>;
         rename_record(rename: &RenameRecord<'_>) -> Result<()>;
         sync_store(store: &StoreName) -> Result<()>;
+        sync_record(store: &StoreName, key: &Key) -> Result<()>;
+        sync_stores() -> Result<()>;
         space() -> Result<Space>;
     }
 
@@ -608,6 +610,7 @@ fn a_length_is_set_through_the_writers_inode() {
     let attr = room.fs.setattr(&thread(1), writer, &change, None).unwrap();
     assert_eq!(attr.attributes.size, 6);
     assert_eq!(room.published("k").unwrap(), "a long", "truncate(2) has no close to wait for");
+    assert_eq!(room.fs.status()["write_sessions"], 0, "and no release that would end its session");
 }
 
 #[test]
@@ -621,7 +624,7 @@ fn p7_a_failed_publish_fails_the_close_and_keeps_the_old_version() {
     let Err(FsError::Storage(Error::Io { source, .. })) = &failed else { panic!("{failed:?}") };
     assert_eq!(source.kind(), io::ErrorKind::StorageFull);
     assert!(room.fs.flush(handle).is_err(), "each close of it is told");
-    assert!(room.fs.fsync(handle).is_err());
+    assert!(room.fs.fsync(storefs::fs::ROOT, handle).is_err());
     room.backend.fails.store(false, Ordering::Relaxed);
     room.fs.release(handle);
     assert_eq!(room.published("k").unwrap(), "old", "what was called failed is not done later");

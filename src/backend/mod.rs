@@ -229,7 +229,19 @@ pub trait Backend: Debug + Send + Sync {
     /// [`Error::RecordExists`](crate::Error::RecordExists) without `replace`.
     fn rename_record(&self, rename: &RenameRecord<'_>) -> Result<()>;
 
-    /// Makes durable what was published in a store.
+    /// Makes a record durable, whoever has published it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
+    fn sync_record(&self, store: &StoreName, key: &Key) -> Result<()>;
+
+    /// Makes durable which stores there are, and under which names.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    fn sync_stores(&self) -> Result<()>;
+
+    /// Makes durable what was published in a store through this backend.
     ///
     /// # Errors
     /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).

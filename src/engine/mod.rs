@@ -126,6 +126,14 @@ impl Storage {
         Ok(self.store(name))
     }
 
+    /// Makes durable which stores there are, and under which names.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn sync_stores(&self) -> Result<()> {
+        self.backend().sync_stores()
+    }
+
     /// The names of the directories in a plain directory, sorted.
     ///
     /// # Errors

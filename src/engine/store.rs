@@ -448,6 +448,15 @@ impl Store {
         Ok(true)
     }
 
+    /// Makes a record durable, whoever has published it, and what else was published through this storage.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`], [`Error::Io`].
+    pub fn sync_record(&self, key: &Key) -> Result<()> {
+        self.storage.write_back_store(&self.name)?;
+        self.backend().sync_record(&self.name, key)
+    }
+
     /// Makes durable what was published.
     ///
     /// # Errors

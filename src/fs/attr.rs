@@ -127,12 +127,18 @@ impl FileSystem {
                 let (node, key) = session.record();
                 self.intents.fulfil(caller.thread, &node, &key);
                 let store = self.store(&node);
-                if let Some(size) = change.size {
-                    self.truncate_session(session, &store, size, handle)?;
+                let truncated = match change.size {
+                    Some(size) => self.truncate_session(session, &store, size, handle),
+                    None => Ok(()),
+                };
+                let changed = truncated.and_then(|()| match attributes.is_empty() {
+                    true => Ok(()),
+                    false => session.set_attributes(&store, &attributes),
+                });
+                if handle.is_none() {
+                    self.leave_unopened(session, caller);
                 }
-                if !attributes.is_empty() {
-                    session.set_attributes(&store, &attributes)?;
-                }
+                changed?;
             }
         }
         self.getattr(ino)

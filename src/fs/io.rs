@@ -177,28 +177,40 @@ impl FileSystem {
         }
     }
 
-    /// Publishes what was written and makes it durable (P5).
+    /// Publishes what was written and makes it durable (P5). A handle for reading makes the record durable that has
+    /// the name now, whoever has published it.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
-    pub fn fsync(&self, handle: Handle) -> FsResult<()> {
+    pub fn fsync(&self, ino: Ino, handle: Handle) -> FsResult<()> {
         match &*self.opened(handle)? {
             Open::Writer { session, .. } => self.publish(session, true),
             Open::Metadata(edit) => {
                 self.keep_metadata(edit)?;
                 Ok(self.store(&edit.store).sync()?)
             }
+            Open::Reader(_) if !self.options.read_only => match &*self.node(ino)? {
+                Node::Version(version) => {
+                    match self.store(&version.store).sync_record(&version.key()) {
+                        Err(crate::Error::NoSuchRecord { .. }) => Ok(()),
+                        synced => Ok(synced?),
+                    }
+                }
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
     }
 
-    /// Makes a directory's records durable.
+    /// Makes a directory's records durable, or which stores there are.
     ///
     /// # Errors
     /// What the storage says.
     pub fn fsyncdir(&self, ino: Ino) -> FsResult<()> {
         match &*self.node(ino)? {
-            Node::Store(store) if !self.options.read_only => Ok(self.store(store).sync()?),
+            _ if self.options.read_only => Ok(()),
+            Node::Store(store) => Ok(self.store(store).sync()?),
+            Node::Root | Node::Stores => Ok(self.storage.sync_stores()?),
             _ => Ok(()),
         }
     }
@@ -430,10 +442,15 @@ impl FileSystem {
         if let Err(error) = released {
             self.log_late_failure(&format!("record '{key}' of store '{}'", store.name()), &error);
         }
-        if !self.sessions.leave(session) {
-            return;
+        if self.sessions.leave(session) && session.end() {
+            self.hand_set.forget(&store.name(), &key);
         }
-        if session.end() {
+    }
+
+    /// A change by path is done: no open follows, and so no release.
+    pub(super) fn leave_unopened(&self, session: &Arc<Session>, caller: &Caller) {
+        if self.sessions.withdraw(session, caller.thread) && session.end() {
+            let (store, key) = session.record();
             self.hand_set.forget(&store.name(), &key);
         }
     }

@@ -172,6 +172,11 @@ impl Session {
         life.announced.push((thread, Instant::now() + OPEN_FOLLOWS_WITHIN));
     }
 
+    /// What this thread has announced is done, without an open.
+    pub(super) fn withdraw(&self, thread: u32) {
+        self.life.lock().withdraw(thread);
+    }
+
     /// Whether anybody has the session open or is about to.
     pub(super) fn is_live(&self) -> bool {
         self.life.lock().is_live()
@@ -369,7 +374,14 @@ impl Session {
         let mut state = self.state.lock();
         self.refuse_after_failure()?;
         if state.dirty == Dirty::Clean {
-            return if durable && !state.detached { Ok(target.store.sync()?) } else { Ok(()) };
+            if !durable || state.detached {
+                return Ok(());
+            }
+            return match target.store.sync_record(&state.key) {
+                // Somebody has removed what this session had published.
+                Err(Error::NoSuchRecord { .. }) => Ok(()),
+                synced => Ok(synced?),
+            };
         }
         self.publish_locked(&mut state, target, durable)
     }

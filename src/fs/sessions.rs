@@ -75,9 +75,18 @@ impl Sessions {
 
     /// Takes back a handle; a session without any is forgotten. Gives back whether it was.
     pub(super) fn leave(&self, session: &Arc<Session>) -> bool {
+        self.without(session, Session::remove_handle)
+    }
+
+    /// Takes back an announcement that no open follows; as [`leave`](Self::leave).
+    pub(super) fn withdraw(&self, session: &Arc<Session>, thread: u32) -> bool {
+        self.without(session, |session| session.withdraw(thread))
+    }
+
+    fn without(&self, session: &Arc<Session>, take: impl FnOnce(&Session)) -> bool {
         let (store, key) = session.record();
         let mut sessions = self.by_record.lock();
-        session.remove_handle();
+        take(session);
         let ended = !session.is_live();
         if ended {
             remove_if_same(&mut sessions, &(store.ino, key), session);

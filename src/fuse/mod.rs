@@ -380,7 +380,7 @@ impl Filesystem for Adapter {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.acknowledge("fsync", ino, reply, |fs| fs.fsync(fh.0));
+        self.acknowledge("fsync", ino, reply, |fs| fs.fsync(ino.0, fh.0));
     }
 
     fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {

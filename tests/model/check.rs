@@ -141,16 +141,6 @@ impl Run {
         });
     }
 
-    /// Waits until the daemon has heard that writers are gone, which the kernel tells it after close(2).
-    pub(crate) fn let_writers_go(&self) {
-        let named = self.model.sessions.values().filter(|session| session.place.is_some()).count();
-        wait_until("the writers are gone that were closed", || {
-            let status = fs::read(self.mount().path().join("@status")).unwrap();
-            let status: Value = serde_json::from_slice(&status).unwrap();
-            status["write_sessions"] == named
-        });
-    }
-
     /// Waits until nothing of a dead daemon is left, which goes in the background.
     pub(crate) fn await_healing(&self) {
         let own = self.storage.path().join(".storefs");

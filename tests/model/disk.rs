@@ -41,7 +41,6 @@ impl Run {
             return;
         }
         self.note(format!("the SDK deletes {place:?}"));
-        self.let_writers_go();
         fs::remove_file(self.value_path(place)).unwrap();
         if self.sidecar_path(place).exists() {
             fs::remove_file(self.sidecar_path(place)).unwrap();

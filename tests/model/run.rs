@@ -149,7 +149,8 @@ impl Run {
         match self.draw.below(100) {
             0..=13 => self.overwrite(&place),
             14..=19 => self.append(&place),
-            20..=28 => self.write_within(&place),
+            20..=25 => self.write_within(&place),
+            26..=28 => self.truncate(&place),
             29..=32 => self.unlink(&place),
             33..=41 => self.rename(&place),
             42..=43 => self.create_new(&place),
@@ -237,6 +238,24 @@ impl Run {
         let (id, mut share) = self.model.open(place);
         self.model.write(id, &bytes, None, &mut share);
         self.closed(place, before, |model| model.close(id, share));
+        self.check(place);
+    }
+
+    /// Sets the length by the path, without an open file.
+    fn truncate(&mut self, place: &Place) {
+        if self.model.is_apart(place) {
+            return;
+        }
+        let len = self.model.record(place).map_or(0, |record| record.bytes.len());
+        let at = self.draw.below(len + 20);
+        self.note(format!("truncate {place:?} to {at}"));
+        let outcome = nix::unistd::truncate(&self.path(place), at as i64);
+        self.must_be(self.found(place), outcome.map_err(io::Error::from));
+        if self.found(place).is_ok() {
+            let (id, mut share) = self.model.open(place);
+            self.model.set_len(id, at, &mut share);
+            self.closed(place, None, |model| model.close(id, share));
+        }
         self.check(place);
     }
 
@@ -401,7 +420,6 @@ impl Run {
     fn purge(&mut self, store: &str) {
         let order = self.draw.one_of(&["1", "1\n"]);
         self.note(format!("purge {store:?}"));
-        self.let_writers_go();
         let known = self.model.stores.contains_key(store);
         let outcome = fs::write(self.mount().store(store).join("@purge"), order);
         self.must_be(if known { Ok(()) } else { Err(Errno::NOENT) }, outcome);

@@ -127,10 +127,10 @@ impl<'a> Script<'a> {
         self.over(format!("write {number} over {place:?}"), records, vec![place]);
     }
 
-    /// Makes durable what was closed before.
-    pub(crate) fn sync_later(&mut self, store: &str, key: &str) {
+    /// Makes durable what was closed before, through a descriptor for writing or, as sync(1) does, for reading.
+    pub(crate) fn sync_later(&mut self, store: &str, key: &str, how: &OpenOptions) {
         let place = place(store, key);
-        OpenOptions::new().append(true).open(self.path(&place)).unwrap().sync_all().unwrap();
+        how.open(self.path(&place)).unwrap().sync_all().unwrap();
         self.over(format!("fsync of {place:?}"), self.records().clone(), vec![place]);
     }
 
@@ -163,12 +163,7 @@ impl<'a> Script<'a> {
         fs::write(self.mount.store(store).join("@purge"), "1").unwrap();
         let mut records = self.records().clone();
         records.retain(|place, _| place.0 != store || place.1 == "INPUT");
-        let spared: Vec<Place> = records.keys().filter(|place| place.0 == store).cloned().collect();
         self.over(format!("purge {store}"), records, Vec::new());
-        // The spared input is linked into a directory that takes the store's place and of which nothing is durable
-        // yet: on a disk without any order it has to be synced again.
-        let last = self.steps.len() - 1;
-        self.steps[last].touched.extend(spared);
     }
 
     pub(crate) fn rename_store(&mut self, from: &str, to: &str) {
@@ -201,7 +196,9 @@ impl<'a> Script<'a> {
         self.set("default", "first", true, 60, true);
         self.set("default", "closed", true, 10, false);
         self.set("default", "first", false, 300, false);
-        self.sync_later("default", "first");
+        self.sync_later("default", "first", OpenOptions::new().append(true));
+        self.set("default", "closed", true, 11, false);
+        self.sync_later("default", "closed", OpenOptions::new().read(true));
 
         // The sidecar that is in place fits the next version, and nobody has made it durable.
         self.set("default", "same", false, 40, false);

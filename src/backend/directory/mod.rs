@@ -334,6 +334,14 @@ impl Backend for DirectoryBackend {
         self.move_record(rename)
     }
 
+    fn sync_record(&self, store: &StoreName, key: &Key) -> Result<()> {
+        self.in_store(store, |dir| self.sync_one(dir, key))
+    }
+
+    fn sync_stores(&self) -> Result<()> {
+        self.sync_names_of_stores()
+    }
+
     fn sync_store(&self, store: &StoreName) -> Result<()> {
         self.in_store(store, |dir| self.sync_directory(dir))
     }

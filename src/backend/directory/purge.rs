@@ -19,6 +19,7 @@ use super::purge_box::{Label, OldRecords, PurgeBox, number_of};
 use super::records::{Names, remove_if_there};
 use super::staging::{self, Session};
 use super::tree::{self, StoreDir};
+use super::unsynced::sync_file;
 use super::{DirectoryBackend, layout};
 use crate::backend::document::Document;
 use crate::backend::{Purge, Purged, Purging, is_input_key};
@@ -162,7 +163,7 @@ impl DirectoryBackend {
         contents: &Contents,
     ) -> Result<Purging> {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
-        let purge_box = PurgeBox::make(session).map_err(failed)?;
+        let purge_box = PurgeBox::make(session, &dir.name).map_err(failed)?;
         let old_records = match self.exchange(dir, &purge_box, purge, contents) {
             Ok(old_records) => old_records,
             Err(error) => {
@@ -200,6 +201,9 @@ impl DirectoryBackend {
         };
         purge_box.label(&label).map_err(|error| failed(error.into()))?;
         let known = dir.fd.try_clone().map_err(failed)?;
+        // Durable before the exchange: an input that was durable stays so whatever the disk keeps of the rest.
+        sync_file(&purge_box.fresh, layout::METADATA.as_bytes())?;
+        rustix::fs::fsync(&purge_box.fresh.fd).map_err(|error| failed(error.into()))?;
         failpoint::pass("purge: fresh directory filled");
         let old_records =
             purge_box.exchange(&stores, known, label).map_err(|error| failed(error.into()))?;
@@ -227,7 +231,7 @@ impl DirectoryBackend {
         contents: &Contents,
     ) -> Result<Vec<(Vec<u8>, u64)>> {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
-        let fresh = &purge_box.fresh;
+        let fresh = &purge_box.fresh.fd;
         let old = rustix::fs::fstat(&dir.fd).map_err(failed)?;
         let owned = AttributeChange {
             mode: Some(old.st_mode),
@@ -252,10 +256,8 @@ impl DirectoryBackend {
         match metadata {
             Ok((mut document, text)) => {
                 document.set_purged(purge.at);
-                let fresh = rustix::io::dup(fresh).map_err(failed)?;
-                let fresh = StoreDir { fd: fresh, name: dir.name.clone() };
                 let bytes = document.to_bytes();
-                self.write_metadata(&fresh, &bytes, Some(&text.attributes), true)?;
+                self.write_metadata(&purge_box.fresh, &bytes, Some(&text.attributes), true)?;
             }
             Err(reason) => {
                 log::warn!(

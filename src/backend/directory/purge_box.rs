@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::dialect::Dialect;
 use super::staging::{self, Session};
+use super::tree::StoreDir;
 use super::{layout, tree};
 use crate::backend::{Purged, is_input_key};
 use crate::failpoint;
@@ -92,14 +93,15 @@ pub(super) struct PurgeBox {
     name: String,
     directory: OwnedFd,
     /// The fresh directory, wherever it is.
-    pub(super) fresh: OwnedFd,
+    pub(super) fresh: StoreDir,
 }
 
 impl PurgeBox {
-    pub(super) fn make(session: &Arc<Session>) -> rustix::io::Result<Self> {
+    pub(super) fn make(session: &Arc<Session>, store: &StoreName) -> rustix::io::Result<Self> {
         let (name, directory) = session.create_dir()?;
         rustix::fs::mkdirat(&directory, RECORDS, Mode::from_raw_mode(0o700))?;
-        let fresh = tree::open_dir(&directory, RECORDS)?;
+        let fd = tree::open_dir(&directory, RECORDS)?;
+        let fresh = StoreDir { fd, name: store.clone() };
         Ok(Self { session: Arc::clone(session), name, directory, fresh })
     }
 
@@ -121,7 +123,8 @@ impl PurgeBox {
         rustix::fs::renameat_with(&self.directory, RECORDS, stores, store, exchange)?;
         // Crawlee JS 3 may have put another directory in the store's place just before.
         let old = tree::open_dir(&self.directory, RECORDS).unwrap_or(known);
-        Ok(OldRecords { old, store: rustix::io::dup(&self.fresh)?, label })
+        let places = [rustix::io::dup(stores)?, rustix::io::dup(&self.directory)?];
+        Ok(OldRecords { old, store: rustix::io::dup(&self.fresh.fd)?, places, label })
     }
 
     /// Removes the box with all that is in it.
@@ -137,6 +140,8 @@ pub(super) struct OldRecords {
     old: OwnedFd,
     /// The store's directory.
     store: OwnedFd,
+    /// The directories in which the two were exchanged.
+    places: [OwnedFd; 2],
     label: Label,
 }
 
@@ -168,13 +173,14 @@ impl OldRecords {
             // It died before the exchange.
             return Ok(None);
         }
-        let store = tree::open_dir(root, layout::STORES)
-            .and_then(|stores| tree::open_dir(stores, label.store.as_str()));
-        match store {
+        let stores = tree::open_dir(root, layout::STORES)?;
+        let store = match tree::open_dir(&stores, label.store.as_str()) {
             // Dropped since then: nobody is there to be given anything.
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-            store => Ok(Some(Self { old, store: store?, label })),
-        }
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            store => store?,
+        };
+        let places = [stores, purge_box.try_clone()?];
+        Ok(Some(Self { old, store, places, label }))
     }
 
     /// An SDK may have replaced or deleted an input after it was linked and before the directories were
@@ -212,6 +218,10 @@ impl OldRecords {
     /// # Errors
     /// The last thing that could be neither given back nor removed. The box must be kept then.
     pub(super) fn clear(&self, counted: &mut Purged) -> io::Result<()> {
+        // Durable first: else a power cut might undo the exchange and leave a store that lacks what is removed here.
+        for place in &self.places {
+            rustix::fs::fsync(place)?;
+        }
         let mut cleared = Ok(());
         for entry in tree::entries(&self.old)? {
             let (name, listed) = entry?;

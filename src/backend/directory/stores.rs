@@ -232,7 +232,7 @@ impl DirectoryBackend {
         rustix::fs::fchmod(note.file(), Mode::from_raw_mode(text.attributes.mode))
             .map_err(failed)?;
         note.write_all_at(&document.to_bytes(), 0).map_err(failed)?;
-        note.write_out().map_err(failed)?;
+        note.begin_write_out().and_then(|()| note.write_out()).map_err(failed)?;
         Ok(Some(note))
     }
 
@@ -254,9 +254,12 @@ impl DirectoryBackend {
             .map_err(failed)?;
         failpoint::pass("drop: taken out of sight");
         self.shared.unsynced.forget_store(name);
-        self.shared
-            .reaper
-            .give(move || Ok(staging::remove_tree(session.directory(), trash.as_bytes())?));
+        self.shared.reaper.give(move || {
+            // Durable first: else a power cut might bring back the store without what is removed here.
+            rustix::fs::fsync(&stores)?;
+            rustix::fs::fsync(session.directory())?;
+            Ok(staging::remove_tree(session.directory(), trash.as_bytes())?)
+        });
         Ok(())
     }
 
@@ -387,7 +390,7 @@ impl DirectoryBackend {
         }
         failpoint::fail("metadata: write").map_err(failed)?;
         staged.write_all_at(text, 0).map_err(failed)?;
-        staged.write_out().map_err(failed)?;
+        staged.begin_write_out().and_then(|()| staged.write_out()).map_err(failed)?;
         let moved = failpoint::fail("metadata: move")
             .and_then(|()| staged.move_to(&dir.fd, layout::METADATA.as_bytes(), replace));
         match moved {

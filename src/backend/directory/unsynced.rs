@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::DirectoryBackend;
 use super::layout;
 use super::tree::{self, Identity, StoreDir};
-use crate::model::{Error, Result, StoreName};
+use crate::model::{Error, Key, Result, StoreName};
 
 /// So many records of a store are made durable one by one; if there are more, all that the disk has to write is
 /// written.
@@ -110,6 +110,23 @@ impl DirectoryBackend {
             self.shared.unsynced.give_back(&dir.name, names);
         }
         synced
+    }
+
+    /// Makes a record durable, whoever has published it.
+    pub(super) fn sync_one(&self, dir: &StoreDir, key: &Key) -> Result<()> {
+        let (name, _) = self.locate(dir, key)?;
+        sync_file(dir, &name)?;
+        sync_file(dir, &layout::sidecar_of(&name))?;
+        self.sync_directory(dir)
+    }
+
+    /// Makes durable which stores there are.
+    pub(super) fn sync_names_of_stores(&self) -> Result<()> {
+        let failed = |error: Errno| Error::io(format!("sync '{}'", layout::STORES), error);
+        if let Some(stores) = tree::open_stores(&self.shared.root)? {
+            rustix::fs::fsync(stores).map_err(failed)?;
+        }
+        rustix::fs::fsync(&self.shared.root).map_err(failed)
     }
 
     /// Makes durable that the store is where it is, with its metadata, unless it is known to be. What is durable

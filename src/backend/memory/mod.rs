@@ -308,6 +308,14 @@ impl Backend for MemoryBackend {
         Ok(())
     }
 
+    fn sync_record(&self, store: &StoreName, key: &Key) -> Result<()> {
+        self.record(store, key).map(drop)
+    }
+
+    fn sync_stores(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn sync_store(&self, store: &StoreName) -> Result<()> {
         find(&self.shared.stores.read(), store).map(drop)
     }
