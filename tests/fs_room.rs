@@ -330,6 +330,19 @@ fn control_files_and_lookups_that_fail_take_no_inode_for_ever() {
 }
 
 #[test]
+fn p1_an_inode_does_not_follow_a_record_that_was_replaced_before_it_is_moved() {
+    let room = Room::new();
+    room.set("k", "old");
+    let old = room.ino(1, "k");
+    room.fs.rename(room.store, b"k", room.store, b"moved", false).unwrap();
+    assert_eq!(room.ino(1, "moved"), old);
+    // The kernel has pages of the old version, and has not looked again.
+    room.set("moved", "new");
+    room.fs.rename(room.store, b"moved", room.store, b"again", false).unwrap();
+    assert!(room.ino(1, "again") > old);
+}
+
+#[test]
 fn a_writers_inode_is_forgotten_with_its_lookups() {
     let room = Room::new();
     let base = room.counter("inodes");
