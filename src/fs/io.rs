@@ -336,6 +336,8 @@ impl FileSystem {
         permissions: u32,
         mode: OpenMode,
     ) -> FsResult<(Entry, Opened)> {
+        // An open that was announced has become this: its announcement must not lead a later lookup.
+        self.intents.fulfil(caller.thread, store, key);
         self.store(store).check_key(key)?;
         let session = self.session_for_create(caller, store, key, permissions, mode.exclusive)?;
         let opened = self.open_session(&session, mode)?;

@@ -40,9 +40,14 @@ impl FileSystem {
     fn pinned_entry(&self, caller: &Caller, store: &Arc<StoreNode>, key: &Key) -> FsResult<Entry> {
         let value = self.store(store).open_value(key)?;
         let attributes = value.attributes()?;
+        let ino = self.inodes.version(store, key, attributes);
+        // Shared already, so that it counts as open if the kernel asks for attributes before it opens it.
+        let value = match self.inodes.get(ino).as_deref() {
+            Some(Node::Version(version)) => version.share_value(value),
+            _ => value,
+        };
         let kind = IntentKind::Read(Some(value));
         self.intents.announce(caller.thread, store, key, kind);
-        let ino = self.inodes.version(store, key, attributes);
         let entry = self.entry(self.file(ino, attributes));
         Ok(Entry { entry_ttl: Duration::ZERO, ..entry })
     }

@@ -186,6 +186,27 @@ fn p12_a_store_of_crawlee_js_3_stays_in_its_layout() {
     assert_eq!(fs::read(storage.store("default").join("obj.json")).unwrap(), b"[]");
 }
 
+/// Crawlee JS 3 purges a store by putting a new directory in its place, which holds at most an input.
+#[test]
+fn p12_a_store_that_js_3_has_replaced_stays_in_its_layout() {
+    if !can_mount() {
+        return;
+    }
+    let storage = js3_storage();
+    let mount = TempMount::new(&storage);
+    let (store, disk) = (mount.store("default"), storage.store("default"));
+    assert!(names(&store).len() > 1);
+    fs::rename(&disk, storage.beside().join("old")).unwrap();
+    fs::create_dir(&disk).unwrap();
+    fs::write(disk.join("INPUT.json"), "{}").unwrap();
+    fs::write(store.join("shot.jpg"), "x").unwrap();
+    assert_eq!(names(&disk), ["INPUT.json", "shot.jpg.bin"].map(str::to_owned).into());
+    // Made anew by hand, it is a store like any other.
+    sh("rm -r default && mkdir default && echo '{}' > default/new.json", &mount.stores());
+    let made = [METADATA, "new.json", "new.json.__metadata__.json"];
+    assert_eq!(names(&disk), made.map(str::to_owned).into());
+}
+
 #[test]
 fn p12_a_store_of_nothing_but_an_input_gets_sidecars_at_its_first_write() {
     if !can_mount() {

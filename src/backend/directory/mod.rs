@@ -40,7 +40,7 @@ mod unsynced;
 mod watch;
 mod write_out;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -103,6 +103,9 @@ struct Shared {
     /// Layouts that are known and cannot be read off the directory again: JS 3's, and that of a store of sidecars
     /// whose metadata we have removed. A leaf lock.
     known_dialects: Mutex<HashMap<Identity, Dialect>>,
+    /// The names of stores that were JS 3's when they were seen last. It purges a store by putting a new directory
+    /// in its place, which holds nothing to recognise it by. A leaf lock.
+    js3_names: Mutex<HashSet<StoreName>>,
     unsynced: Unsynced,
 }
 
@@ -123,6 +126,7 @@ impl DirectoryBackend {
             store_gates: StoreGates::default(),
             key_locks: KeyLocks::default(),
             known_dialects: Mutex::default(),
+            js3_names: Mutex::default(),
             unsynced: Unsynced::default(),
         };
         Ok(Self { shared: Arc::new(shared) })

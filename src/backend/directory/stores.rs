@@ -88,13 +88,30 @@ impl DirectoryBackend {
             DialectChoice::Js3 => return Ok(Dialect::Js3),
             DialectChoice::Auto => {}
         }
+        let dialect = self.recognised_dialect(dir)?;
+        let mut js3_names = self.shared.js3_names.lock();
+        match dialect {
+            Some(Dialect::Js3) => {
+                js3_names.insert(dir.name.clone());
+            }
+            Some(_) => {
+                js3_names.remove(&dir.name);
+            }
+            None if js3_names.contains(&dir.name) => return Ok(Dialect::Js3),
+            None => {}
+        }
+        Ok(dialect.unwrap_or(Dialect::Sidecars))
+    }
+
+    /// The layout that a directory shows; `None` if it holds nothing that tells.
+    fn recognised_dialect(&self, dir: &StoreDir) -> Result<Option<Dialect>> {
         let failed = |error: Errno| Error::io(format!("look into store '{}'", dir.name), error);
         if tree::has_file(&dir.fd, layout::METADATA.as_bytes()).map_err(failed)? {
-            return Ok(Dialect::Sidecars);
+            return Ok(Some(Dialect::Sidecars));
         }
         let identity = tree::identity(&dir.fd).map_err(failed)?;
         if let Some(known) = self.shared.known_dialects.lock().get(&identity) {
-            return Ok(*known);
+            return Ok(Some(*known));
         }
         let mut has_bare_file = false;
         for entry in tree::entries(&dir.fd).map_err(failed)? {
@@ -103,7 +120,7 @@ impl DirectoryBackend {
                 continue;
             }
             if layout::value_of_sidecar(&name).is_some() {
-                return Ok(Dialect::Sidecars);
+                return Ok(Some(Dialect::Sidecars));
             }
             let is_input = Dialect::Js3
                 .key(&name)
@@ -111,10 +128,10 @@ impl DirectoryBackend {
             has_bare_file |= !is_input && !layout::looks_temporary(&name);
         }
         if !has_bare_file {
-            return Ok(Dialect::Sidecars);
+            return Ok(None);
         }
         self.shared.known_dialects.lock().insert(identity, Dialect::Js3);
-        Ok(Dialect::Js3)
+        Ok(Some(Dialect::Js3))
     }
 
     /// Makes a store: a directory that already holds its metadata is moved into place.
