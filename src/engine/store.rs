@@ -306,8 +306,9 @@ impl Store {
     /// The type that is kept for a version, and whether it may be another's; `None` if it is not the current one.
     fn kept_for(&self, key: &Key, version: &Stamp) -> Result<Option<(ContentType, bool)>> {
         let kept = || -> Result<_> {
-            let kept = self.backend().content_type(&self.name, key)?;
+            // In this order: a type that is put in place between the two looks is then in doubt, and not believed.
             let in_doubt = self.backend().is_type_in_doubt(&self.name, key)?;
+            let kept = self.backend().content_type(&self.name, key)?;
             let is_current = self.record(key)?.stamp.same_bytes(version);
             Ok(kept.filter(|_| is_current).map(|content_type| (content_type, in_doubt)))
         };
