@@ -19,8 +19,8 @@ const ROUNDS: usize = 400;
 
 /// Long enough for several requests, and for a look at how far somebody has come.
 fn long_value(key: &str) -> Vec<u8> {
-    let lines: Vec<_> = (0..20_000).map(|line| format!("{key} {line}")).collect();
-    json!({"key": key, "lines": lines, "end": key}).to_string().into_bytes()
+    let text: String = (0..100_000).map(|number| format!("{key} {number} ")).collect();
+    json!({"key": key, "text": text, "end": key}).to_string().into_bytes()
 }
 
 /// A store that holds the records `a`, `b` and `c` of [`long_value`].
@@ -32,12 +32,20 @@ fn fill(client: &mut Client) {
 }
 
 /// Lets an SDK empty a store while one reader has read half of a record, another has it mapped, and a third has
-/// not yet read anything. `names` are those of the three records.
+/// not yet read anything.
+///
+/// What they must see is read from the disk: the kernel would remember what was read through the mount.
 #[track_caller]
-fn readers_keep_their_version(mounted: &Path, empty: impl FnOnce()) {
-    let records: Vec<_> = names(mounted).into_iter().filter(|name| !name.contains("__")).collect();
+fn readers_keep_their_version(
+    mount: &TempMount,
+    storage: &TempStorage,
+    store: &str,
+    empty: impl FnOnce(),
+) {
+    let (mounted, on_disk) = (mount.store(store), storage.store(store));
+    let records: Vec<_> = names(&mounted).into_iter().filter(|name| !name.contains("__")).collect();
     let contents: Vec<_> =
-        records.iter().map(|name| fs::read(mounted.join(name)).unwrap()).collect();
+        records.iter().map(|name| fs::read(on_disk.join(name)).unwrap()).collect();
     let open = |at: usize| File::open(mounted.join(&records[at])).unwrap();
 
     let (mut half_read, unread) = (open(0), open(1));
@@ -60,7 +68,7 @@ fn readers_keep_their_version(mounted: &Path, empty: impl FnOnce()) {
             "{name}"
         );
     }
-    let left = unless_gone(fs::read_dir(mounted)).into_iter().flatten();
+    let left = unless_gone(fs::read_dir(&mounted)).into_iter().flatten();
     let left: Vec<_> =
         left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(records.iter().all(|name| !left.contains(name)), "{left:?}");
@@ -112,7 +120,7 @@ fn p01_p02_readers_keep_what_crawlee_python_purges() {
     let mut client = python.serve(&storage, STORE);
     fill(&mut client);
     let mount = TempMount::new(&storage);
-    readers_keep_their_version(&mount.store(STORE), || drop(client.ask(&json!({"purge": 1}))));
+    readers_keep_their_version(&mount, &storage, STORE, || drop(client.ask(&json!({"purge": 1}))));
 }
 
 #[test]
@@ -122,7 +130,7 @@ fn p01_p02_readers_keep_what_the_apify_sdk_purges() {
     let mut client = python.serve_apify(&storage, STORE, false);
     fill(&mut client);
     let mount = TempMount::new(&storage);
-    readers_keep_their_version(&mount.store(STORE), || drop(client.ask(&json!({"purge": 1}))));
+    readers_keep_their_version(&mount, &storage, STORE, || drop(client.ask(&json!({"purge": 1}))));
     fs::write(mount.store(STORE).join("after"), "purge").unwrap();
     assert_eq!(client.get("after")["value"], "purge");
 }
@@ -134,7 +142,7 @@ fn p01_p02_readers_keep_what_crawlee_python_drops() {
     let mut client = python.serve(&storage, STORE);
     fill(&mut client);
     let mount = TempMount::new(&storage);
-    readers_keep_their_version(&mount.store(STORE), || drop(client.ask(&json!({"drop": 1}))));
+    readers_keep_their_version(&mount, &storage, STORE, || drop(client.ask(&json!({"drop": 1}))));
     assert!(!names(&mount.stores()).contains(STORE));
     assert!(!storage.store(STORE).exists(), "the store that was dropped is there again");
 }
@@ -146,7 +154,7 @@ fn p01_p02_readers_keep_what_crawlee_js3_drops() {
     let mut client = js.serve(&storage, STORE);
     fill(&mut client);
     let mount = TempMount::new(&storage);
-    readers_keep_their_version(&mount.store(STORE), || drop(client.ask(&json!({"drop": 1}))));
+    readers_keep_their_version(&mount, &storage, STORE, || drop(client.ask(&json!({"drop": 1}))));
     assert!(!names(&mount.stores()).contains(STORE));
     assert!(!storage.store(STORE).exists(), "the store that was dropped is there again");
 }
@@ -160,7 +168,9 @@ fn p01_p02_readers_keep_what_crawlee_js3_replaces_by_a_new_directory() {
     let mount = TempMount::new(&storage);
     let mounted = mount.store("default");
     let inode = fs::metadata(storage.store("default")).unwrap().ino();
-    readers_keep_their_version(&mounted, || drop(client.ask(&json!({"purge": 1}))));
+    readers_keep_their_version(&mount, &storage, "default", || {
+        drop(client.ask(&json!({"purge": 1})))
+    });
     assert_ne!(fs::metadata(storage.store("default")).unwrap().ino(), inode);
 
     // The new directory is the store now, also for a shell that was in the old one.

@@ -160,11 +160,14 @@ fn p17_write_back_leaves_a_store_that_was_made_anew_alone() {
     client.set("c", &json!("of the new store"));
     let new = metadata(&storage);
     assert_ne!(new["id"], old["id"]);
+    // So that there is something to write, too, that is later than what the SDK wrote.
+    fs::read(mount.store(STORE).join("c")).unwrap();
     mount.unmount();
     let after = metadata(&storage);
     for field in ["id", "name", "created_at"] {
         assert_eq!(after[field], new[field], "{field}");
     }
+    assert!(after["accessed_at"].as_str() > new["accessed_at"].as_str(), "{new} {after}");
     assert_eq!(python.dump(&storage, STORE).into_keys().collect::<Vec<_>>(), ["c"]);
 }
 
