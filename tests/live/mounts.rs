@@ -97,10 +97,13 @@ fn p02_p03_a_mount_and_commands_see_each_others_publishes_at_once() {
     assert!(mounted.is_dir());
     for round in 0..5 {
         let file = storage.beside().join("value");
-        let value = json!({"round": round}).to_string();
-        fs::write(&file, &value).unwrap();
-        run(&storage, &["set", STORE, "state", file.to_str().unwrap()]);
-        assert_eq!(fs::read_to_string(mounted.join("state")).unwrap(), value);
+        // Twice, so that the kernel knows a version when the other is set.
+        for filler in [0, 1000] {
+            let value = json!({"round": round, "filler": "x".repeat(filler)}).to_string();
+            fs::write(&file, &value).unwrap();
+            run(&storage, &["set", STORE, "state", file.to_str().unwrap()]);
+            assert_eq!(fs::read_to_string(mounted.join("state")).unwrap(), value);
+        }
         assert!(names(&mounted).contains("state"));
 
         let value = format!("text {round}");
@@ -146,7 +149,7 @@ fn p03_p04_p06_of_two_mounts_that_write_one_record_each_version_is_whole() {
         fs::write(path, json!({"lines": lines, "count": lines.len()}).to_string()).unwrap();
     };
     let check = |path: &Path| {
-        let Some(seen) = unless_gone(Seen::read(path)) else { return };
+        let Some(seen) = unless_gone("read", Seen::read(path)) else { return };
         let value: Value =
             serde_json::from_slice(&seen.bytes).unwrap_or_else(|error| panic!("{error}: {seen:?}"));
         assert_eq!(value["lines"].as_array().unwrap().len(), value["count"]);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -91,12 +91,20 @@ pub(crate) fn content_type(file: &File) -> io::Result<Option<String>> {
     }
 }
 
+/// Writes a record anew and closes it. [`std::fs::write`] does not tell what close says, which is whether the record
+/// was published.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    nix::unistd::close(file).map_err(io::Error::from)
+}
+
 /// What has become of something that others remove and make again at any moment: `None` if it was gone just then.
 #[track_caller]
-pub(crate) fn unless_gone<T>(result: io::Result<T>) -> Option<T> {
+pub(crate) fn unless_gone<T>(what: &str, result: io::Result<T>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => panic!("{error}"),
+        Err(error) => panic!("{what}: {error}"),
     }
 }
