@@ -137,6 +137,9 @@ pub(super) struct MountArgs {
     /// unmodified SDK can have the mountpoint as its storage directory
     #[arg(long)]
     pub(super) show_sidecars: bool,
+    /// Read large records through the daemon too, instead of letting the kernel read their files
+    #[arg(long)]
+    pub(super) no_passthrough: bool,
     /// Have no extended attributes
     #[arg(long)]
     pub(super) no_xattr: bool,

@@ -55,6 +55,7 @@ pub(super) fn mount_config(args: &MountArgs, common: &CommonArgs) -> Outcome<Mou
         strict: args.strict || words.strict,
         read_only: args.read_only || words.read_only.unwrap_or(false),
         xattr: !(args.no_xattr || words.no_xattr),
+        passthrough: !(args.no_passthrough || words.no_passthrough),
         plain: args.show_sidecars || words.show_sidecars,
     };
     let dialect = common.dialect.or(words.dialect);

@@ -48,6 +48,7 @@ pub(super) struct MountWords {
     pub(super) nonempty: bool,
     pub(super) strict: bool,
     pub(super) show_sidecars: bool,
+    pub(super) no_passthrough: bool,
     pub(super) no_xattr: bool,
     pub(super) log_file: Option<PathBuf>,
 }
@@ -84,6 +85,7 @@ impl MountWords {
             ("nonempty", None) => self.nonempty = true,
             ("strict", None) => self.strict = true,
             ("show_sidecars", None) => self.show_sidecars = true,
+            ("no_passthrough", None) => self.no_passthrough = true,
             ("no_xattr", None) => self.no_xattr = true,
             ("log_file", Some(value)) if !value.is_empty() => self.log_file = Some(value.into()),
             _ if is_ignored(name) => {}
@@ -107,6 +109,7 @@ impl MountWords {
             nonempty: later.nonempty || self.nonempty,
             strict: later.strict || self.strict,
             show_sidecars: later.show_sidecars || self.show_sidecars,
+            no_passthrough: later.no_passthrough || self.no_passthrough,
             no_xattr: later.no_xattr || self.no_xattr,
             log_file: later.log_file.or(self.log_file),
         }
@@ -152,7 +155,7 @@ mod tests {
     fn words_are_understood() {
         let words = MountWords::parse(
             "rw,ro,exec,noexec,allow_other,uid=1000,gid=100,umask=027,ttl=0.5,dialect=js3,input_key=IN,nonempty,strict,\
-             show_sidecars,no_xattr,log_file=/tmp/l",
+             show_sidecars,no_passthrough,no_xattr,log_file=/tmp/l",
         )
         .unwrap();
         assert_eq!(
@@ -170,6 +173,7 @@ mod tests {
                 nonempty: true,
                 strict: true,
                 show_sidecars: true,
+                no_passthrough: true,
                 no_xattr: true,
                 log_file: Some("/tmp/l".into()),
             }

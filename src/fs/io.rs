@@ -33,8 +33,12 @@ impl OpenMode {
     }
 }
 
+/// The size in bytes from which a version is better read by the kernel itself, where it can: below, giving it the
+/// file takes longer than the reads that it saves (docs/PERFORMANCE.md).
+const LARGE: u64 = 1024 * 1024;
+
 /// An open file, and how the kernel may cache it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Opened {
     /// The handle.
     pub handle: Handle,
@@ -44,6 +48,10 @@ pub struct Opened {
     pub keep_cache: bool,
     /// Whether closing needs no request.
     pub no_flush: bool,
+    /// Whether it is a record that is being written, of which nobody else sees anything.
+    pub for_writing: bool,
+    /// A version whose file the kernel had better read itself.
+    pub large: Option<Arc<dyn Value>>,
 }
 
 impl FileSystem {
@@ -239,7 +247,14 @@ impl FileSystem {
 
     fn direct(&self, open: Open) -> Opened {
         let handle = self.handles.insert(open);
-        Opened { handle, direct: true, keep_cache: false, no_flush: false }
+        Opened {
+            handle,
+            direct: true,
+            keep_cache: false,
+            no_flush: false,
+            for_writing: false,
+            large: None,
+        }
     }
 
     fn open_version(&self, caller: &Caller, version: &VersionNode) -> FsResult<Opened> {
@@ -266,8 +281,18 @@ impl FileSystem {
                 value
             }
         };
-        let handle = self.handles.insert(Open::Reader(version.share_value(value)));
-        Ok(Opened { handle, direct: false, keep_cache: true, no_flush: true })
+        let value = version.share_value(value);
+        let is_large = self.options.passthrough && version.attributes().size >= LARGE;
+        let large = is_large.then(|| Arc::clone(&value));
+        let handle = self.handles.insert(Open::Reader(value));
+        Ok(Opened {
+            handle,
+            direct: false,
+            keep_cache: true,
+            no_flush: true,
+            for_writing: false,
+            large,
+        })
     }
 
     fn open_session(&self, session: &Arc<Session>, mode: OpenMode) -> FsResult<Opened> {
@@ -282,7 +307,14 @@ impl FileSystem {
         let open = Open::Writer { session: Arc::clone(session), append: mode.append, share };
         let handle = self.handles.insert(open);
         // Pages may be of a version that the session went on from before an SDK replaced it.
-        Ok(Opened { handle, direct: false, keep_cache: false, no_flush: false })
+        Ok(Opened {
+            handle,
+            direct: false,
+            keep_cache: false,
+            no_flush: false,
+            for_writing: true,
+            large: None,
+        })
     }
 
     fn open_metadata(&self, store: &Arc<StoreNode>, mode: OpenMode) -> FsResult<Opened> {

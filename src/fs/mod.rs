@@ -72,6 +72,8 @@ pub struct FsOptions {
     pub read_only: bool,
     /// Serve extended attributes.
     pub xattr: bool,
+    /// Let the kernel read large records by itself, where it can.
+    pub passthrough: bool,
     /// Show the storage as it is on disk: sidecars, temporaries and all.
     pub plain: bool,
 }
@@ -86,6 +88,7 @@ impl Default for FsOptions {
             strict: false,
             read_only: false,
             xattr: true,
+            passthrough: true,
             plain: false,
         }
     }

@@ -74,9 +74,10 @@ pub(super) fn file_attr(attr: &FileAttr) -> fuser::FileAttr {
     }
 }
 
-pub(super) fn fopen_flags(opened: &Opened) -> FopenFlags {
+pub(super) fn fopen_flags(opened: &Opened, direct_writes: bool) -> FopenFlags {
     let mut flags = FopenFlags::empty();
-    flags.set(FopenFlags::FOPEN_DIRECT_IO, opened.direct);
+    let is_direct = opened.direct || (opened.for_writing && direct_writes);
+    flags.set(FopenFlags::FOPEN_DIRECT_IO, is_direct);
     flags.set(FopenFlags::FOPEN_KEEP_CACHE, opened.keep_cache);
     flags.set(FopenFlags::FOPEN_NOFLUSH, opened.no_flush);
     flags

@@ -21,7 +21,17 @@ const MAX_WRITE: u32 = 1024 * 1024;
 /// Requests that the kernel may have under way for readahead.
 const MAX_BACKGROUND: u16 = 64;
 
-pub(super) fn negotiate(config: &mut KernelConfig) {
+/// What the kernel has, of what is used only where it is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Negotiated {
+    /// Files that bypass the cache can be mapped all the same (Linux 6.6). So what is being written can bypass it:
+    /// else the kernel asks for an extended attribute at the first write of each file, and copies each page.
+    pub(super) maps_direct_io: bool,
+    /// The kernel can read a file of ours by itself (Linux 6.9).
+    pub(super) passthrough: bool,
+}
+
+pub(super) fn negotiate(config: &mut KernelConfig) -> Negotiated {
     for capability in WANTED {
         // Asked singly: the crate refuses a set as a whole if one of it is unknown to the kernel.
         if let Err(unknown) = config.add_capabilities(capability) {
@@ -35,4 +45,10 @@ pub(super) fn negotiate(config: &mut KernelConfig) {
     if let Err(nearest) = config.set_max_background(MAX_BACKGROUND) {
         let _ = config.set_max_background(nearest);
     }
+    let mut has = |capability| config.add_capabilities(capability).is_ok();
+    let maps_direct_io = has(InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP);
+    let passthrough = has(InitFlags::FUSE_PASSTHROUGH);
+    // A source on a file system that is itself stacked is then refused, file by file.
+    let passthrough = passthrough && config.set_max_stack_depth(1).is_ok();
+    Negotiated { maps_direct_io, passthrough }
 }

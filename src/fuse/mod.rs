@@ -1,8 +1,9 @@
 //! The FUSE adapter: each kernel request becomes one call of the file system, each outcome one reply.
 //!
-//! Nothing is decided here and no state is kept. A panic in a request is logged and answered with EIO, so that
+//! Nothing is decided here, and no state is kept but the files that the kernel reads itself (`backing`). A panic in a request is logged and answered with EIO, so that
 //! it does not take an event loop, and with it the mount, down.
 
+mod backing;
 mod convert;
 mod errno;
 mod init;
@@ -26,6 +27,7 @@ use parking_lot::Mutex;
 
 use crate::fs::{AttrChange, FileSystem, FsResult};
 use crate::model::AttributeChange;
+use backing::Backings;
 use convert::{caller, file_attr, fopen_flags, kind, open_mode, time_change};
 pub use notify::attach_notifier;
 
@@ -38,6 +40,9 @@ const UNKNOWN_INODE: INodeNo = INodeNo(0xffff_ffff);
 /// Speaks for a [`FileSystem`] to the kernel.
 pub struct Adapter {
     fs: Arc<FileSystem>,
+    backings: Backings,
+    /// Whether what is open for writing bypasses the kernel's cache.
+    direct_writes: bool,
     /// Called once, when the session has ended. A leaf lock.
     on_destroy: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -52,7 +57,8 @@ impl Adapter {
     /// Makes the adapter of a file system. `on_destroy` is called when the session has ended, however it did.
     #[must_use]
     pub fn new(fs: Arc<FileSystem>, on_destroy: Box<dyn FnOnce() + Send>) -> Self {
-        Self { fs, on_destroy: Mutex::new(Some(on_destroy)) }
+        let on_destroy = Mutex::new(Some(on_destroy));
+        Self { fs, backings: Backings::default(), direct_writes: false, on_destroy }
     }
 
     /// Runs one call; logs an error once, with what it was about, and turns it into its errno.
@@ -130,7 +136,11 @@ impl Adapter {
 
 impl Filesystem for Adapter {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        init::negotiate(config);
+        let negotiated = init::negotiate(config);
+        self.direct_writes = negotiated.maps_direct_io;
+        if !negotiated.passthrough {
+            self.backings.refuse();
+        }
         Ok(())
     }
 
@@ -277,7 +287,19 @@ impl Filesystem for Adapter {
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         match self.call("open", ino, |fs| fs.open(&caller(req), ino.0, open_mode(flags.0))) {
-            Ok(opened) => reply.opened(FileHandle(opened.handle), fopen_flags(&opened)),
+            Ok(opened) => {
+                let (handle, flags) =
+                    (FileHandle(opened.handle), fopen_flags(&opened, self.direct_writes));
+                let file = opened.large.as_deref().and_then(|value| value.local_file());
+                match file.and_then(|file| self.backings.open(&reply, ino.0, handle.0, file)) {
+                    // The kernel refuses the flag here: there is no cache of its own to keep.
+                    Some(id) => {
+                        let flags = flags - FopenFlags::FOPEN_KEEP_CACHE;
+                        reply.opened_passthrough(handle, flags, &id);
+                    }
+                    None => reply.opened(handle, flags),
+                }
+            }
             Err(errno) => reply.error(errno),
         }
     }
@@ -302,7 +324,7 @@ impl Filesystem for Adapter {
                 &file_attr(&entry.attr),
                 GENERATION,
                 FileHandle(opened.handle),
-                fopen_flags(&opened),
+                fopen_flags(&opened, self.direct_writes),
             ),
             Err(errno) => reply.error(errno),
         }
@@ -366,6 +388,7 @@ impl Filesystem for Adapter {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
+        self.backings.release(fh.0);
         self.acknowledge("release", ino, reply, |fs| {
             fs.release(fh.0);
             Ok(())

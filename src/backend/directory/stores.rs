@@ -41,6 +41,10 @@ impl DirectoryBackend {
         if name.is_plain() {
             return self.plain_dir(name);
         }
+        if let Ok(fd) = tree::open_store(&self.shared.root, name) {
+            return Ok(StoreDir { fd, name: name.clone() });
+        }
+        // One after the other, to tell what is wrong.
         let missing = || Error::NoSuchStore { store: name.to_string() };
         let stores = tree::open_stores(&self.shared.root)?.ok_or_else(missing)?;
         match tree::open_dir(stores, name.as_str()) {

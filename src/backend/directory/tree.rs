@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::RwLockReadGuard;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, StatxFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 
 use super::layout;
@@ -51,6 +51,13 @@ pub(super) fn open_dir(parent: impl AsFd, name: &str) -> rustix::io::Result<Owne
         return Err(Errno::NOENT);
     }
     rustix::fs::openat(parent, name, LOOK_INTO, Mode::empty())
+}
+
+/// Opens a store's directory by one system call, which follows no link and leaves the storage by no other way.
+pub(super) fn open_store(root: impl AsFd, name: &StoreName) -> rustix::io::Result<OwnedFd> {
+    let path = format!("{}/{name}", layout::STORES);
+    let within = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
+    rustix::fs::openat2(root, path, LOOK_INTO, Mode::empty(), within)
 }
 
 /// Opens a plain file to read it; anything else under the name is refused as if it were absent.
