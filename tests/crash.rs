@@ -48,13 +48,15 @@ const WRITE_METADATA: [&str; 3] = ["metadata: create", "metadata: write", "metad
 const MAKE_STORE: [&str; 3] = ["stage: make a directory", "make store: move", "make store: moved"];
 const RENAME_STORE: [&str; 4] =
     ["rename store: noted", "rename store: directory moved", "metadata: write", "metadata: move"];
-const PURGE: [&str; 6] = [
+const PURGE: [&str; 8] = [
     "stage: make a directory",
     "metadata: move",
     "purge: fresh directory filled",
     "purge: exchanged",
     "purge: inputs taken over",
     "purge: sub-directories given back",
+    "purge: one of the old records removed",
+    "purge: old records removed",
 ];
 const DROP: [&str; 2] = ["drop: move", "drop: taken out of sight"];
 const HEAL: [&str; 2] = ["heal: begun", "heal: note done"];

@@ -2,7 +2,9 @@
 //!
 //! After the exchange the box holds the old directory, with all records. Not everything in there goes: an input
 //! that an SDK replaced in the last moment, inputs of unusual names in a large store, and sub-directories are
-//! given back. The box has a label that says how, so that after a crash the next start can do the same.
+//! given back. The box has a label that says how, so that after a crash the next start can do the same. What is
+//! taken over from the old directory is not told from what the clearing has removed there, so a mark in the box ends
+//! the taking over before the clearing begins.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,6 +29,10 @@ const RECORDS: &str = "records";
 /// The label: the target of a link that leads nowhere. File systems write that with the entry itself, so that a
 /// power cut cannot leave a labelled box with an empty label, and no purge has to wait for the disk.
 const LABEL: &str = "purge";
+
+/// Beside the label once nothing is taken over from the old directory any more: from then on an input that is gone
+/// there was removed by the clearing, and not by an SDK. A link too.
+const TAKEN_OVER: &str = "taken-over";
 
 /// Longest target of a link, in bytes.
 const MAX_LABEL: usize = 4095;
@@ -120,11 +126,13 @@ impl PurgeBox {
     ) -> rustix::io::Result<OldRecords> {
         let store = label.store.as_str();
         let exchange = RenameFlags::EXCHANGE;
+        // Before the exchange: once it is done, nothing may fail that would have the box removed with all in it.
+        let places = [rustix::io::dup(stores)?, rustix::io::dup(&self.directory)?];
+        let fresh = rustix::io::dup(&self.fresh.fd)?;
         rustix::fs::renameat_with(&self.directory, RECORDS, stores, store, exchange)?;
         // Crawlee JS 3 may have put another directory in the store's place just before.
         let old = tree::open_dir(&self.directory, RECORDS).unwrap_or(known);
-        let places = [rustix::io::dup(stores)?, rustix::io::dup(&self.directory)?];
-        Ok(OldRecords { old, store: rustix::io::dup(&self.fresh.fd)?, places, label })
+        Ok(OldRecords { old, store: fresh, places, label })
     }
 
     /// Removes the box with all that is in it.
@@ -140,7 +148,7 @@ pub(super) struct OldRecords {
     old: OwnedFd,
     /// The store's directory.
     store: OwnedFd,
-    /// The directories in which the two were exchanged.
+    /// The directories in which the two were exchanged: that of the stores, and the box.
     places: [OwnedFd; 2],
     label: Label,
 }
@@ -184,8 +192,14 @@ impl OldRecords {
     }
 
     /// An SDK may have replaced or deleted an input after it was linked and before the directories were
-    /// exchanged. What it did is the newer state.
+    /// exchanged. What it did is the newer state. May be tried again until the clearing has begun, and then does
+    /// nothing.
     pub(super) fn take_over_inputs(&self) -> rustix::io::Result<()> {
+        match rustix::fs::statat(self.purge_box(), TAKEN_OVER, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => return Ok(()),
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error),
+        }
         for (name, number) in &self.label.linked {
             if number_of(&self.store, name)? != Some(*number) {
                 // Replaced since the exchange.
@@ -218,11 +232,18 @@ impl OldRecords {
     /// # Errors
     /// The last thing that could be neither given back nor removed. The box must be kept then.
     pub(super) fn clear(&self, counted: &mut Purged) -> io::Result<()> {
-        // Durable first: else a power cut might undo the exchange and leave a store that lacks what is removed here.
+        self.take_over_inputs()?;
+        match rustix::fs::symlinkat("done", self.purge_box(), TAKEN_OVER) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // Durable first, what was taken over before the mark that says so: else a power cut might undo the exchange
+        // and leave a store that lacks what is removed here.
+        rustix::fs::fsync(&self.store)?;
         for place in &self.places {
             rustix::fs::fsync(place)?;
         }
-        let mut cleared = Ok(());
+        let mut cleared: io::Result<()> = Ok(());
         for entry in tree::entries(&self.old)? {
             let (name, listed) = entry?;
             if let Err(error) = self.clear_entry(&name, listed, counted) {
@@ -230,7 +251,15 @@ impl OldRecords {
             }
             failpoint::pass("purge: one of the old records removed");
         }
-        cleared
+        cleared?;
+        failpoint::pass("purge: old records removed");
+        // Before the mark goes with the box: a label without one would have the store's inputs removed.
+        Ok(remove(self.purge_box(), LABEL.as_bytes())?)
+    }
+
+    fn purge_box(&self) -> &OwnedFd {
+        let [_, purge_box] = &self.places;
+        purge_box
     }
 
     fn clear_entry(
