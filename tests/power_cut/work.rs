@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::common::{self, file_name};
 use crate::ledger::{Ledger, Place, Records};
@@ -36,6 +36,10 @@ pub(crate) struct World {
     is_cut: AtomicBool,
     next_number: AtomicU64,
     ledgers: Vec<Mutex<Ledger>>,
+    /// Held by whoever has a record open for writing, and alone by whoever starts a program. The program inherits
+    /// what is open and closes it, which publishes what was written so far (P3): an empty record, just after a
+    /// truncation.
+    inherited: RwLock<()>,
 }
 
 /// A writer's own store, which it purges.
@@ -63,6 +67,7 @@ impl World {
             is_cut: AtomicBool::new(false),
             next_number: AtomicU64::new(1),
             ledgers,
+            inherited: RwLock::new(()),
         }
     }
 
@@ -201,6 +206,7 @@ impl Writer<'_> {
     fn set(&self, place: &Place, choices: &mut Choices) -> Work {
         let (number, bytes) = self.value(place, choices);
         let path = self.path(place);
+        let _not_inherited = self.world.inherited.read();
         let mut open = None;
         let change = set_to(place, number);
         self.run(format!("set {place:?} to {number}"), change, || {
@@ -307,7 +313,10 @@ impl Writer<'_> {
             let mut command = common::storefs();
             command.args(["set", &place.0, &place.1, "-", "--source"]).arg(&self.world.storage);
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            let mut child = command.spawn()?;
+            let mut child = {
+                let _nothing_is_open = self.world.inherited.write();
+                command.spawn()?
+            };
             let given = child.stdin.take().map_or(Ok(()), |mut pipe| pipe.write_all(&bytes));
             let output = child.wait_with_output()?;
             given?;
