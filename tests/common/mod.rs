@@ -23,6 +23,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// Prefix of all temporary directories.
@@ -435,6 +436,23 @@ fn detach(path: &Path) {
         if done.is_ok_and(|status| status.success()) {
             return;
         }
+    }
+}
+
+/// A daemon that answers nothing until this is dropped.
+pub(crate) struct Stopped(Pid);
+
+impl Stopped {
+    pub(crate) fn new(mount: &TempMount) -> Self {
+        let pid = Pid::from_raw(i32::try_from(mount.pid()).unwrap()).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
+        Self(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
     }
 }
 

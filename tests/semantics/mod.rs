@@ -1,6 +1,7 @@
 //! One file per group of promises.
 
 mod mapped;
+mod passthrough;
 mod publishing;
 mod reading;
 mod sharing;

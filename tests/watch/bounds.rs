@@ -4,28 +4,9 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::common::{TempMount, can_mount, sh, skipped, wait_until};
+use crate::common::{Stopped, TempMount, can_mount, sh, skipped, wait_until};
 use crate::{counter, make_store, make_trusted, replace, size, status, storage_of};
 use crate::{wait_for_size, watched};
-
-/// A daemon that is stopped, and goes on when this is dropped.
-struct Stopped(Pid);
-
-impl Stopped {
-    fn new(mount: &TempMount) -> Self {
-        let pid = Pid::from_raw(i32::try_from(mount.pid()).unwrap()).unwrap();
-        kill_process(pid, Signal::STOP).unwrap();
-        Self(pid)
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        let _ = kill_process(self.0, Signal::CONT);
-    }
-}
 
 #[test]
 fn p2_more_changes_than_can_be_told_make_everything_be_looked_at_anew() {
