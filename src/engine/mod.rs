@@ -10,6 +10,7 @@ mod examine;
 mod iterate;
 mod open;
 mod store;
+mod types;
 
 use std::io;
 use std::path::Path;

@@ -16,7 +16,7 @@ impl DirectoryBackend {
         if name.components().next() == Some(layout::PRIVATE) {
             return Err(failed(Errno::NOENT));
         }
-        let mut fd = rustix::io::dup(&self.shared.root).map_err(failed)?;
+        let mut fd = rustix::io::fcntl_dupfd_cloexec(&self.shared.root, 0).map_err(failed)?;
         for component in name.components() {
             fd = tree::open_dir(&fd, component).map_err(failed)?;
         }
@@ -83,7 +83,8 @@ impl DirectoryBackend {
         if !name.is_plain() {
             path = vec![layout::STORES, name.as_str()];
         }
-        let mut ancestors = vec![rustix::io::dup(&self.shared.root).map_err(failed)?];
+        let mut ancestors =
+            vec![rustix::io::fcntl_dupfd_cloexec(&self.shared.root, 0).map_err(failed)?];
         for component in path.iter().take(path.len().saturating_sub(1)) {
             if let Some(parent) = ancestors.last() {
                 ancestors.push(tree::open_dir(parent, component).map_err(failed)?);

@@ -127,8 +127,11 @@ impl PurgeBox {
         let store = label.store.as_str();
         let exchange = RenameFlags::EXCHANGE;
         // Before the exchange: once it is done, nothing may fail that would have the box removed with all in it.
-        let places = [rustix::io::dup(stores)?, rustix::io::dup(&self.directory)?];
-        let fresh = rustix::io::dup(&self.fresh.fd)?;
+        let places = [
+            rustix::io::fcntl_dupfd_cloexec(stores, 0)?,
+            rustix::io::fcntl_dupfd_cloexec(&self.directory, 0)?,
+        ];
+        let fresh = rustix::io::fcntl_dupfd_cloexec(&self.fresh.fd, 0)?;
         rustix::fs::renameat_with(&self.directory, RECORDS, stores, store, exchange)?;
         // Crawlee JS 3 may have put another directory in the store's place just before.
         let old = tree::open_dir(&self.directory, RECORDS).unwrap_or(known);
