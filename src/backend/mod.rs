@@ -36,32 +36,32 @@ pub type Findings = Box<dyn Iterator<Item = Result<Finding>> + Send>;
 ///
 /// All methods may be called from several threads at once, and other programs may change the same storage at
 /// any time. What one call makes visible, it makes visible at once and whole. A method that is given a store
-/// which is not there fails with [`Error::NoSuchStore`](crate::Error::NoSuchStore), one that would make a record
+/// which is not there fails with [`Error::NoSuchStore`], one that would make a record
 /// under an impossible key with the errors of [`Backend::check_key`]. A record renamed to its own name stays as it
 /// is.
 pub trait Backend: Debug + Send + Sync {
     /// Names of all stores, in no particular order.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if the storage cannot be read.
+    /// [`Error::Io`] if the storage cannot be read.
     fn stores(&self) -> Result<Vec<StoreName>>;
 
     /// Attributes of a store: its times are those of its listing, its size is 0.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn store_attributes(&self, store: &StoreName) -> Result<Attributes>;
 
     /// Makes an empty store that holds `metadata`.
     ///
     /// # Errors
-    /// [`Error::StoreExists`](crate::Error::StoreExists); then the store there is left as it is.
+    /// [`Error::StoreExists`]; then the store there is left as it is.
     fn create_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
 
     /// Gives a store another name and sets the `name` of its metadata to `metadata_name`.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore), [`Error::StoreExists`](crate::Error::StoreExists).
+    /// [`Error::NoSuchStore`], [`Error::StoreExists`].
     fn rename_store(
         &self,
         from: &StoreName,
@@ -72,7 +72,7 @@ pub trait Backend: Debug + Send + Sync {
     /// Removes a store with all that it holds.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn drop_store(&self, store: &StoreName) -> Result<()>;
 
     /// Removes every record but the spared ones, and what else the official SDK's purge removes, and sets the
@@ -80,40 +80,40 @@ pub trait Backend: Debug + Send + Sync {
     /// sight may be counted and removed later.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purging>;
 
     /// The store's metadata. A store whose layout keeps none has no id.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore),
-    /// [`Error::DamagedMetadata`](crate::Error::DamagedMetadata).
+    /// [`Error::NoSuchStore`],
+    /// [`Error::DamagedMetadata`].
     fn metadata(&self, store: &StoreName) -> Result<StoreMetadata>;
 
     /// The store's metadata as the text of a `__metadata__.json`, damaged or not; `None` if there is none.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn metadata_text(&self, store: &StoreName) -> Result<Option<MetadataText>>;
 
     /// Replaces the store's metadata by the text of a `__metadata__.json`, or removes it.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore);
-    /// [`Error::DamagedMetadata`](crate::Error::DamagedMetadata) if no SDK could read the text.
+    /// [`Error::NoSuchStore`];
+    /// [`Error::DamagedMetadata`] if no SDK could read the text.
     fn set_metadata_text(&self, store: &StoreName, text: Option<&[u8]>) -> Result<()>;
 
     /// Makes the metadata of a store that has none, if its layout keeps metadata; else does nothing.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn complete_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
 
     /// Moves the store's accessed and modified times forward; never back. Keeps what others wrote into the
     /// metadata; does nothing where the layout keeps none or the metadata is damaged.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn touch_store(
         &self,
         store: &StoreName,
@@ -124,27 +124,27 @@ pub trait Backend: Debug + Send + Sync {
     /// The keys of all records. Takes no memory that grows with the store.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn scan(&self, store: &StoreName) -> Result<Scan>;
 
     /// Attributes of a record's current version.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord),
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchRecord`],
+    /// [`Error::NoSuchStore`].
     fn record(&self, store: &StoreName, key: &Key) -> Result<Attributes>;
 
     /// The content type that is kept for a record; `None` for a bare file and a corrupt sidecar.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord) if there is neither value nor content type.
+    /// [`Error::NoSuchRecord`] if there is neither value nor content type.
     fn content_type(&self, store: &StoreName, key: &Key) -> Result<Option<ContentType>>;
 
     /// Whether the content type that is kept for a record may be that of the value before: another program puts a
     /// value in place and its type a moment later.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
+    /// [`Error::NoSuchRecord`].
     fn is_type_in_doubt(&self, _store: &StoreName, _key: &Key) -> Result<bool> {
         Ok(false)
     }
@@ -152,7 +152,7 @@ pub trait Backend: Debug + Send + Sync {
     /// Sets the content type of a record, leaving its value alone.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
+    /// [`Error::NoSuchRecord`].
     fn set_content_type(
         &self,
         store: &StoreName,
@@ -163,20 +163,20 @@ pub trait Backend: Debug + Send + Sync {
     /// Opens a record's current version.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
+    /// [`Error::NoSuchRecord`].
     fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>>;
 
     /// Begins a new version of a record, empty and visible to nobody. Dropping it discards it.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io), [`Error::ReadOnly`](crate::Error::ReadOnly).
+    /// [`Error::Io`], [`Error::ReadOnly`].
     fn stage(&self) -> Result<Box<dyn Staging>>;
 
     /// Checks that a record could be kept under this key, before any byte is written.
     ///
     /// # Errors
-    /// [`Error::NameTooLong`](crate::Error::NameTooLong),
-    /// [`Error::InvalidKey`](crate::Error::InvalidKey), [`Error::NotUnicode`](crate::Error::NotUnicode).
+    /// [`Error::NameTooLong`],
+    /// [`Error::InvalidKey`], [`Error::NotUnicode`].
     fn check_key(&self, store: &StoreName, key: &Key) -> Result<()>;
 
     /// The key under which the record that an SDK means by `key` is kept, where that is another one: an SDK
@@ -184,7 +184,7 @@ pub trait Backend: Debug + Send + Sync {
     /// type, the key under which such a layout would keep a new record.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn resolve_key(
         &self,
         _store: &StoreName,
@@ -197,7 +197,7 @@ pub trait Backend: Debug + Send + Sync {
     /// Changes owner, mode and times of a record's value, as far as the backend keeps them.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
+    /// [`Error::NoSuchRecord`].
     fn set_attributes(
         &self,
         store: &StoreName,
@@ -208,7 +208,7 @@ pub trait Backend: Debug + Send + Sync {
     /// Changes owner, mode and times of a store, as far as the backend keeps them.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn set_store_attributes(
         &self,
         store: &StoreName,
@@ -218,40 +218,40 @@ pub trait Backend: Debug + Send + Sync {
     /// Removes a record: value and content type.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
+    /// [`Error::NoSuchRecord`].
     fn delete(&self, store: &StoreName, key: &Key) -> Result<()>;
 
     /// Moves a record to another key, in the same store or another, replacing what is there unless
     /// `replace` is false.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord),
-    /// [`Error::RecordExists`](crate::Error::RecordExists) without `replace`.
+    /// [`Error::NoSuchRecord`],
+    /// [`Error::RecordExists`] without `replace`.
     fn rename_record(&self, rename: &RenameRecord<'_>) -> Result<()>;
 
     /// Makes a record durable, whoever has published it.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
+    /// [`Error::NoSuchRecord`].
     fn sync_record(&self, store: &StoreName, key: &Key) -> Result<()>;
 
     /// Makes durable which stores there are, and under which names.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::Io`].
     fn sync_stores(&self) -> Result<()>;
 
     /// Makes durable what was published in a store through this backend.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn sync_store(&self, store: &StoreName) -> Result<()>;
 
     /// Completes or undoes what a process was at when it died, so that each of its operations has happened
     /// or has not. Leaves alone what live processes are at. Nothing to do for a backend whose operations are one step.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::Io`].
     fn heal(&self) -> Result<()> {
         Ok(())
     }
@@ -260,7 +260,7 @@ pub trait Backend: Debug + Send + Sync {
     /// writes.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if the storage cannot be read.
+    /// [`Error::Io`] if the storage cannot be read.
     fn examine(&self) -> Result<Findings> {
         Ok(Box::new(std::iter::empty()))
     }
@@ -269,7 +269,7 @@ pub trait Backend: Debug + Send + Sync {
     /// in memory.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn examine_store(&self, _store: &StoreName) -> Result<Findings> {
         Ok(Box::new(std::iter::empty()))
     }
@@ -279,7 +279,7 @@ pub trait Backend: Debug + Send + Sync {
     /// any more.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io), [`Error::ReadOnly`](crate::Error::ReadOnly).
+    /// [`Error::Io`], [`Error::ReadOnly`].
     fn mend(&self, _finding: &Finding, _content_type: Option<&ContentType>) -> Result<()> {
         Ok(())
     }
@@ -287,7 +287,7 @@ pub trait Backend: Debug + Send + Sync {
     /// Names of the directories in a plain directory; none where the storage has no such.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn directories(&self, _directory: &StoreName) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
@@ -295,8 +295,8 @@ pub trait Backend: Debug + Send + Sync {
     /// Makes a plain directory.
     ///
     /// # Errors
-    /// [`Error::StoreExists`](crate::Error::StoreExists) if anything has its name;
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore) without its parent, also where the storage has no plain
+    /// [`Error::StoreExists`] if anything has its name;
+    /// [`Error::NoSuchStore`] without its parent, also where the storage has no plain
     /// directories.
     fn create_directory(&self, directory: &StoreName) -> Result<()> {
         Err(Error::NoSuchStore { store: directory.to_string() })
@@ -305,7 +305,7 @@ pub trait Backend: Debug + Send + Sync {
     /// Removes an empty plain directory.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore); [`Error::Io`](crate::Error::Io) if it is not empty.
+    /// [`Error::NoSuchStore`]; [`Error::Io`] if it is not empty.
     fn remove_directory(&self, directory: &StoreName) -> Result<()> {
         Err(Error::NoSuchStore { store: directory.to_string() })
     }
@@ -313,8 +313,8 @@ pub trait Backend: Debug + Send + Sync {
     /// Moves a plain directory; an empty one may be replaced if `replace` is set.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore),
-    /// [`Error::StoreExists`](crate::Error::StoreExists).
+    /// [`Error::NoSuchStore`],
+    /// [`Error::StoreExists`].
     fn rename_directory(&self, from: &StoreName, _to: &StoreName, _replace: bool) -> Result<()> {
         Err(Error::NoSuchStore { store: from.to_string() })
     }
@@ -330,7 +330,7 @@ pub trait Backend: Debug + Send + Sync {
     /// Room on the medium.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::Io`].
     fn space(&self) -> Result<Space>;
 }
 
@@ -339,13 +339,13 @@ pub trait Value: Debug + Send + Sync {
     /// Reads at an offset; fewer bytes than asked for only at the end.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::Io`].
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
 
     /// Attributes of this version, also after the record has been replaced or removed.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::Io`].
     fn attributes(&self) -> Result<Attributes>;
 
     /// A local file that holds the same bytes, where the backend has one to hand to the kernel.
@@ -359,52 +359,52 @@ pub trait Staging: Debug + Send + Sync {
     /// Reads back at an offset; fewer bytes than asked for only at the end.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::Io`].
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
 
     /// Writes all of `data` at an offset.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io), such as ENOSPC.
+    /// [`Error::Io`], such as ENOSPC.
     fn write_at(&self, data: &[u8], offset: u64) -> Result<()>;
 
     /// Cuts or extends with zeroes.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::Io`].
     fn set_len(&self, len: u64) -> Result<()>;
 
     /// Reserves room for `len` bytes from `offset`, extending the value unless `keep_size`.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::Io`].
     fn reserve(&self, offset: u64, len: u64, keep_size: bool) -> Result<()>;
 
     /// Begins with the first `len` bytes of a published version, and with its owner and mode.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::Io`].
     fn begin_with(&self, value: &dyn Value, len: u64) -> Result<()>;
 
     /// Changes owner, mode and times; they pass to the published version.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::Io`].
     fn set_attributes(&self, change: &AttributeChange) -> Result<()>;
 
     /// Attributes of what is staged.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::Io`].
     fn attributes(&self) -> Result<Attributes>;
 
     /// Makes the staged bytes the record, in one step for every observer, and gives back the new version. An
     /// error leaves the old version in place and the staged bytes as they are.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore),
-    /// [`Error::RecordExists`](crate::Error::RecordExists) without `replace`,
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::NoSuchStore`],
+    /// [`Error::RecordExists`] without `replace`,
+    /// [`Error::Io`].
     fn publish(self: Box<Self>, publish: &Publish<'_>) -> Result<Arc<dyn Value>, PublishError>;
 }
 

@@ -1,13 +1,15 @@
-//! Listing directories: one snapshot of names for each open directory.
+//! Listing directories: the names are taken once for each open directory.
 
 use parking_lot::Mutex;
 
 use super::inode::Node;
 use super::{Entry, FileKind, FileSystem, FsError, FsResult, Handle, Ino, handle::Open, name};
+use crate::engine::Scan;
 use crate::model::{Error, StoreName};
 
 /// An open directory. Its names are taken at the first read and again after each rewind, so that what is
-/// removed while it is read neither hides nor doubles anything.
+/// removed while it is read neither hides nor doubles anything. Those of a very large store are taken in portions,
+/// so that the first do not wait for the last.
 #[derive(Debug)]
 pub(super) struct Listing {
     directory: Ino,
@@ -30,7 +32,24 @@ struct Names {
     ends: Vec<usize>,
     /// So many of the first names are directories.
     directories: usize,
+    /// Where further names come from.
+    rest: Option<Rest>,
 }
+
+/// The records of a store that are not listed yet.
+struct Rest {
+    store: StoreName,
+    keys: Scan,
+}
+
+impl std::fmt::Debug for Rest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rest").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// So many names are taken at a time: some ten milliseconds' worth.
+const PORTION: usize = 32 * 1024;
 
 impl Names {
     fn push(&mut self, name: &[u8]) {
@@ -42,6 +61,21 @@ impl Names {
     fn push_directory(&mut self, name: &[u8]) {
         self.push(name);
         self.directories = self.ends.len();
+    }
+
+    /// Takes further names. Gives back whether there were any.
+    fn take_more(&mut self) -> FsResult<bool> {
+        let Some(rest) = &mut self.rest else { return Ok(false) };
+        let before = self.ends.len();
+        for key in rest.keys.by_ref().take(PORTION) {
+            let name = name::shown_in(&rest.store, &key?);
+            self.bytes.extend_from_slice(&name);
+            self.ends.push(self.bytes.len());
+        }
+        if self.ends.len() - before < PORTION {
+            self.rest = None;
+        }
+        Ok(self.ends.len() > before)
     }
 
     fn kind(&self, index: usize) -> FileKind {
@@ -150,9 +184,9 @@ impl FileSystem {
         if cookie == 0 {
             *names = None;
         }
-        let names = match names.as_ref() {
+        let names = match &mut *names {
             Some(names) => names,
-            None => names.insert(self.names_of(directory)?),
+            names => names.insert(self.names_of(directory)?),
         };
         for (at, dots) in [b".".as_slice(), b".."].into_iter().enumerate() {
             let at = at as u64;
@@ -162,9 +196,13 @@ impl FileSystem {
             }
         }
         let mut cookie = cookie.max(FIRST_NAME);
-        while let Ok(at) = usize::try_from(cookie - FIRST_NAME)
-            && let Some(name) = names.get(at)
-        {
+        while let Ok(at) = usize::try_from(cookie - FIRST_NAME) {
+            let Some(name) = names.get(at) else {
+                if names.take_more()? {
+                    continue;
+                }
+                break;
+            };
             cookie += 1;
             if add(directory, &Listed { name, kind: names.kind(at), next: cookie })? {
                 break;
@@ -212,9 +250,8 @@ impl FileSystem {
                         Err(error) => return Err(error.into()),
                     }
                 }
-                for key in store.scan()? {
-                    names.push(&name::shown_in(own, &key?));
-                }
+                names.rest = Some(Rest { store: own.clone(), keys: store.scan()? });
+                names.take_more()?;
             }
             _ => return Err(FsError::NotDirectory),
         }

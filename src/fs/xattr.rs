@@ -126,14 +126,18 @@ impl FileSystem {
         }
     }
 
-    /// The type of one version. The kernel may ask for one that was replaced: then it looks the name up again.
+    /// The type of one version; if that has been replaced and nobody has it open, then of the record that has the
+    /// name now. Not that the kernel must look again: it does so once, and the record may be replaced again.
     fn version_type(&self, version: &VersionNode) -> FsResult<Vec<u8>> {
         let (store, key) = (self.store(&version.store), version.key());
         let content_type = match self.hand_set.get(&store, &key)? {
             Some(content_type) => Some(content_type),
             None => store.content_type_of_version(&key, &version.stamp(), version.open_value())?,
         };
-        Ok(content_type.ok_or(FsError::Stale)?.as_str().as_bytes().to_vec())
+        match content_type {
+            Some(content_type) => Ok(content_type.as_str().as_bytes().to_vec()),
+            None => self.mime_type(&version.store, &key),
+        }
     }
 
     fn store_fact(&self, store: &StoreNode, name: &[u8]) -> FsResult<Vec<u8>> {

@@ -329,6 +329,12 @@ fn p19_damaged_sidecars_are_shown_as_what_their_values_are() {
     fs::write(storage.store("states").join("huge"), "text").unwrap();
     let huge = vec![b' '; 10 << 20];
     fs::write(storage.store("states").join("huge.__metadata__.json"), huge).unwrap();
+    // As an SDK leaves them, the sidecars are younger than the values, by more than a tick of the clock.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    for name in names(&storage.store("states")).iter().filter(|name| name.ends_with(METADATA)) {
+        let sidecar = storage.store("states").join(name);
+        fs::set_permissions(&sidecar, fs::metadata(&sidecar).unwrap().permissions()).unwrap();
+    }
     let mut before = storage.files();
     let mount = TempMount::new(&storage);
     let states = mount.store("states");

@@ -26,12 +26,13 @@ fn the_mount_has_the_shape_of_a_storage() {
     fs::write(storage.path().join(STORES).join("no-store"), "a file").unwrap();
     let mount = TempMount::new(&storage);
 
-    assert_eq!(names(&mount.path()), [STORES.to_owned()].into());
+    let kinds = ["datasets", STORES, "request_queues"].map(String::from);
+    assert_eq!(names(&mount.path()), kinds.into());
     assert_eq!(names(&mount.stores()), ["default", "my-store"].map(String::from).into());
     let records = ["INPUT.json", "OUTPUT", METADATA].map(String::from);
     assert_eq!(names(&mount.store("default")), records.into());
     assert_eq!(names(&mount.store("my-store")), [METADATA.to_owned()].into());
-    for absent in ["datasets", "notes.txt", "key_value_stores/no-store"] {
+    for absent in ["other", "notes.txt", "key_value_stores/no-store"] {
         assert_eq!(errno(fs::metadata(mount.path().join(absent))), Errno::NOENT, "{absent}");
     }
     assert_eq!(fs::read_to_string(mount.store("default").join("OUTPUT")).unwrap(), "OUTPUT");

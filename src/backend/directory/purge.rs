@@ -96,11 +96,11 @@ impl DirectoryBackend {
                 return Ok(None);
             }
             let (name, listed) = entry.map_err(failed)?;
-            if name == layout::METADATA.as_bytes() {
-                continue;
-            }
             if !tree::is_file_to_the_sdk(&dir.fd, &name, listed) {
                 contents.has_others = true;
+                continue;
+            }
+            if name == layout::METADATA.as_bytes() {
                 continue;
             }
             let key = dialect.key(&name)?;

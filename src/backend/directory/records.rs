@@ -1,6 +1,5 @@
 //! Records of a store: where their files are, and how a version takes the place of another.
 
-use std::cmp::Ordering;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -131,7 +130,8 @@ impl DirectoryBackend {
             .map(|s| s.content_type))
     }
 
-    /// Whether the sidecar was put in place before the value, as far as the clock's ticks tell.
+    /// Whether the sidecar seems to be that of an earlier value: it was put in place before this one, as far as the
+    /// clock's ticks tell, and names another size. Age alone says nothing, as in a storage that was copied.
     pub(super) fn is_sidecar_older(&self, dir: &StoreDir, key: &Key) -> Result<bool> {
         let (name, value) = self.locate(dir, key)?;
         let sidecar = match tree::stat_file(&dir.fd, &layout::sidecar_of(&name)) {
@@ -141,14 +141,11 @@ impl DirectoryBackend {
             }
         };
         let placed = |stat: &Stat| (stat.st_ctime, stat.st_ctime_nsec);
-        Ok(match placed(&sidecar).cmp(&placed(&value)) {
-            Ordering::Less => true,
-            Ordering::Greater => false,
-            Ordering::Equal => {
-                let said = read_sidecar(dir, &name, key)?.and_then(|(_, sidecar)| sidecar?.size);
-                said != u64::try_from(value.st_size).ok()
-            }
-        })
+        if placed(&sidecar) > placed(&value) {
+            return Ok(false);
+        }
+        let said = read_sidecar(dir, &name, key)?.and_then(|(_, sidecar)| sidecar?.size);
+        Ok(said.is_some() && said != u64::try_from(value.st_size).ok())
     }
 
     pub(super) fn set_kept_type(

@@ -6,7 +6,9 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::site::{PAGES, Site};
-use super::{assert_alike, assert_shows_what_is_on_disk, mount, run_in, script, snapshot};
+use super::{
+    OF_CRAWLEE, assert_alike, assert_shows_what_is_on_disk, mount, run_in, script, snapshot,
+};
 use crate::common::{STORES, TempStorage};
 use crate::sdk::{Js, Python};
 
@@ -14,7 +16,7 @@ use crate::sdk::{Js, Python};
 #[track_caller]
 fn crawl(mut command: Command, storage_dir: &Path, site: &Site) {
     command.arg(site.url());
-    let seen: Value = run_in(command, storage_dir);
+    let seen: Value = run_in(command, OF_CRAWLEE, storage_dir);
     assert_eq!(seen["finished"], PAGES, "{seen}");
     assert_eq!(seen["failed"], 0, "{seen}");
 }

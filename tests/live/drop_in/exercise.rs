@@ -7,7 +7,8 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::{
-    assert_alike, assert_shows_what_is_on_disk, assert_success, mount, run_in, script, snapshot,
+    OF_APIFY, OF_CRAWLEE, assert_alike, assert_shows_what_is_on_disk, assert_success, mount,
+    run_in, script, snapshot,
 };
 use crate::common::{STORES, TempStorage};
 use crate::sdk::{Js, Python};
@@ -15,20 +16,20 @@ use crate::sdk::{Js, Python};
 /// Lets a script work in a storage directory that holds an input and a record of an earlier run, and gives back what
 /// it saw.
 #[track_caller]
-fn exercise(command: Command, storage_dir: &Path) -> Value {
+fn exercise(command: Command, variable: &str, storage_dir: &Path) -> Value {
     let default = storage_dir.join(STORES).join("default");
     fs::create_dir_all(&default).unwrap();
     fs::write(default.join("INPUT.json"), "{\"maxItems\": 3}").unwrap();
     fs::write(default.join("earlier.txt"), "of an earlier run").unwrap();
-    run_in(command, storage_dir)
+    run_in(command, variable, storage_dir)
 }
 
 #[track_caller]
-fn exercise_both(command: impl Fn() -> Command) {
+fn exercise_both(variable: &str, command: impl Fn() -> Command) {
     let (plain, storage) = (TempStorage::empty(), TempStorage::empty());
-    let expected = exercise(command(), &plain.path());
+    let expected = exercise(command(), variable, &plain.path());
     let mount = mount(&storage);
-    let seen = exercise(command(), &mount.path());
+    let seen = exercise(command(), variable, &mount.path());
     for (part, expected) in expected.as_object().unwrap() {
         assert_eq!(seen[part], *expected, "{part}");
     }
@@ -43,7 +44,7 @@ fn exercise_both(command: impl Fn() -> Command) {
 #[test]
 fn crawlee_python_works_in_the_mount_as_in_a_directory() {
     let Some(python) = Python::find() else { return };
-    exercise_both(|| {
+    exercise_both(OF_CRAWLEE, || {
         let mut command = python.interpreter();
         command.arg(script("python_storage.py")).arg("crawlee");
         command
@@ -53,7 +54,7 @@ fn crawlee_python_works_in_the_mount_as_in_a_directory() {
 #[test]
 fn apify_python_works_in_the_mount_as_in_a_directory() {
     let Some(python) = Python::find() else { return };
-    exercise_both(|| {
+    exercise_both(OF_APIFY, || {
         let mut command = python.interpreter();
         command.arg(script("python_storage.py")).arg("apify");
         command
@@ -63,7 +64,7 @@ fn apify_python_works_in_the_mount_as_in_a_directory() {
 #[test]
 fn crawlee_js3_works_in_the_mount_as_in_a_directory() {
     let Some(js) = Js::find() else { return };
-    exercise_both(|| {
+    exercise_both(OF_CRAWLEE, || {
         let mut command = js.interpreter();
         command.arg(script("js_storage.cjs"));
         command

@@ -26,10 +26,14 @@ fn script(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live/drop_in").join(name)
 }
 
-/// What a script says that works in a storage directory which the environment names.
+/// The variable that names the storage directory to Crawlee, and that of the Apify SDK.
+const OF_CRAWLEE: &str = "CRAWLEE_STORAGE_DIR";
+const OF_APIFY: &str = "APIFY_LOCAL_STORAGE_DIR";
+
+/// What a script says that works in a storage directory which this variable names.
 #[track_caller]
-fn run_in(mut command: Command, storage_dir: &Path) -> Value {
-    command.env("CRAWLEE_STORAGE_DIR", storage_dir);
+fn run_in(mut command: Command, variable: &str, storage_dir: &Path) -> Value {
+    command.env(variable, storage_dir);
     answer_of(command, &Value::Null)
 }
 

@@ -180,7 +180,7 @@ fn the_python_sdk_has_its_datasets_and_queues_in_reach_of_an_ordinary_mount() {
     let mount = TempMount::new(&storage);
     let mut command = python.interpreter();
     command.arg(super::script("python_storage.py")).arg("crawlee");
-    super::run_in(command, &storage.path());
+    super::run_in(command, super::OF_CRAWLEE, &storage.path());
     for other in OTHERS {
         let shown = tree(&mount.path().join(other));
         assert!(!shown.is_empty());
