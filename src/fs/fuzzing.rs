@@ -5,16 +5,16 @@
 
 use super::FsResult;
 use super::name::{self, Name};
-use crate::model::Key;
+use crate::model::{Key, StoreName};
 
 /// The record that a file name stands for; `None` if it stands for a file of the store.
 pub fn parse_name(name: &[u8]) -> FsResult<Option<Key>> {
-    Ok(match name::parse(name)? {
+    Ok(match name::parse_in(&StoreName::default_store(), name)? {
         Name::Record(key) => Some(key),
-        Name::Metadata | Name::Purge => None,
+        Name::Metadata | Name::Purge | Name::Status => None,
     })
 }
 
 pub fn file_name(key: &Key) -> Vec<u8> {
-    name::file_name(key)
+    name::shown_in(&StoreName::default_store(), key)
 }
