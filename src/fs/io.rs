@@ -33,8 +33,8 @@ impl OpenMode {
     }
 }
 
-/// The size in bytes from which a version is better read by the kernel itself, where it can: below, giving it the
-/// file takes longer than the reads that it saves (docs/PERFORMANCE.md).
+/// The size in bytes from which the kernel reads a version itself, where it can. Giving it the file costs two system
+/// calls, so a small one is faster read through us; where exactly the two meet has not been measured.
 const LARGE: u64 = 1024 * 1024;
 
 /// An open file, and how the kernel may cache it.

@@ -52,6 +52,16 @@ struct Contents {
 }
 
 impl Contents {
+    /// The value files whose sidecars are spared. Without any input, the SDK spares the name that it would have, and so
+    /// the sidecar of it.
+    fn owners_of_sidecars(&self, input_key: &str) -> Vec<Vec<u8>> {
+        if self.spared.is_empty() {
+            vec![input_key.as_bytes().to_vec()]
+        } else {
+            self.spared.clone()
+        }
+    }
+
     /// What a purge has done, if this is all that the store held.
     fn purged(&self) -> Option<Purged> {
         let records = self.doomed.iter().filter(|name| layout::value_of_sidecar(name).is_none());
@@ -114,11 +124,7 @@ impl DirectoryBackend {
                 contents.doomed.push(name);
             }
         }
-        // Without any input, the SDK spares the name that it would have, and so the sidecar of it.
-        let mut owners = contents.spared.clone();
-        if owners.is_empty() {
-            owners.push(input_key.as_bytes().to_vec());
-        }
+        let owners = contents.owners_of_sidecars(input_key);
         let is_spared = |name: &mut Vec<u8>| {
             layout::value_of_sidecar(name)
                 .is_some_and(|value| owners.iter().any(|owner| owner == value))
@@ -143,10 +149,7 @@ impl DirectoryBackend {
                 }
             }
         }
-        let mut owners = contents.spared.clone();
-        if owners.is_empty() {
-            owners.push(input_key.as_bytes().to_vec());
-        }
+        let owners = contents.owners_of_sidecars(input_key);
         for sidecar in owners.iter().map(|owner| layout::sidecar_of(owner)) {
             if number_of(&dir.fd, &sidecar).map_err(failed)?.is_some() {
                 contents.spared.push(sidecar);
