@@ -291,7 +291,7 @@ fn work_in(mounted: &Path, round: usize) {
 /// Lets two threads work in a store while an SDK empties it again and again.
 #[track_caller]
 fn work_while(mounted: &Path, empty: impl FnMut() + Send) {
-    let ((), rounds) = while_working(empty, || {
+    while_working(empty, || {
         thread::scope(|scope| {
             let work = || (0..ROUNDS).for_each(|round| work_in(mounted, round));
             for worker in [scope.spawn(work), scope.spawn(work)] {
@@ -299,7 +299,6 @@ fn work_while(mounted: &Path, empty: impl FnMut() + Send) {
             }
         });
     });
-    assert!(rounds > 1, "the store was emptied only once");
 }
 
 #[test]

@@ -4,35 +4,33 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-/// Runs `work` again and again on a thread of its own for as long as `meanwhile` takes, at least once. Gives back
-/// what `meanwhile` gave, and how often `work` was done. A panic of either is a panic here, and ends the other.
+/// Runs `work` again and again on a thread of its own while `meanwhile` is done, and `meanwhile` until work was
+/// done twice, however slow the machine: so each was at it while the other was. A panic of either is a panic here,
+/// and ends the other.
 #[track_caller]
-pub(crate) fn while_working<T>(
-    mut work: impl FnMut() + Send,
-    meanwhile: impl FnOnce() -> T,
-) -> (T, u64) {
+pub(crate) fn while_working(mut work: impl FnMut() + Send, mut meanwhile: impl FnMut()) {
     let done = Flag::default();
+    let rounds = AtomicUsize::new(0);
     thread::scope(|scope| {
         let worker = scope.spawn(|| {
-            let mut rounds = 0;
-            loop {
+            while !done.is_set() {
                 work();
-                rounds += 1;
-                if done.is_set() {
-                    return rounds;
-                }
+                rounds.fetch_add(1, Ordering::Relaxed);
             }
         });
-        let result = {
+        {
             // Also set when `meanwhile` panics: otherwise the scope would wait for the worker for ever.
             let _done = done.set_on_drop();
-            meanwhile()
-        };
-        (result, worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    })
+            meanwhile();
+            while rounds.load(Ordering::Relaxed) < 2 && !worker.is_finished() {
+                meanwhile();
+            }
+        }
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
 }
 
 /// Something that becomes true once.
