@@ -11,7 +11,7 @@ pub mod memory;
 mod purging;
 pub mod watch;
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -411,6 +411,53 @@ pub trait Staging: Debug + Send + Sync {
 /// Why a publish failed, with the staged bytes, so that the writer may try again.
 pub type PublishError = (crate::model::Error, Box<dyn Staging>);
 
+/// The record that a publish replaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// The content type that is kept for it.
+    pub content_type: ContentType,
+    /// Length in bytes of the value that has this type.
+    pub size: u64,
+}
+
+/// Finds the content type of staged bytes that take the place of a record, or of none that has a type.
+pub type DecideType<'a> = dyn Fn(&dyn Staging, Option<&Replaced>) -> Result<ContentType> + 'a;
+
+/// Which content type a published record gets.
+#[derive(Clone, Copy)]
+pub enum PublishType<'a> {
+    /// This one.
+    Given(&'a ContentType),
+    /// What this says, once, before the record is held: it may read all that is staged.
+    Decided(&'a DecideType<'a>),
+}
+
+impl PublishType<'_> {
+    /// The type of staged bytes; what they replace is looked at only if it matters.
+    ///
+    /// # Errors
+    /// What looking or deciding fails with.
+    pub fn of(
+        self,
+        staging: &dyn Staging,
+        replaced: impl FnOnce() -> Result<Option<Replaced>>,
+    ) -> Result<ContentType> {
+        match self {
+            Self::Given(content_type) => Ok(content_type.clone()),
+            Self::Decided(decide) => decide(staging, replaced()?.as_ref()),
+        }
+    }
+}
+
+impl Debug for PublishType<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(content_type) => f.debug_tuple("Given").field(content_type).finish(),
+            Self::Decided(_) => f.write_str("Decided"),
+        }
+    }
+}
+
 /// How staged bytes become a record.
 #[derive(Clone, Copy, Debug)]
 pub struct Publish<'a> {
@@ -419,7 +466,7 @@ pub struct Publish<'a> {
     /// The record's key.
     pub key: &'a Key,
     /// The content type that the record gets.
-    pub content_type: &'a ContentType,
+    pub content_type: PublishType<'a>,
     /// Whether the new version must be durable when the call returns.
     pub durable: bool,
     /// Whether a record of this key may be replaced.

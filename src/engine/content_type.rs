@@ -5,25 +5,15 @@
 
 use std::io::{self, Read};
 
-use crate::backend::is_input_key;
+use crate::backend::{Replaced, is_input_key};
 use crate::model::{ContentType, Key};
 
-/// A record as it was before.
-#[derive(Clone, Debug)]
-pub(super) struct Previous {
-    pub(super) content_type: ContentType,
-    /// Length in bytes of the value that had this type.
-    pub(super) size: u64,
-}
-
-impl Previous {
-    /// Whether the type says something about the record. An empty value of a type that anything fits was
-    /// made by `touch` or a truncating shell, before its first byte was there to tell.
-    fn is_telling(&self) -> bool {
-        self.size > 0
-            || !(self.content_type == ContentType::text()
-                || self.content_type == ContentType::bytes())
-    }
+/// Whether the type says something about the record. An empty value of a type that anything fits was made by
+/// `touch` or a truncating shell, before its first byte was there to tell.
+fn is_telling(replaced: &Replaced) -> bool {
+    replaced.size > 0
+        || !(replaced.content_type == ContentType::text()
+            || replaced.content_type == ContentType::bytes())
 }
 
 /// The type for a record that is published: the one it had, if the new bytes fit it; else as [`infer`]. For
@@ -31,14 +21,14 @@ impl Previous {
 pub(super) fn on_publish<R: Read>(
     key: &Key,
     input_key: &str,
-    previous: Option<&Previous>,
+    replaced: Option<&Replaced>,
     value: impl Fn() -> R,
 ) -> io::Result<ContentType> {
     if !is_input_key(key, input_key)
-        && let Some(previous) = previous.filter(|previous| previous.is_telling())
-        && previous.content_type.fits(&mut value())?
+        && let Some(replaced) = replaced.filter(|replaced| is_telling(replaced))
+        && replaced.content_type.fits(&mut value())?
     {
-        return Ok(previous.content_type.clone());
+        return Ok(replaced.content_type.clone());
     }
     infer(key, input_key, value)
 }
@@ -159,9 +149,9 @@ mod tests {
         infer(&Key::new(key).unwrap(), "INPUT", || value).unwrap().to_string()
     }
 
-    fn published(key: &str, previous: (&str, u64), value: &[u8]) -> String {
-        let previous = Previous { content_type: ContentType::new(previous.0), size: previous.1 };
-        on_publish(&Key::new(key).unwrap(), "INPUT", Some(&previous), || value).unwrap().to_string()
+    fn published(key: &str, replaced: (&str, u64), value: &[u8]) -> String {
+        let replaced = Replaced { content_type: ContentType::new(replaced.0), size: replaced.1 };
+        on_publish(&Key::new(key).unwrap(), "INPUT", Some(&replaced), || value).unwrap().to_string()
     }
 
     #[test]

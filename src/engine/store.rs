@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use super::Storage;
 use super::iterate::{self, IterateKeys, KeyPage};
 use crate::backend::{
-    Backend, MetadataText, Publish, PublishError, Purge, Purging, Reader, RenameRecord, Scan,
-    Staging, Value, is_input_key,
+    Backend, MetadataText, Publish, PublishError, PublishType, Purge, Purging, Reader,
+    RenameRecord, Scan, Staging, Value, is_input_key,
 };
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Key, Result, StoreMetadata, StoreName,
@@ -291,14 +291,23 @@ impl Store {
         staging: Box<dyn Staging>,
         publish: &PublishAs<'_>,
     ) -> Result<Arc<dyn Value>, PublishError> {
-        let content_type = match self.content_type_for(key, &*staging, publish.content_type) {
-            Ok(content_type) => content_type,
-            Err(error) => return Err((error, staging)),
+        let decide =
+            |staging: &dyn Staging, replaced: Option<&_>| self.decide_type(key, staging, replaced);
+        // Nobody keeps the type of a file in a plain directory.
+        let of_plain = self.name.is_plain().then(ContentType::bytes);
+        let content_type = match publish.content_type.or(of_plain.as_ref()) {
+            Some(content_type) => PublishType::Given(content_type),
+            None => PublishType::Decided(&decide),
         };
+        if let Some(by_hand) = publish.content_type.filter(|_| of_plain.is_none())
+            && let Err(error) = self.warn_unless_fits(key, &*staging, by_hand)
+        {
+            return Err((error, staging));
+        }
         let value = staging.publish(&Publish {
             store: &self.name,
             key,
-            content_type: &content_type,
+            content_type,
             durable: publish.durable,
             replace: !publish.exclusive,
         })?;

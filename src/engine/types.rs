@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use super::content_type::{self, Previous};
+use super::content_type;
 use super::store::Store;
-use crate::backend::{Reader, Staging, Value, is_input_key};
+use crate::backend::{Reader, Replaced, Staging, Value, is_input_key};
 use crate::model::{ContentType, Error, Key, Result, Stamp};
+
+/// A value of so many bytes is held as a whole while its type is found.
+const MOST_READ_ONCE: usize = 64 * 1024;
 
 impl Store {
     /// The content type of a record: the one that is kept, or what a bare file's name and bytes say.
@@ -101,34 +104,47 @@ impl Store {
             .map_err(|error| self.reading(key, error))
     }
 
-    pub(super) fn content_type_for(
+    /// Says so if what is published is not what its type says, which was set by hand and stays.
+    pub(super) fn warn_unless_fits(
         &self,
         key: &Key,
         staging: &dyn Staging,
-        by_hand: Option<&ContentType>,
+        content_type: &ContentType,
+    ) -> Result<()> {
+        let fits = content_type.fits(&mut Reader::new(staging));
+        if !fits.map_err(|error| self.reading(key, error))? {
+            log::warn!(
+                "record '{key}' of store '{}' does not decode as {content_type}, which was set by hand",
+                self.name
+            );
+        }
+        Ok(())
+    }
+
+    /// The type of what is published by a writer who has set none.
+    pub(super) fn decide_type(
+        &self,
+        key: &Key,
+        staging: &dyn Staging,
+        replaced: Option<&Replaced>,
     ) -> Result<ContentType> {
-        if self.name.is_plain() {
-            // Nobody keeps it.
-            return Ok(by_hand.cloned().unwrap_or_else(ContentType::bytes));
-        }
-        let read = |error| self.reading(key, error);
-        if let Some(content_type) = by_hand {
-            if !content_type.fits(&mut Reader::new(staging)).map_err(read)? {
-                log::warn!(
-                    "record '{key}' of store '{}' does not decode as {content_type}, which was set by hand",
-                    self.name
-                );
-            }
-            return Ok(content_type.clone());
-        }
-        let previous = self.previous(key)?;
         let input_key = self.storage.input_key();
-        content_type::on_publish(key, input_key, previous.as_ref(), || Reader::new(staging))
-            .map_err(read)
+        let size = staging.attributes()?.size;
+        let decided = match usize::try_from(size) {
+            // The rules look at the bytes up to three times; a few are read once.
+            Ok(size) if size <= MOST_READ_ONCE => {
+                let mut bytes = vec![0; size];
+                let count = staging.read_at(&mut bytes, 0)?;
+                bytes.truncate(count);
+                content_type::on_publish(key, input_key, replaced, || bytes.as_slice())
+            }
+            _ => content_type::on_publish(key, input_key, replaced, || Reader::new(staging)),
+        };
+        decided.map_err(|error| self.reading(key, error))
     }
 
     /// The record that is there now, for the rule that a type stays while it fits.
-    fn previous(&self, key: &Key) -> Result<Option<Previous>> {
+    fn previous(&self, key: &Key) -> Result<Option<Replaced>> {
         let kept = match self.backend().content_type(&self.name, key) {
             Err(Error::NoSuchRecord { .. }) => return Ok(None),
             kept => kept?,
@@ -136,7 +152,7 @@ impl Store {
         let Some(content_type) = kept else { return Ok(None) };
         match self.record(key) {
             Err(Error::NoSuchRecord { .. }) => Ok(None),
-            record => Ok(Some(Previous { content_type, size: record?.size })),
+            record => Ok(Some(Replaced { content_type, size: record?.size })),
         }
     }
 

@@ -546,7 +546,10 @@ impl State {
             Some(base) if self.staging.is_none() => base.attributes()?.size.min(len),
             _ => 0,
         };
-        self.staging_of(store, kept)?.set_len(len)?;
+        let staging = self.staging_of(store, kept)?;
+        if staging.attributes()?.size != len {
+            staging.set_len(len)?;
+        }
         Ok(())
     }
 

@@ -108,7 +108,7 @@ impl fmt::Display for ContentType {
 }
 
 /// Bytes read at a time when a value is looked through.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 16 * 1024;
 
 /// Whether the whole of `value` is one JSON document in UTF-8. Neither depth nor length costs memory.
 fn is_json(value: &mut dyn Read) -> io::Result<bool> {

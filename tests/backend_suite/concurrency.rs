@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use storefs::backend::{Backend, Publish};
+use storefs::backend::{Backend, Publish, PublishType};
 use storefs::model::{ContentType, Error, Key};
 
 use super::{bytes_of, create, get, key, keys, metadata, name, publish, purge, put, stage, stores};
@@ -94,6 +94,7 @@ pub(crate) fn publish_without_replace_lets_one_of_many_win(backend: &dyn Backend
                 scope.spawn(move || {
                     let staging = stage(backend, &signed(by));
                     let content_type = &content_type(by);
+                    let content_type = PublishType::Given(content_type);
                     begin.wait();
                     let publish =
                         Publish { store, key, content_type, durable: false, replace: false };

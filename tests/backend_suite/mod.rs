@@ -18,7 +18,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use storefs::backend::{Backend, Publish, PublishError, Purge, Reader, Staging, Value};
+use storefs::backend::{
+    Backend, Publish, PublishError, PublishType, Purge, Reader, Staging, Value,
+};
 use storefs::model::{ContentType, Error, Key, Result, StoreMetadata, StoreName, StoreTimes};
 
 pub(crate) use self::attributes::*;
@@ -84,6 +86,7 @@ macro_rules! all_tests {
             p7_publish_without_replace_gives_the_staging_back
             publish_gives_back_the_new_version
             publish_durably_is_the_same_to_a_reader
+            p10_a_type_is_decided_by_what_is_staged_and_what_it_replaces
             a_staging_reads_back_what_was_written
             write_at_fills_holes_with_zeroes
             set_len_cuts_and_extends_with_zeroes
@@ -197,6 +200,7 @@ fn publish(
     key: &Key,
     content_type: &ContentType,
 ) -> Result<Arc<dyn Value>, PublishError> {
+    let content_type = PublishType::Given(content_type);
     staging.publish(&Publish { store, key, content_type, durable: false, replace: true })
 }
 

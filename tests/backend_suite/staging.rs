@@ -2,7 +2,7 @@
 
 use std::slice::from_ref;
 
-use storefs::backend::{Backend, Publish};
+use storefs::backend::{Backend, Publish, PublishType, Replaced, Staging};
 use storefs::model::{AttributeChange, ContentType, Error, TimeChange};
 
 use super::{
@@ -62,7 +62,7 @@ pub(crate) fn p7_publish_without_a_store_gives_the_staging_back(backend: &dyn Ba
 pub(crate) fn p7_publish_without_replace_gives_the_staging_back(backend: &dyn Backend) {
     let (store, key, text) = (create(backend, "default"), key("a"), ContentType::text());
     let publish = |staging: Box<dyn storefs::backend::Staging>, key, replace| {
-        let content_type = &text;
+        let content_type = PublishType::Given(&text);
         staging.publish(&Publish { store: &store, key, content_type, durable: false, replace })
     };
     put_as(backend, &store, &key, b"{}", &ContentType::json());
@@ -98,13 +98,47 @@ pub(crate) fn publish_gives_back_the_new_version(backend: &dyn Backend) {
 pub(crate) fn publish_durably_is_the_same_to_a_reader(backend: &dyn Backend) {
     let (store, key, json) = (create(backend, "default"), key("a"), ContentType::json());
     for bytes in [b"[1]", b"[2]"] {
+        let content_type = PublishType::Given(&json);
         let publish =
-            Publish { store: &store, key: &key, content_type: &json, durable: true, replace: true };
+            Publish { store: &store, key: &key, content_type, durable: true, replace: true };
         let value = stage(backend, bytes).publish(&publish).unwrap();
         assert_eq!(bytes_of(&value), bytes);
         assert_record(backend, &store, &key, bytes, &json);
     }
     backend.sync_store(&store).unwrap();
+}
+
+pub(crate) fn p10_a_type_is_decided_by_what_is_staged_and_what_it_replaces(backend: &dyn Backend) {
+    let (store, key) = (create(backend, "default"), key("a"));
+    let html = ContentType::new("text/html");
+    let publish = |bytes: &[u8], expected: Option<Replaced>| {
+        let decide = |staging: &dyn Staging, replaced: Option<&Replaced>| {
+            assert_eq!(staged_bytes(staging), bytes);
+            assert_eq!(replaced, expected.as_ref());
+            Ok(html.clone())
+        };
+        let content_type = PublishType::Decided(&decide);
+        let publish =
+            Publish { store: &store, key: &key, content_type, durable: false, replace: true };
+        stage(backend, bytes).publish(&publish).unwrap();
+        assert_record(backend, &store, &key, bytes, &html);
+    };
+    publish(b"<p>", None);
+    publish(b"<p></p>", Some(Replaced { content_type: html.clone(), size: 3 }));
+    put_as(backend, &store, &key, b"[12]", &ContentType::json());
+    publish(b"<b>", Some(Replaced { content_type: ContentType::json(), size: 4 }));
+
+    // What cannot be decided is not published, and can be tried again.
+    let decide = |_: &dyn Staging, _: Option<&Replaced>| {
+        Err(Error::InvalidKey { key: String::new(), reason: "" })
+    };
+    let content_type = PublishType::Decided(&decide);
+    let refused = Publish { store: &store, key: &key, content_type, durable: false, replace: true };
+    let (error, staging) = failure_of(stage(backend, b"later").publish(&refused));
+    assert!(matches!(error, Error::InvalidKey { .. }), "{error:?}");
+    assert_record(backend, &store, &key, b"<b>", &html);
+    super::publish(staging, &store, &key, &ContentType::text()).unwrap();
+    assert_record(backend, &store, &key, b"later", &ContentType::text());
 }
 
 pub(crate) fn a_staging_reads_back_what_was_written(backend: &dyn Backend) {

@@ -52,6 +52,12 @@ fn append(store: &Path) -> io::Result<()> {
     close(record)
 }
 
+fn lengthen(store: &Path) -> io::Result<()> {
+    let record = File::options().write(true).open(store.join("k"))?;
+    record.set_len(1_000)?;
+    close(record)
+}
+
 fn replace(store: &Path) -> io::Result<()> {
     write(&store.join("k"), "a new version")
 }
@@ -129,7 +135,7 @@ const ROWS: [Row; 42] = [
     row("publish: move value", append),
     late("publish: move sidecar", append),
     row("stage: create", replace),
-    row("stage: truncate", replace),
+    row("stage: truncate", lengthen),
     row("stage: write", replace),
     row("sidecar: create", replace),
     row("sidecar: write", replace),

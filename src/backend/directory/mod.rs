@@ -132,6 +132,13 @@ impl DirectoryBackend {
         Ok(Self { shared: Arc::new(shared) })
     }
 
+    /// The staging directory of this process, which somebody may have removed since it was used last: whoever cannot
+    /// make a file in it takes [`session`](Self::session).
+    fn known_session(&self) -> Result<Arc<Session>> {
+        self.refuse_if_read_only()?;
+        self.shared.staging.known_session().map_or_else(|| self.session(), Ok)
+    }
+
     /// The staging directory of this process. Whoever makes it heals first what others have left.
     fn session(&self) -> Result<Arc<Session>> {
         self.refuse_if_read_only()?;
@@ -276,14 +283,20 @@ impl Backend for DirectoryBackend {
     }
 
     fn stage(&self) -> Result<Box<dyn Staging>> {
-        let session = self.session()?;
+        let session = self.known_session()?;
         failpoint::fail("stage: create")
             .map_err(|error| Error::io("make a staging file", error))?;
-        let staged = session.create()?;
+        let staged = match session.create() {
+            Err(error) if error.is_not_found() => self.session()?.create()?,
+            staged => staged?,
+        };
         Ok(Box::new(StagedValue { backend: self.clone(), staged }))
     }
 
     fn check_key(&self, store: &StoreName, key: &Key) -> Result<()> {
+        if !store.is_plain() && Dialect::is_irrelevant_for(key) {
+            return self.check(Dialect::Sidecars, key);
+        }
         self.check(self.in_store(store, |dir| self.dialect(dir))?, key)
     }
 

@@ -10,13 +10,13 @@ use rustix::io::Errno;
 use super::dialect::{self, Dialect};
 use super::heal::{DeleteNote, Step};
 use super::sidecar::{self, Sidecar};
-use super::staging::{self, StagedFile};
+use super::staging::{self, Session, StagedFile, StagedValue};
 use super::tree::StoreDir;
 use super::unsynced::sync_file;
 use super::{DirectoryBackend, layout, tree};
-use crate::backend::{Publish, RenameRecord, Value};
+use crate::backend::{Publish, RenameRecord, Replaced, Value};
 use crate::failpoint;
-use crate::model::{AttributeChange, Attributes, ContentType, Error, Key, Result};
+use crate::model::{AttributeChange, Attributes, ContentType, Error, Key, Result, Stamp};
 
 /// A value file, open for reading. Versions are replaced and never rewritten, so its bytes do not change;
 /// only Crawlee JS 3 writes in place.
@@ -75,7 +75,11 @@ impl DirectoryBackend {
 
     /// Finds a record's value file: its name and what the system says of it.
     pub(super) fn locate(&self, dir: &StoreDir, key: &Key) -> Result<(Vec<u8>, Stat)> {
-        for name in self.names(dir, key)?.all() {
+        self.locate_as(dir, &self.names(dir, key)?, key)
+    }
+
+    fn locate_as(&self, dir: &StoreDir, names: &Names, key: &Key) -> Result<(Vec<u8>, Stat)> {
+        for name in names.all() {
             match tree::stat_file(&dir.fd, name) {
                 Ok(stat) if self.is_record(dir, name)? => return Ok((name.to_vec(), stat)),
                 Ok(_) | Err(Errno::NOENT | Errno::NAMETOOLONG) => {}
@@ -126,8 +130,8 @@ impl DirectoryBackend {
             Dialect::Plain => layout::decode(&name)?,
         };
         Ok(read_sidecar(dir, &name, &of_sdk)?
-            .and_then(|(_, sidecar)| sidecar)
-            .map(|s| s.content_type))
+            .and_then(|file| file.sidecar)
+            .map(|sidecar| sidecar.content_type))
     }
 
     /// Whether the sidecar seems to be that of an earlier value: it was put in place before this one, as far as the
@@ -144,7 +148,7 @@ impl DirectoryBackend {
         if placed(&sidecar) > placed(&value) {
             return Ok(false);
         }
-        let said = read_sidecar(dir, &name, key)?.and_then(|(_, sidecar)| sidecar?.size);
+        let said = read_sidecar(dir, &name, key)?.and_then(|file| file.sidecar?.size);
         Ok(said.is_some() && said != u64::try_from(value.st_size).ok())
     }
 
@@ -168,7 +172,10 @@ impl DirectoryBackend {
                 .map_err(|error| dir.failed("rename the file of", key, error))?;
             remove_if_there(dir, &layout::sidecar_of(&found), "set type: remove old sidecar")?;
         }
-        if let Some(staged) = self.stage_sidecar(dir, &own, key, content_type, &stat, false)? {
+        let from = (&self.session()?, None);
+        if let Some(staged) =
+            self.stage_sidecar((dir, &own), key, content_type, &stat, from, false)?
+        {
             failpoint::fail("set type: move sidecar")
                 .and_then(|()| staged.write_out())
                 .and_then(|()| staged.move_to(&dir.fd, &layout::sidecar_of(&own), true))
@@ -178,20 +185,44 @@ impl DirectoryBackend {
         Ok(())
     }
 
-    /// Stages the sidecar that a value file of this name needs, durable or on its way to the medium; `None` if it
-    /// has it already.
-    fn stage_sidecar(
+    /// What a publish would replace, as far as it has a type; and the sidecar under the value's own name, if it was
+    /// looked at.
+    fn replaced(
         &self,
         dir: &StoreDir,
-        name: &[u8],
+        dialect: Dialect,
+        names: &Names,
+        key: &Key,
+    ) -> Result<(Option<Replaced>, Option<SidecarFile>)> {
+        let (name, stat) = match self.locate_as(dir, names, key) {
+            Err(Error::NoSuchRecord { .. }) => return Ok((None, None)),
+            located => located?,
+        };
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let replaced = |content_type| Replaced { content_type, size };
+        if dialect == Dialect::Js3 {
+            return Ok((dialect::js3_content_type(key).map(replaced), None));
+        }
+        let sidecar = read_sidecar(dir, &name, key)?;
+        let kept = sidecar.as_ref().and_then(|file| file.sidecar.as_ref());
+        let kept = kept.map(|sidecar| replaced(sidecar.content_type.clone()));
+        Ok((kept, sidecar.filter(|_| name == names.own)))
+    }
+
+    /// Stages the sidecar that the value file of this name needs, durable or on its way to the medium; `None` if
+    /// it has it already. `seen` is the sidecar that was read last.
+    fn stage_sidecar(
+        &self,
+        (dir, name): (&StoreDir, &[u8]),
         key: &Key,
         content_type: &ContentType,
         value: &Stat,
+        (session, seen): (&Arc<Session>, Option<SidecarFile>),
         durable: bool,
     ) -> Result<Option<StagedFile>> {
         let size = u64::try_from(value.st_size).unwrap_or(0);
         let text = Sidecar::text(key, content_type, size);
-        if matches!(read_sidecar(dir, name, key)?, Some((old, _)) if old == text) {
+        if sidecar_now(dir, name, key, seen)?.is_some_and(|old| old.text == text) {
             if durable {
                 // Whoever put it there need not have made it durable.
                 sync_file(dir, &layout::sidecar_of(name))?;
@@ -200,7 +231,7 @@ impl DirectoryBackend {
         }
         let failed = |error: Errno| dir.failed("write the sidecar of", key, error);
         failpoint::fail("sidecar: create").map_err(failed)?;
-        let staged = self.session()?.create_note(Step::Publish, value.st_ino, name)?;
+        let staged = session.create_note(Step::Publish, value.st_ino, name)?;
         failpoint::fail("sidecar: write").map_err(failed)?;
         staged.write_all_at(&text, 0).map_err(failed)?;
         if durable {
@@ -214,7 +245,7 @@ impl DirectoryBackend {
 
     /// Makes a staged file the record: value, then sidecar, each by one rename. Whoever reads between the two
     /// has the new value under the old type, as with crawlee-python's own writes (FORMAT 5.5).
-    pub(super) fn publish(&self, value: &StagedFile, publish: &Publish<'_>) -> Result<FileValue> {
+    pub(super) fn publish(&self, staged: &StagedValue, publish: &Publish<'_>) -> Result<FileValue> {
         self.refuse_if_read_only()?;
         let (key, durable) = (publish.key, publish.durable);
         let dir = self.store_dir(publish.store)?;
@@ -222,7 +253,14 @@ impl DirectoryBackend {
         let names = Names::of(dialect, key);
         self.check(dialect, key)?;
         let failed = |error: Errno| dir.failed("publish", key, error);
+        let mut seen = None;
+        let content_type = publish.content_type.of(staged, || {
+            let (replaced, sidecar) = self.replaced(&dir, dialect, &names, key)?;
+            seen = sidecar;
+            Ok(replaced)
+        })?;
 
+        let value = &staged.staged;
         value.date().map_err(failed)?;
         // The two files are on their way to the medium at the same time, so one wait is enough for both.
         if durable {
@@ -235,7 +273,8 @@ impl DirectoryBackend {
         let _held = self.shared.key_locks.hold(publish.store, key);
         let sidecar = match dialect {
             Dialect::Sidecars => {
-                self.stage_sidecar(&dir, &names.own, key, publish.content_type, &stat, durable)?
+                let (of, from) = ((&*dir, names.own.as_slice()), (value.session(), seen));
+                self.stage_sidecar(of, key, &content_type, &stat, from, durable)?
             }
             Dialect::Js3 | Dialect::Plain => None,
         };
@@ -290,7 +329,7 @@ impl DirectoryBackend {
         if dir.name.is_plain() {
             return remove_if_there(dir, &name, "delete: remove value");
         }
-        let session = self.session()?;
+        let session = self.known_session()?;
         let note = DeleteNote::of(&session, dir, &name, stat.st_ino)
             .map_err(|error| dir.failed("delete", key, error))?;
         failpoint::pass("delete: noted");
@@ -324,14 +363,16 @@ impl DirectoryBackend {
         if !rename.replace && self.locate(&to, to_key).is_ok() {
             return Err(to.record_exists(to_key));
         }
+        let session = self.session()?;
         let sidecar = match dialect {
             Dialect::Sidecars => {
-                self.stage_sidecar(&to, &names.own, to_key, rename.content_type, &stat, false)?
+                let of = (&*to, names.own.as_slice());
+                let content_type = rename.content_type;
+                self.stage_sidecar(of, to_key, content_type, &stat, (&session, None), false)?
             }
             Dialect::Js3 | Dialect::Plain => None,
         };
         let failed = |error: Errno| from.failed("rename", key, error);
-        let session = self.session()?;
         let note = match from.name.is_plain() {
             true => None,
             false => DeleteNote::of(&session, &from, &from_name, stat.st_ino).map_err(failed)?,
@@ -422,24 +463,48 @@ impl StoreDir {
     }
 }
 
-/// Reads a sidecar: its text, and what it says unless it is damaged (which is logged). `None` without one.
-fn read_sidecar(
+/// A sidecar as it was read.
+struct SidecarFile {
+    text: Vec<u8>,
+    /// What it says; `None` if it is damaged.
+    sidecar: Option<Sidecar>,
+    /// Of which file it was read; `None` if it is too large to be read.
+    stamp: Option<Stamp>,
+}
+
+/// The sidecar as it is now: the one that was seen, if it is still there.
+fn sidecar_now(
     dir: &StoreDir,
     name: &[u8],
     key: &Key,
-) -> Result<Option<(Vec<u8>, Option<Sidecar>)>> {
+    seen: Option<SidecarFile>,
+) -> Result<Option<SidecarFile>> {
+    let stamp = match tree::stat_file(&dir.fd, &layout::sidecar_of(name)) {
+        Err(Errno::NOENT | Errno::NAMETOOLONG) => return Ok(None),
+        stat => stat.map_err(|error| dir.failed("look for the sidecar of", key, error))?,
+    };
+    let stamp = tree::attributes(&stamp).stamp;
+    match seen.filter(|file| file.stamp == Some(stamp)) {
+        None => read_sidecar(dir, name, key),
+        seen => Ok(seen),
+    }
+}
+
+/// Reads a sidecar; `None` without one. That it is damaged is logged.
+fn read_sidecar(dir: &StoreDir, name: &[u8], key: &Key) -> Result<Option<SidecarFile>> {
     let damaged = |reason: &str| {
         log::warn!("the sidecar of '{key}' in store '{}' is damaged: {reason}", dir.name);
     };
     match tree::read_small(&dir.fd, &layout::sidecar_of(name), sidecar::MAX_BYTES) {
         Ok(None) => Ok(None),
-        Ok(Some((text, _))) => {
-            let parsed = Sidecar::parse(&text).inspect_err(|reason| damaged(reason)).ok();
-            Ok(Some((text, parsed)))
+        Ok(Some((text, stat))) => {
+            let sidecar = Sidecar::parse(&text).inspect_err(|reason| damaged(reason)).ok();
+            let stamp = Some(tree::attributes(&stat).stamp);
+            Ok(Some(SidecarFile { text, sidecar, stamp }))
         }
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
             damaged("it is too large");
-            Ok(Some((Vec::new(), None)))
+            Ok(Some(SidecarFile { text: Vec::new(), sidecar: None, stamp: None }))
         }
         // A name so long that it can have no sidecar.
         Err(error) if error.kind() == io::ErrorKind::InvalidFilename => Ok(None),

@@ -50,6 +50,11 @@ impl StagingArea {
         let made = Session::make(root).map_err(failed)?;
         Ok((Arc::clone(session.insert(Arc::new(made))), true))
     }
+
+    /// The session that was used last, if any; its directory may be gone.
+    pub(super) fn known_session(&self) -> Option<Arc<Session>> {
+        self.session.lock().clone()
+    }
 }
 
 impl Session {
@@ -205,6 +210,11 @@ struct StagedState {
 impl StagedFile {
     pub(super) fn file(&self) -> &Arc<OwnedFd> {
         &self.file
+    }
+
+    /// The session in whose directory the file is.
+    pub(super) fn session(&self) -> &Arc<Session> {
+        &self.session
     }
 
     /// Writes all of `bytes` at `offset`.
@@ -417,7 +427,7 @@ impl Staging for StagedValue {
         self.keep_owner_and_mode(&value.attributes()?);
         failpoint::fail("stage: copy").map_err(|error| self.failed("copy into", error))?;
         let mut copied = 0;
-        if let Some(local) = value.local_file() {
+        if let Some(local) = value.local_file().filter(|_| len > 0) {
             copied =
                 self.copy_local(local, len).map_err(|error| self.failed("copy into", error))?;
         }
@@ -451,7 +461,7 @@ impl Staging for StagedValue {
     }
 
     fn publish(self: Box<Self>, publish: &Publish<'_>) -> Result<Arc<dyn Value>, PublishError> {
-        match self.backend.publish(&self.staged, publish) {
+        match self.backend.publish(&self, publish) {
             Ok(value) => Ok(Arc::new(value)),
             Err(error) => Err((error, self)),
         }
@@ -462,9 +472,13 @@ impl StagedValue {
     /// As a write in place would, keep whose file it is and who may read it. Without the privilege to give a
     /// file away it becomes the writer's own, as with any editor that saves by rename.
     fn keep_owner_and_mode(&self, old: &Attributes) {
-        let mode = Some(old.mode);
-        let owned =
-            AttributeChange { mode, uid: Some(old.uid), gid: Some(old.gid), ..Default::default() };
+        // A system call for what is so already would cost more than the look.
+        let made = self.attributes().ok();
+        let differs = |of: fn(&Attributes) -> u32| made.as_ref().map(of) != Some(of(old));
+        let mode = differs(|file| file.mode).then_some(old.mode);
+        let uid = differs(|file| file.uid).then_some(old.uid);
+        let gid = differs(|file| file.gid).then_some(old.gid);
+        let owned = AttributeChange { mode, uid, gid, ..Default::default() };
         if change_attributes(self.staged.file(), &owned).is_err() {
             let moded = AttributeChange { mode, ..AttributeChange::default() };
             if let Err(error) = change_attributes(self.staged.file(), &moded) {
@@ -477,7 +491,7 @@ impl StagedValue {
     fn copy_local(&self, from: BorrowedFd<'_>, len: u64) -> rustix::io::Result<u64> {
         let whole =
             rustix::fs::fstat(from).is_ok_and(|stat| u64::try_from(stat.st_size) == Ok(len));
-        if whole && len > 0 && rustix::fs::ioctl_ficlone(self.staged.file(), from).is_ok() {
+        if whole && rustix::fs::ioctl_ficlone(self.staged.file(), from).is_ok() {
             return Ok(len);
         }
         let (mut read, mut written) = (0, 0);

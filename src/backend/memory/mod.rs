@@ -22,7 +22,8 @@ use staging::{MemoryStaging, MemoryValue, Staged};
 
 use super::document::Document;
 use super::{
-    Backend, MetadataText, Purge, Purged, Purging, RenameRecord, Scan, Staging, Value, is_input_key,
+    Backend, MetadataText, Purge, Purged, Purging, RenameRecord, Replaced, Scan, Staging, Value,
+    is_input_key,
 };
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Key, Result, Space, Stamp, StoreMetadata,
@@ -341,6 +342,15 @@ impl Shared {
             modified: now,
             changed: now,
         }
+    }
+
+    /// What a publish would replace, as far as it has a type.
+    fn replaced(&self, store: &StoreName, key: &Key) -> Result<Option<Replaced>> {
+        let stores = self.stores.read();
+        Ok(find(&stores, store)?.records.get(key).and_then(|record| {
+            let content_type = record.content_type.clone()?;
+            Some(Replaced { content_type, size: record.bytes.0.len() as u64 })
+        }))
     }
 }
 

@@ -111,6 +111,10 @@ impl Staging for MemoryStaging {
     fn publish(self: Box<Self>, publish: &Publish<'_>) -> Result<Arc<dyn Value>, PublishError> {
         let Publish { store, key, content_type, replace, durable: _ } = *publish;
         let shared = Arc::clone(&self.shared);
+        let content_type = match content_type.of(&*self, || shared.replaced(store, key)) {
+            Ok(content_type) => content_type,
+            Err(error) => return Err((error, self)),
+        };
         let mut stores = shared.stores.write();
         let admitted = key.require_unicode().and_then(|_| {
             let found = find_mut(&mut stores, store)?;
@@ -126,8 +130,7 @@ impl Staging for MemoryStaging {
         if !modified_given {
             facts.touch();
         }
-        let content_type = Some(content_type.clone());
-        let record = Record { bytes: Arc::new(bytes), content_type, facts };
+        let record = Record { bytes: Arc::new(bytes), content_type: Some(content_type), facts };
         let value = record.open();
         found.records_mut().insert(key.clone(), record);
         Ok(value)
