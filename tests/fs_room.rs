@@ -315,6 +315,49 @@ fn an_inode_lasts_until_every_lookup_is_forgotten() {
 }
 
 #[test]
+fn p01_p03_the_inode_of_the_writers_is_that_of_the_version_they_leave() {
+    let room = Room::new();
+    let (first, handle) = room.create(1, "k");
+    room.write(handle, "one");
+    room.close(handle);
+    assert_eq!(room.ino(2, "k"), first);
+    let keeps_cache = |ino| {
+        let opened = room.fs.open(&thread(2), ino, READ).unwrap();
+        assert_eq!(room.read(opened.handle), "one");
+        room.fs.release(opened.handle);
+        opened.keep_cache
+    };
+    assert!(!keeps_cache(first), "what the writers saw is not what was published");
+    assert!(keeps_cache(first));
+
+    // The next writers have another one, and readers keep what they have.
+    let reader = room.open_by_name(2, "k", READ);
+    let (second, handle) = room.create(1, "k");
+    room.write(handle, "two");
+    assert_ne!(second, first);
+    assert_eq!(room.ino(2, "k"), first, "nothing is published yet");
+    room.close(handle);
+    assert_eq!(room.ino(2, "k"), second);
+    assert_eq!(room.read(reader), "one");
+    room.fs.release(reader);
+
+    // Not where the version has an inode already, nor where it is no more.
+    room.set("k", "by an SDK");
+    let seen = room.ino(2, "k");
+    let handle = room.open_by_name(1, "k", APPEND);
+    room.close(handle);
+    assert_eq!(room.ino(2, "k"), seen);
+    let (third, handle) = room.create(1, "gone");
+    room.write(handle, "soon");
+    room.fs.flush(handle).unwrap();
+    room.fs.unlink(room.store, b"gone").unwrap();
+    room.fs.release(handle);
+    assert!(room.lookup(2, "gone").is_err());
+    room.set("gone", "again");
+    assert_ne!(room.ino(2, "gone"), third);
+}
+
+#[test]
 fn control_files_and_lookups_that_fail_take_no_inode_for_ever() {
     let room = Room::new();
     let base = room.counter("inodes");

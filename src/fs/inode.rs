@@ -91,6 +91,8 @@ struct VersionState {
     attributes: Attributes,
     /// The version's bytes, while any handle has them open: all share one.
     value: Option<Weak<dyn Value>>,
+    /// Whether the kernel may have cached what the version's writers saw before it was published.
+    has_drafts_cached: bool,
 }
 
 impl VersionNode {
@@ -115,6 +117,12 @@ impl VersionNode {
     /// The open bytes of this version, also when the record is replaced or gone.
     pub(super) fn open_value(&self) -> Option<Arc<dyn Value>> {
         self.state.lock().value.as_ref()?.upgrade()
+    }
+
+    /// Whether what the kernel has cached of this inode is of this version. Asked by an open, which has the kernel drop
+    /// what is not: from then on it is.
+    pub(super) fn keeps_cache(&self) -> bool {
+        !std::mem::take(&mut self.state.lock().has_drafts_cached)
     }
 
     /// Takes a reader's value, or gives back the one that other readers have open already.
@@ -249,10 +257,33 @@ impl InodeTable {
             known.slot = None;
         }
         let ino = inner.take_number();
-        let state = VersionState { key: key.clone(), attributes, value: None };
-        let node = VersionNode { store: Arc::clone(store), state: Mutex::new(state) };
-        inner.add(ino, Node::Version(node), Some(slot));
+        inner.add(ino, version_node(store, key, attributes, false), Some(slot));
         ino
+    }
+
+    /// The writers of a record are gone: their inode stands for the version that they have left from now on, so that
+    /// the kernel keeps the name that it knows. Not if the version has an inode already.
+    pub(super) fn settle_writer(
+        &self,
+        ino: Ino,
+        store: &Arc<StoreNode>,
+        key: &Key,
+        attributes: Attributes,
+    ) {
+        if self.known_stamp(store, key) == Some(attributes.stamp) {
+            return;
+        }
+        let mut inner = self.inner.lock();
+        if !inner.known.contains_key(&ino) {
+            return;
+        }
+        let slot = Slot::Version(store.ino, key.clone());
+        inner.release_slot(&slot);
+        if let Some(known) = inner.known.get_mut(&ino) {
+            known.node = Arc::new(version_node(store, key, attributes, true));
+            known.slot = Some(slot.clone());
+        }
+        inner.slots.insert(slot, ino);
     }
 
     /// The inode that the kernel knows for a record's name, if any.
@@ -342,8 +373,10 @@ impl InodeTable {
         if !old.stamp().same_bytes(&attributes.stamp) {
             return false;
         }
-        let value = old.state.lock().value.clone();
-        let state = VersionState { key: to.1.clone(), attributes, value };
+        let state = {
+            let old = old.state.lock();
+            VersionState { key: to.1.clone(), attributes, value: old.value.clone(), ..*old }
+        };
         let moved = VersionNode { store: Arc::clone(to.0), state: Mutex::new(state) };
         known.node = Arc::new(Node::Version(moved));
         known.slot = Some(to_slot.clone());
@@ -400,6 +433,16 @@ impl InodeTable {
         let inner = self.inner.lock();
         inner.known.len() - inner.retired.len()
     }
+}
+
+fn version_node(
+    store: &Arc<StoreNode>,
+    key: &Key,
+    attributes: Attributes,
+    has_drafts_cached: bool,
+) -> Node {
+    let state = VersionState { key: key.clone(), attributes, value: None, has_drafts_cached };
+    Node::Version(VersionNode { store: Arc::clone(store), state: Mutex::new(state) })
 }
 
 impl Inner {

@@ -8,7 +8,7 @@ use super::control::{EditedText, MetadataEdit, PurgeTrigger};
 use super::handle::Open;
 use super::inode::{Node, StoreNode, VersionNode};
 use super::name::Name;
-use super::session::{Session, Share, Target};
+use super::session::{Ended, Session, Share, Target};
 use super::sessions::{IntentKind, Join};
 use super::{Caller, Entry, FileSystem, FsError, FsResult, Handle, Ino};
 use crate::engine::{Staging, Value};
@@ -288,7 +288,7 @@ impl FileSystem {
         Ok(Opened {
             handle,
             direct: false,
-            keep_cache: true,
+            keep_cache: version.keeps_cache(),
             no_flush: true,
             for_writing: false,
             large,
@@ -476,14 +476,24 @@ impl FileSystem {
         if let Err(error) = released {
             self.log_late_failure(&format!("record '{key}' of store '{}'", store.name()), &error);
         }
-        if self.sessions.leave(session) && session.end() {
-            self.hand_set.forget(&store.name(), &key);
+        // Nobody begins a session of the record before the version that this one leaves has its inode.
+        let _held = self.sessions.begin_lock(&store, &key);
+        if self.sessions.leave(session) {
+            match session.end() {
+                Ended::Published(attributes) => {
+                    let (store, key) = session.record();
+                    self.inodes.settle_writer(session.ino, &store, &key, attributes);
+                }
+                Ended::Unseen => self.hand_set.forget(&store.name(), &key),
+                Ended::Nameless => {}
+            }
         }
     }
 
     /// A change by path is done: no open follows, and so no release.
     pub(super) fn leave_unopened(&self, session: &Arc<Session>, caller: &Caller) {
-        if self.sessions.withdraw(session, caller.thread) && session.end() {
+        if self.sessions.withdraw(session, caller.thread) && matches!(session.end(), Ended::Unseen)
+        {
             let (store, key) = session.record();
             self.hand_set.forget(&store.name(), &key);
         }

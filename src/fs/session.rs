@@ -107,6 +107,17 @@ pub(super) struct Target<'a> {
     pub(super) content_type: Option<&'a ContentType>,
 }
 
+/// What a session leaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ended {
+    /// A version, under the session's name.
+    Published(Attributes),
+    /// A record was created that nobody will ever see.
+    Unseen,
+    /// What has no name, or cannot be looked at.
+    Nameless,
+}
+
 impl Session {
     /// A session of a record that does not exist, holding its first bytes.
     pub(super) fn of_new_record(
@@ -400,13 +411,16 @@ impl Session {
     }
 
     /// The last handle is gone: lets go of all that is open, since the kernel may remember the inode for long.
-    /// Gives back whether a record was created that nobody will ever see.
-    pub(super) fn end(&self) -> bool {
+    pub(super) fn end(&self) -> Ended {
         let mut state = self.state.lock();
         state.staging = None;
         let base = state.base.take();
         state.last_seen = base.as_ref().and_then(|base| base.attributes().ok());
-        base.is_none() && !state.detached
+        match state.last_seen {
+            Some(attributes) if !state.detached => Ended::Published(attributes),
+            _ if base.is_none() && !state.detached => Ended::Unseen,
+            _ => Ended::Nameless,
+        }
     }
 
     /// The record has another name.
