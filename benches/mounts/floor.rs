@@ -22,6 +22,12 @@ use parking_lot::RwLock;
 const TTL: Duration = Duration::from_secs(1);
 const GENERATION: Generation = Generation(0);
 
+/// So many bytes of a file are kept; what is beyond is read as zeroes, so that large files need no memory.
+const KEPT: usize = 64 * 1024;
+
+/// Largest request that the kernel sends.
+static ZEROES: [u8; 1024 * 1024] = [0; 1024 * 1024];
+
 struct Node {
     attr: FileAttr,
     data: Vec<u8>,
@@ -119,7 +125,7 @@ impl Tree {
 
 impl Node {
     fn resize(&mut self, size: usize) {
-        self.data.resize(size, 0);
+        self.data.resize(size.min(KEPT), 0);
         self.attr.size = size as u64;
         self.attr.blocks = self.attr.size.div_ceil(512);
     }
@@ -266,10 +272,19 @@ impl Filesystem for Floor {
         reply: ReplyData,
     ) {
         let tree = self.tree.read();
-        let data = tree.nodes.get(&ino.0).map_or(&[][..], |node| &node.data);
-        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(data.len());
-        let to = from.saturating_add(size as usize).min(data.len());
-        reply.data(&data[from..to]);
+        let Some(node) = tree.nodes.get(&ino.0) else { return reply.error(Errno::ENOENT) };
+        let end = usize::try_from(node.attr.size).unwrap_or(usize::MAX);
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(end);
+        let to = from.saturating_add(size as usize).min(end);
+        match node.data.get(from..to) {
+            Some(kept) => reply.data(kept),
+            None if from >= node.data.len() => reply.data(&ZEROES[..(to - from).min(ZEROES.len())]),
+            None => {
+                let mut bytes = node.data[from..].to_vec();
+                bytes.resize(to - from, 0);
+                reply.data(&bytes);
+            }
+        }
     }
 
     fn write(
@@ -288,10 +303,13 @@ impl Filesystem for Floor {
         let Some(node) = tree.nodes.get_mut(&ino.0) else { return reply.error(Errno::ENOENT) };
         let from = usize::try_from(offset).unwrap_or(0);
         let to = from + data.len();
-        if node.data.len() < to {
+        if node.attr.size < to as u64 {
             node.resize(to);
         }
-        node.data[from..to].copy_from_slice(data);
+        if let Some(kept) = node.data.get_mut(from..) {
+            let count = kept.len().min(data.len());
+            kept[..count].copy_from_slice(&data[..count]);
+        }
         reply.written(u32::try_from(data.len()).unwrap_or(0));
     }
 

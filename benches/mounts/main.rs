@@ -7,6 +7,7 @@
 #![allow(clippy::cast_precision_loss)]
 
 mod floor;
+mod measure;
 mod report;
 mod rows;
 mod subjects;
@@ -14,17 +15,8 @@ mod sys;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
-use signal_hook::consts::SIGTERM;
-use signal_hook::flag;
-
-use report::Measured;
-use rows::{Context, Group};
-use subjects::{Kind, Programs, Subject};
-use sys::Result;
 
 /// Measures storefs beside plain files, the do-nothing floor and other FUSE file systems.
 #[derive(Parser, Debug)]
@@ -47,7 +39,7 @@ struct Args {
     /// A tenth of the work, in one round.
     #[arg(long)]
     quick: bool,
-    /// Also the rows about a million records, which take minutes to prepare.
+    /// The rows about a million records instead, which take minutes to prepare.
     #[arg(long)]
     large: bool,
     /// Print JSON, with every sample.
@@ -109,7 +101,7 @@ fn main() -> ExitCode {
         Some(Helper::ReadRecords { store, from, to }) => {
             rows::read_records(store, *from, *to).map(|()| true)
         }
-        None => measure(&args),
+        None => measure::measure(&args),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -118,175 +110,5 @@ fn main() -> ExitCode {
             eprintln!("mounts: {error}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Measures and prints; gives back whether everything could be measured.
-fn measure(args: &Args) -> Result<bool> {
-    let wanted = wanted_groups(args)?;
-    if args.list {
-        for row in wanted.iter().flat_map(|group| group.rows) {
-            println!("{:<20} {}", row.name, row.title);
-        }
-        return Ok(true);
-    }
-    // What was measured so far is printed when it is told to end; the second time it ends at once.
-    let told_to_end = Arc::new(AtomicBool::new(false));
-    flag::register_conditional_shutdown(SIGTERM, 128 + SIGTERM, Arc::clone(&told_to_end))?;
-    flag::register(SIGTERM, Arc::clone(&told_to_end))?;
-
-    let mut results = Vec::new();
-    let mut complete = true;
-    for (name, dir) in &args.places {
-        let context = Context {
-            place: dir.clone(),
-            quick: args.quick,
-            storefs: args.storefs.clone(),
-            python: args.python.clone(),
-            node_modules: args.node_modules.clone(),
-            told_to_end: Arc::clone(&told_to_end),
-        };
-        complete &= measure_place(args, name, &context, &wanted, &mut results)?;
-    }
-    results.retain(|measured| is_wanted(&args.only, measured.row.name));
-    if args.json {
-        print!("{}", report::json(&results, &args.places));
-    } else if args.markdown {
-        print!("{}\n{}", report::machine_text(&args.places), report::markdown(&results));
-    } else {
-        print!("{}\n{}", report::text(&results), report::machine_text(&args.places));
-    }
-    Ok(complete)
-}
-
-fn is_wanted(only: &[String], row: &str) -> bool {
-    let stands_for = |name: &String| {
-        row.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-    };
-    only.is_empty() || only.iter().any(stands_for)
-}
-
-fn wanted_groups(args: &Args) -> Result<Vec<&'static Group>> {
-    let all = rows::all();
-    for name in &args.only {
-        let known = |group: &&Group| {
-            group.rows.iter().any(|row| is_wanted(std::slice::from_ref(name), row.name))
-        };
-        if !all.iter().any(known) {
-            return Err(format!("there is no row {name:?}; --list names them").into());
-        }
-    }
-    for name in &args.subjects {
-        if !Kind::ALL.iter().any(|kind| kind.label() == name) {
-            return Err(format!("there is no subject {name:?}").into());
-        }
-    }
-    let is_root = rustix::process::geteuid().is_root();
-    let mut wanted = all;
-    wanted.retain(|group| group.rows.iter().any(|row| is_wanted(&args.only, row.name)));
-    wanted.retain(|group| args.large || !group.large);
-    if !is_root && wanted.iter().any(|group| group.cold) {
-        eprintln!("mounts: SKIPPED: rows with caches dropped; only root can drop them");
-        wanted.retain(|group| !group.cold);
-    }
-    Ok(wanted)
-}
-
-fn measure_place(
-    args: &Args,
-    name: &str,
-    context: &Context,
-    groups: &[&'static Group],
-    results: &mut Vec<Measured>,
-) -> Result<bool> {
-    let programs = Programs { storefs: args.storefs.clone(), floor_threads: args.floor_threads };
-    let is_asked = |kind: &Kind| {
-        (args.subjects.is_empty() || args.subjects.iter().any(|name| name == kind.label()))
-            && programs.has(*kind)
-            && match kind {
-                Kind::CrawleePython => args.python.is_some(),
-                Kind::CrawleeJs3 => args.node_modules.is_some(),
-                _ => true,
-            }
-    };
-    let mut subjects = Vec::new();
-    for kind in Kind::ALL.into_iter().filter(is_asked) {
-        if groups.iter().any(|group| group.subjects.contains(&kind)) {
-            subjects.push(Subject::start(kind, &context.place, &programs)?);
-        }
-    }
-    let mut complete = true;
-    for group in groups {
-        if context.told_to_end.load(Ordering::Relaxed) {
-            return Ok(false);
-        }
-        complete &= measure_group(args, name, context, group, &mut subjects, results);
-    }
-    Ok(complete)
-}
-
-fn measure_group(
-    args: &Args,
-    place: &str,
-    context: &Context,
-    group: &'static Group,
-    subjects: &mut [Subject],
-    results: &mut Vec<Measured>,
-) -> bool {
-    let rounds = if args.quick { 1 } else { args.rounds.min(group.max_rounds) };
-    let row = group.rows.first().map_or("", |row| row.name);
-    let mut measured: Vec<Measured> = group
-        .rows
-        .iter()
-        .map(|row| Measured {
-            place: place.to_owned(),
-            row: *row,
-            base: group.base,
-            samples: Vec::new(),
-        })
-        .collect();
-    let mut taking_part: Vec<&mut Subject> =
-        subjects.iter_mut().filter(|subject| group.subjects.contains(&subject.kind)).collect();
-    let mut complete = true;
-    let mut report = |kind: Kind, outcome: Result<()>| {
-        if let Err(error) = &outcome {
-            eprintln!("mounts: FAILED: {row} of {}: {error}", kind.label());
-            complete = false;
-        }
-        outcome.is_ok()
-    };
-    taking_part.retain(|subject| report(subject.kind, (group.prepare)(context, subject)));
-    for round in 1..=rounds {
-        if context.told_to_end.load(Ordering::Relaxed) {
-            break;
-        }
-        eprintln!("mounts: {place}: {row}, round {round} of {rounds}");
-        // Interleaved, so that a busy minute of the machine meets all subjects alike.
-        taking_part.retain_mut(|subject| {
-            if context.told_to_end.load(Ordering::Relaxed) {
-                return true;
-            }
-            let outcome = (group.run)(context, subject).map(|values| {
-                for (name, value) in values {
-                    add(&mut measured, name, subject.kind, value);
-                }
-            });
-            report(subject.kind, outcome)
-        });
-    }
-    for subject in &taking_part {
-        report(subject.kind, (group.finish)(context, subject));
-    }
-    results.append(&mut measured);
-    complete
-}
-
-fn add(measured: &mut [Measured], row: &str, kind: Kind, value: f64) {
-    let Some(of_row) = measured.iter_mut().find(|measured| measured.row.name == row) else {
-        panic!("no row is called {row}");
-    };
-    match of_row.samples.iter_mut().find(|(of, _)| *of == kind) {
-        Some((_, values)) => values.push(value),
-        None => of_row.samples.push((kind, vec![value])),
     }
 }

@@ -2,18 +2,72 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::rows::{Row, Unit};
 use crate::subjects::Kind;
 use crate::sys::Result;
 
+/// The form in which results are printed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Form {
+    Text,
+    Markdown,
+    Json,
+}
+
+/// All that was measured so far.
+#[derive(Debug)]
+pub(crate) struct Results {
+    pub(crate) form: Form,
+    /// Names and directories.
+    pub(crate) places: Vec<(String, PathBuf)>,
+    pub(crate) rows: Vec<Measured>,
+}
+
+impl Results {
+    /// Prints all; whoever reads it may have gone.
+    pub(crate) fn print(&self) {
+        let text = match self.form {
+            Form::Json => json(&self.rows, &self.places),
+            Form::Markdown => format!("{}\n{}", machine_text(&self.places), markdown(&self.rows)),
+            Form::Text => format!("{}\n{}", text(&self.rows, true), machine_text(&self.places)),
+        };
+        let mut stdout = std::io::stdout().lock();
+        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    }
+}
+
+/// Prints what there is, and ends, when somebody does not want to wait any longer. In a thread of its own, so that it
+/// does not wait for the measurement under way, which may take minutes or hang.
+pub(crate) fn print_when_told_to_end(results: &Arc<Mutex<Results>>) -> Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let results = Arc::clone(results);
+    std::thread::spawn(move || {
+        let Some(signal) = signals.forever().next() else { return };
+        // Held to the end, so that nothing is printed twice.
+        let results = results.lock();
+        eprintln!("mounts: told to end; this is what was measured so far");
+        results.print();
+        std::process::exit(128 + signal);
+    });
+    Ok(())
+}
+
 /// What was measured of one row at one place.
+#[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) place: String,
     pub(crate) row: Row,
+    /// What was done, with the numbers of this run.
+    pub(crate) title: String,
     /// The subject that the ratios refer to.
     pub(crate) base: Kind,
     /// A value for each round, by subject.
@@ -28,6 +82,14 @@ struct Summary {
 }
 
 impl Measured {
+    /// Notes a value.
+    pub(crate) fn add(&mut self, kind: Kind, value: f64) {
+        match self.samples.iter_mut().find(|(of, _)| *of == kind) {
+            Some((_, values)) => values.push(value),
+            None => self.samples.push((kind, vec![value])),
+        }
+    }
+
     fn summary(&self, kind: Kind) -> Option<Summary> {
         let (_, values) = self.samples.iter().find(|(of, _)| *of == kind)?;
         let mut sorted = values.clone();
@@ -55,6 +117,20 @@ impl Measured {
         peers.filter_map(|peer| self.ratio(Kind::Storefs, peer)).max_by(f64::total_cmp)
     }
 
+    /// As short as it can be, for a terminal: value and ratio, marked where the rounds lie far apart.
+    fn short_cell(&self, kind: Kind) -> String {
+        let Some(Summary { median, spread }) = self.summary(kind) else { return "-".to_owned() };
+        let mut cell = shown(median, self.row.unit).replace(' ', "");
+        if let Some(ratio) = self.ratio(kind, self.base).filter(|_| kind != self.base) {
+            cell += " ";
+            cell += &shown_ratio(ratio);
+        }
+        if spread > WIDE_SPREAD {
+            cell.push('~');
+        }
+        cell
+    }
+
     fn cell(&self, kind: Kind) -> String {
         let Some(Summary { median, spread }) = self.summary(kind) else { return "-".to_owned() };
         let spread = spread * 100.0;
@@ -67,6 +143,9 @@ impl Measured {
         }
     }
 }
+
+/// From this spread on, a short cell is marked.
+const WIDE_SPREAD: f64 = 0.25;
 
 fn shown_ratio(ratio: f64) -> String {
     if ratio >= 100.0 { format!("{ratio:.0}") } else { format!("{ratio:.2}") }
@@ -94,14 +173,18 @@ fn optional_ratio(ratio: Option<f64>) -> String {
     ratio.map_or_else(|| "-".to_owned(), shown_ratio)
 }
 
-/// One table: all rows of one place with one base.
-struct Table {
-    heading: String,
-    head: Vec<String>,
-    body: Vec<Vec<String>>,
+/// One table: all rows of one place with one base, and the subjects that any of them has.
+struct Table<'a> {
+    place: &'a str,
+    base: Kind,
+    rows: Vec<&'a Measured>,
+    kinds: Vec<Kind>,
+    /// Whether storefs is compared with the floor, and with peers.
+    by_floor: bool,
+    by_peer: bool,
 }
 
-fn tables(results: &[Measured]) -> Vec<Table> {
+fn tables(results: &[Measured]) -> Vec<Table<'_>> {
     let mut keys: Vec<(&str, Kind)> = Vec::new();
     for measured in results {
         let key = (measured.place.as_str(), measured.base);
@@ -112,46 +195,59 @@ fn tables(results: &[Measured]) -> Vec<Table> {
     keys.into_iter().map(|(place, base)| table(results, place, base)).collect()
 }
 
-fn table(results: &[Measured], place: &str, base: Kind) -> Table {
+fn table<'a>(results: &'a [Measured], place: &'a str, base: Kind) -> Table<'a> {
     let rows: Vec<&Measured> =
         results.iter().filter(|row| row.place == place && row.base == base).collect();
     let has = |kind: &Kind| rows.iter().any(|row| row.summary(*kind).is_some());
     let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(has).collect();
     let by_floor = kinds.contains(&Kind::Floor) && kinds.contains(&Kind::Storefs);
     let by_peer = kinds.contains(&Kind::Storefs) && kinds.iter().any(|kind| kind.is_peer());
-
-    let mut head = vec!["work".to_owned(), "row".to_owned()];
-    head.extend(kinds.iter().map(|kind| kind.label().to_owned()));
-    if by_floor {
-        head.push("storefs / floor".to_owned());
-    }
-    if by_peer {
-        head.push("storefs / best peer".to_owned());
-    }
-    let body = rows
-        .iter()
-        .map(|row| {
-            let mut cells = vec![row.row.title.to_owned(), row.row.name.to_owned()];
-            cells.extend(kinds.iter().map(|kind| row.cell(*kind)));
-            if by_floor {
-                cells.push(optional_ratio(row.ratio(Kind::Storefs, Kind::Floor)));
-            }
-            if by_peer {
-                cells.push(optional_ratio(row.to_best_peer()));
-            }
-            cells
-        })
-        .collect();
-    Table { heading: format!("{place}, ratios to {}", base.label()), head, body }
+    Table { place, base, rows, kinds, by_floor, by_peer }
 }
 
-pub(crate) fn text(results: &[Measured]) -> String {
+impl Table<'_> {
+    fn heading(&self) -> String {
+        format!("{}, ratios to {}", self.place, self.base.label())
+    }
+
+    /// The last cells of a row: what remains to be gained.
+    fn comparisons(&self, row: &Measured) -> Vec<String> {
+        let mut cells = Vec::new();
+        if self.by_floor {
+            cells.push(optional_ratio(row.ratio(Kind::Storefs, Kind::Floor)));
+        }
+        if self.by_peer {
+            cells.push(optional_ratio(row.to_best_peer()));
+        }
+        cells
+    }
+
+    fn comparison_heads(&self, floor: &str, peer: &str) -> Vec<String> {
+        let mut heads = Vec::new();
+        if self.by_floor {
+            heads.push(floor.to_owned());
+        }
+        if self.by_peer {
+            heads.push(peer.to_owned());
+        }
+        heads
+    }
+}
+
+/// Tables for a terminal. The titles are too long for a column; `with_titles` puts them below.
+pub(crate) fn text(results: &[Measured], with_titles: bool) -> String {
     let mut out = String::new();
-    for Table { heading, head, body } in tables(results) {
-        let _ = writeln!(out, "== {heading}\n");
-        // The titles are for Markdown; a terminal has no room for them.
-        let lines: Vec<Vec<String>> =
-            std::iter::once(head).chain(body).map(|cells| cells[1..].to_vec()).collect();
+    for table in tables(results) {
+        let _ = writeln!(out, "== {}", table.heading());
+        let mut lines = vec![vec!["row".to_owned()]];
+        lines[0].extend(table.kinds.iter().map(|kind| kind.short_label().to_owned()));
+        lines[0].extend(table.comparison_heads("/floor", "/peer"));
+        for row in &table.rows {
+            let mut cells = vec![row.row.name.to_owned()];
+            cells.extend(table.kinds.iter().map(|kind| row.short_cell(*kind)));
+            cells.extend(table.comparisons(row));
+            lines.push(cells);
+        }
         let widths: Vec<usize> = (0..lines[0].len())
             .map(|at| lines.iter().map(|line| line[at].len()).max().unwrap_or(0))
             .collect();
@@ -161,24 +257,45 @@ pub(crate) fn text(results: &[Measured]) -> String {
         }
         out.push('\n');
     }
+    if with_titles {
+        let mut named = Vec::new();
+        for row in results.iter().filter(|row| row.place == results[0].place) {
+            if !named.contains(&row.row.name) {
+                named.push(row.row.name);
+                let _ = writeln!(out, "{:<18} {}", row.row.name, row.title);
+            }
+        }
+        let _ = writeln!(
+            out,
+            "\nA cell: the median, and its ratio to the base; ~: the rounds lie more than {:.0} % apart. \
+             read-only, no-xattr: storefs with that option. /floor, /peer: storefs beside the floor and the \
+             fastest peer.",
+            WIDE_SPREAD * 100.0
+        );
+    }
     out
 }
 
-pub(crate) fn markdown(results: &[Measured]) -> String {
+fn markdown(results: &[Measured]) -> String {
     let mut out = String::new();
-    for Table { heading, head, body } in tables(results) {
-        let _ = writeln!(out, "### {heading}\n\n| {} |", head.join(" | "));
+    for table in tables(results) {
+        let mut head = vec!["work".to_owned(), "row".to_owned()];
+        head.extend(table.kinds.iter().map(|kind| kind.label().to_owned()));
+        head.extend(table.comparison_heads("storefs / floor", "storefs / best peer"));
+        let _ = writeln!(out, "### {}\n\n| {} |", table.heading(), head.join(" | "));
         let _ = writeln!(out, "|{}", " --- |".repeat(head.len()));
-        for mut line in body {
-            line[1] = format!("`{}`", line[1]);
-            let _ = writeln!(out, "| {} |", line.join(" | "));
+        for row in &table.rows {
+            let mut cells = vec![row.title.clone(), format!("`{}`", row.row.name)];
+            cells.extend(table.kinds.iter().map(|kind| row.cell(*kind)));
+            cells.extend(table.comparisons(row));
+            let _ = writeln!(out, "| {} |", cells.join(" | "));
         }
         out.push('\n');
     }
     out
 }
 
-pub(crate) fn json(results: &[Measured], places: &[(String, std::path::PathBuf)]) -> String {
+fn json(results: &[Measured], places: &[(String, PathBuf)]) -> String {
     let rows: Vec<Value> = results.iter().map(row_json).collect();
     let mut text = json!({ "machine": machine(places), "rows": rows }).to_string();
     text.push('\n');
@@ -205,7 +322,7 @@ fn row_json(measured: &Measured) -> Value {
     json!({
         "place": measured.place,
         "row": measured.row.name,
-        "title": measured.row.title,
+        "title": measured.title,
         "unit": unit,
         "base": measured.base.label(),
         "subjects": subjects,
@@ -215,7 +332,7 @@ fn row_json(measured: &Measured) -> Value {
 }
 
 /// What of the machine matters for the numbers.
-fn machine(places: &[(String, std::path::PathBuf)]) -> Value {
+fn machine(places: &[(String, PathBuf)]) -> Value {
     let first_word = |path: &str| {
         let text = fs::read_to_string(path).unwrap_or_default();
         text.split_whitespace().next().unwrap_or_default().to_owned()
@@ -251,7 +368,7 @@ fn file_system(path: &Path) -> Result<String> {
 }
 
 /// The machine in words.
-pub(crate) fn machine_text(places: &[(String, std::path::PathBuf)]) -> String {
+fn machine_text(places: &[(String, PathBuf)]) -> String {
     let machine = machine(places);
     let mut out = format!(
         "{} cores, {} GiB of memory, Linux {}, load {} at the end\n",

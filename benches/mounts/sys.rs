@@ -1,7 +1,8 @@
 //! Little helpers around system calls and /proc.
 
+use std::collections::HashMap;
 use std::error::Error;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs;
 use std::hint::black_box;
 use std::io;
@@ -123,11 +124,11 @@ pub(crate) fn run_quiet(command: &mut Command, accepted: &[i32]) -> Result<()> {
     }
 }
 
-/// Waits until something is so.
+/// Waits until something is so, as long as the slowest of it may take: removing a million records.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
     while !is_so()? {
-        if start.elapsed() > Duration::from_secs(300) {
+        if start.elapsed() > Duration::from_secs(600) {
             return Err(format!("waited in vain until {what}").into());
         }
         std::thread::sleep(Duration::from_millis(2));
@@ -144,12 +145,33 @@ pub(crate) fn anonymous_memory(pid: u32) -> Result<f64> {
     Ok(kib.ok_or("smaps_rollup has no line Anonymous")? * 1024.0)
 }
 
-/// Seconds that all threads of a process have run.
-pub(crate) fn cpu_time(pid: u32) -> Result<f64> {
-    let mut nanoseconds = 0.0;
+/// The most memory that a process has held at once, in bytes: its file pages too.
+pub(crate) fn peak_memory(pid: u32) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let kib = text.lines().find_map(|line| {
+        line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok()
+    });
+    Ok(kib.ok_or("the status has no line VmHWM")? * 1024.0)
+}
+
+/// Nanoseconds that each thread of a process has run. The ticks of its `stat` are a hundred times coarser than what
+/// an idle daemon takes.
+pub(crate) fn thread_times(pid: u32) -> Result<HashMap<OsString, f64>> {
+    let mut times = HashMap::new();
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let text = fs::read_to_string(task?.path().join("schedstat"))?;
-        nanoseconds += text.split(' ').next().unwrap_or_default().parse::<f64>()?;
+        let task = task?;
+        // A thread that ends meanwhile is none that idles.
+        let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else { continue };
+        let run = text.split(' ').next().unwrap_or_default().parse()?;
+        times.insert(task.file_name(), run);
     }
-    Ok(nanoseconds / 1e9)
+    Ok(times)
+}
+
+/// Seconds that the threads of a process have run since an earlier look. A thread that has ended since counts for
+/// nothing, one that was started counts as a whole.
+pub(crate) fn run_since(before: &HashMap<OsString, f64>, pid: u32) -> Result<f64> {
+    let now = thread_times(pid)?;
+    let grown = now.iter().map(|(thread, run)| run - before.get(thread).unwrap_or(&0.0));
+    Ok(grown.sum::<f64>() / 1e9)
 }

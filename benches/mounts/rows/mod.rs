@@ -9,8 +9,7 @@ mod service;
 mod stream;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use records::read_records;
 
@@ -32,6 +31,7 @@ pub(crate) enum Unit {
 pub(crate) struct Row {
     /// The name that `--only` takes.
     pub(crate) name: &'static str,
+    /// What is done, with `{10000}` for a number of records and `{512 MiB}` for a size, as they are without `--quick`.
     pub(crate) title: &'static str,
     pub(crate) unit: Unit,
 }
@@ -51,7 +51,7 @@ pub(crate) struct Group {
     pub(crate) base: Kind,
     /// At most so many rounds, where one takes long.
     pub(crate) max_rounds: usize,
-    /// Only with `--large`.
+    /// With `--large`, and only then.
     pub(crate) large: bool,
     /// Drops caches, which root alone may.
     pub(crate) cold: bool,
@@ -74,12 +74,24 @@ const GROUP: Group = Group {
     finish: |_, _| Ok(()),
 };
 
-/// Subjects of rows about small files.
+/// All that can be mounted, beside plain files.
 const MOUNTS: [Kind; 7] = [
     Kind::Native,
     Kind::Floor,
     Kind::FloorPlain,
     Kind::Storefs,
+    Kind::Bindfs,
+    Kind::Mergerfs,
+    Kind::PassthroughHp,
+];
+
+/// Subjects of rows that read.
+const READERS: [Kind; 8] = [
+    Kind::Native,
+    Kind::Floor,
+    Kind::FloorPlain,
+    Kind::Storefs,
+    Kind::StorefsReadOnly,
     Kind::Bindfs,
     Kind::Mergerfs,
     Kind::PassthroughHp,
@@ -110,8 +122,6 @@ pub(crate) struct Context {
     pub(crate) python: Option<PathBuf>,
     /// The directory that has the JavaScript SDK.
     pub(crate) node_modules: Option<PathBuf>,
-    /// Set when somebody does not want to wait any longer.
-    pub(crate) told_to_end: Arc<AtomicBool>,
 }
 
 impl Context {
@@ -123,6 +133,37 @@ impl Context {
     /// A size of a large file, a sixteenth of it with `--quick`.
     fn sized(&self, mebibytes: usize) -> usize {
         (if self.quick { mebibytes / 16 } else { mebibytes }) * 1024 * 1024
+    }
+
+    /// A row's title with the numbers and sizes that are measured.
+    pub(crate) fn title(&self, row: &Row) -> String {
+        let mut title = String::new();
+        let mut rest = row.title;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (size, after) = after.split_once('}').expect("a brace is closed");
+            title += before;
+            title += &match size.strip_suffix(" MiB") {
+                Some(size) => shown_size(self.sized(size.parse().expect("a size"))),
+                None => shown_number(self.scaled(size.parse().expect("a number"))),
+            };
+            rest = after;
+        }
+        title + rest
+    }
+}
+
+fn shown_size(bytes: usize) -> String {
+    match bytes / 1024 / 1024 {
+        mebibytes if mebibytes % 1024 == 0 => format!("{} GiB", mebibytes / 1024),
+        mebibytes => format!("{mebibytes} MiB"),
+    }
+}
+
+/// A number with a comma before each three digits.
+fn shown_number(number: usize) -> String {
+    match (number / 1000, number % 1000) {
+        (0, rest) => rest.to_string(),
+        (thousands, rest) => format!("{},{rest:03}", shown_number(thousands)),
     }
 }
 

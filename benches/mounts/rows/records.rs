@@ -1,32 +1,35 @@
 //! Small records: reading, writing, rewriting, deleting; from one and from two.
 
+use std::ffi::{CStr, CString};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use super::{
-    Context, GROUP, Group, RECORD_SIZE, Row, SHELF, Values, fresh, per_record, seconds, shelf,
-    stock_shelf,
+    Context, GROUP, Group, MOUNTS, READERS, RECORD_SIZE, Row, SHELF, Values, fresh, per_record,
+    seconds, shelf, stock_shelf,
 };
 use crate::subjects::{Kind, Records, Subject, delete_as_sdk, set_as_sdk};
 use crate::sys::{self, Dir, Result, drop_caches, run_quiet};
 
-const READ: [Row; 1] = [seconds("read", "read 10,000 x 2 KiB (open, read, close), warm; each")];
-const READ_COLD: [Row; 1] = [seconds("read-cold", "the same, caches dropped; each")];
-const GREP: [Row; 1] = [seconds("grep", "`grep -r` over 10,000 x 2 KiB, warm")];
+const READ: [Row; 1] = [seconds("read", "read {10000} x 2 KiB (open, read, close), warm; each")];
+const READ_COLD: [Row; 1] = [seconds("read-cold", "read {10000} x 2 KiB, caches dropped; each")];
+const GREP: [Row; 1] = [seconds("grep", "`grep -r` over {10000} x 2 KiB, warm")];
 const PROCESSES: [Row; 1] =
-    [seconds("read-2-processes", "two processes reading different records; each")];
+    [seconds("read-2-processes", "two processes reading {5000} each; each record")];
 const WRITE: [Row; 3] = [
-    seconds("write-new", "write 2,000 new x 2 KiB; each"),
-    seconds("rewrite", "rewrite them; each"),
-    seconds("delete", "delete them; each"),
+    seconds("write-new", "write {2000} new x 2 KiB; each"),
+    seconds("rewrite", "rewrite {2000} x 2 KiB; each"),
+    seconds("delete", "delete {2000}; each"),
 ];
-const THREADS: [Row; 4] = [
-    seconds("threads-read-1", "1 thread reading; each record"),
-    seconds("threads-read-2", "2 threads reading; each record"),
-    seconds("threads-write-1", "1 thread rewriting; each record"),
-    seconds("threads-write-2", "2 threads rewriting; each record"),
+const THREADS_READ: [Row; 2] = [
+    seconds("threads-read-1", "1 thread reading {2000}; each record"),
+    seconds("threads-read-2", "2 threads reading {2000} each; each record"),
+];
+const THREADS_WRITE: [Row; 2] = [
+    seconds("threads-write-1", "1 thread rewriting {2000}; each record"),
+    seconds("threads-write-2", "2 threads rewriting {2000} each; each record"),
 ];
 
 /// Native is measured both ways: plain, and with what an SDK keeps beside a value.
@@ -41,18 +44,32 @@ const WRITERS: [Kind; 8] = [
     Kind::PassthroughHp,
 ];
 
-const SHELVED: Group = Group { prepare: stock_shelf, ..GROUP };
-
-pub(super) const GROUPS: [Group; 6] = [
-    Group { rows: &READ, run: read_warm, ..SHELVED },
-    Group { rows: &READ_COLD, run: read_cold, cold: true, ..SHELVED },
-    Group { rows: &GREP, run: grep, ..SHELVED },
-    Group { rows: &PROCESSES, run: two_processes, ..SHELVED },
-    Group { rows: &WRITE, subjects: &WRITERS, run: write_and_delete, ..GROUP },
-    Group { rows: &THREADS, run: threads, ..SHELVED },
+/// `grep` reads what an SDK keeps beside the values too.
+const SEARCHED: [Kind; 9] = [
+    Kind::Native,
+    Kind::NativeSdk,
+    Kind::Floor,
+    Kind::FloorPlain,
+    Kind::Storefs,
+    Kind::StorefsReadOnly,
+    Kind::Bindfs,
+    Kind::Mergerfs,
+    Kind::PassthroughHp,
 ];
 
-fn read_all(dir: &Dir, records: &[std::ffi::CString]) -> Result<()> {
+const SHELVED: Group = Group { subjects: &READERS, prepare: stock_shelf, ..GROUP };
+
+pub(super) const GROUPS: [Group; 7] = [
+    Group { rows: &READ, run: read_warm, ..SHELVED },
+    Group { rows: &READ_COLD, run: read_cold, cold: true, ..SHELVED },
+    Group { rows: &GREP, subjects: &SEARCHED, run: grep, ..SHELVED },
+    Group { rows: &PROCESSES, run: two_processes, ..SHELVED },
+    Group { rows: &WRITE, subjects: &WRITERS, run: write_and_delete, ..GROUP },
+    Group { rows: &THREADS_READ, run: threads_read, ..SHELVED },
+    Group { rows: &THREADS_WRITE, subjects: &MOUNTS, run: threads_write, ..SHELVED },
+];
+
+fn read_all(dir: &Dir, records: &[CString]) -> Result<()> {
     let mut buffer = vec![0; RECORD_SIZE * 2];
     for name in records {
         if dir.read(name, &mut buffer)? != RECORD_SIZE {
@@ -147,18 +164,18 @@ fn write_and_delete(context: &Context, subject: &mut Subject) -> Result<Values> 
     subject.make_store(&store)?;
     let dir = Dir::open(&subject.store(&store))?;
     let as_sdk = subject.kind == Kind::NativeSdk;
-    let each = |work: &dyn Fn(&std::ffi::CStr) -> Result<()>| {
+    let each = |work: &dyn Fn(&CStr) -> Result<()>| {
         let taken = sys::seconds(|| records.names.iter().try_for_each(|name| work(name)))?;
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(per_record(taken, records.names.len()))
     };
-    let write = |name: &std::ffi::CStr| {
+    let write = |name: &CStr| {
         if as_sdk {
             set_as_sdk(&dir, &store, name.to_str()?, &records.value)
         } else {
             dir.write(name, &records.value)
         }
     };
-    let delete = |name: &std::ffi::CStr| {
+    let delete = |name: &CStr| {
         if as_sdk { delete_as_sdk(&dir, name.to_str()?) } else { dir.unlink(name) }
     };
     let values =
@@ -168,30 +185,47 @@ fn write_and_delete(context: &Context, subject: &mut Subject) -> Result<Values> 
     Ok(values)
 }
 
-fn threads(context: &Context, subject: &mut Subject) -> Result<Values> {
-    let dir = Dir::open(&subject.store(SHELF))?;
-    let records = shelf(context);
-    let count = records.names.len() / 5;
-    let (first, second) = (&records.names[..count], &records.names[count..2 * count]);
-    let write = |names: &[std::ffi::CString]| {
-        names.iter().try_for_each(|name| dir.write(name, &records.value))
-    };
-    let read = |names: &[std::ffi::CString]| read_all(&dir, names);
+fn threads_read(context: &Context, subject: &mut Subject) -> Result<Values> {
+    let (dir, names) = (Dir::open(&subject.store(SHELF))?, shelf(context).names);
+    let (first, second) = parts(&names);
+    let read = |names: &[CString]| read_all(&dir, names);
     read(first)?;
     read(second)?;
-    Ok(vec![
-        ("threads-read-1", per_record(sys::seconds(|| read(first))?, count)),
-        ("threads-read-2", per_record(at_once(first, second, &read)?, 2 * count)),
-        ("threads-write-1", per_record(sys::seconds(|| write(first))?, count)),
-        ("threads-write-2", per_record(at_once(first, second, &write)?, 2 * count)),
-    ])
+    let (one, two) = one_and_two(first, second, &read)?;
+    Ok(vec![("threads-read-1", one), ("threads-read-2", two)])
+}
+
+fn threads_write(context: &Context, subject: &mut Subject) -> Result<Values> {
+    let (dir, records) = (Dir::open(&subject.store(SHELF))?, shelf(context));
+    let (first, second) = parts(&records.names);
+    let write =
+        |names: &[CString]| names.iter().try_for_each(|name| dir.write(name, &records.value));
+    let (one, two) = one_and_two(first, second, &write)?;
+    Ok(vec![("threads-write-1", one), ("threads-write-2", two)])
+}
+
+/// A fifth of the shelf for each of two threads.
+fn parts(names: &[CString]) -> (&[CString], &[CString]) {
+    let count = names.len() / 5;
+    (&names[..count], &names[count..2 * count])
+}
+
+/// Seconds for each record, by one thread and by two.
+fn one_and_two(
+    first: &[CString],
+    second: &[CString],
+    work: &(impl Fn(&[CString]) -> Result<()> + Sync),
+) -> Result<(f64, f64)> {
+    let one = sys::seconds(|| work(first))?;
+    let two = at_once(first, second, work)?;
+    Ok((per_record(one, first.len()), per_record(two, first.len() + second.len())))
 }
 
 /// Seconds until two threads have done their parts.
-fn at_once<T: Sync + ?Sized>(
-    first: &T,
-    second: &T,
-    work: &(impl Fn(&T) -> Result<()> + Sync),
+fn at_once(
+    first: &[CString],
+    second: &[CString],
+    work: &(impl Fn(&[CString]) -> Result<()> + Sync),
 ) -> Result<f64> {
     sys::seconds(|| {
         thread::scope(|scope| {

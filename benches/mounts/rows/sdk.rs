@@ -8,8 +8,8 @@ use crate::subjects::{Kind, Records, Subject, set_as_sdk};
 use crate::sys::{self, Dir, Result};
 
 const ROWS: [Row; 2] = [
-    Row { name: "sdk-set", title: "set 2,000 x 2 KiB", unit: Unit::Rate },
-    Row { name: "sdk-get", title: "get 2,000 x 2 KiB", unit: Unit::Rate },
+    Row { name: "sdk-set", title: "set {2000} x 2 KiB", unit: Unit::Rate },
+    Row { name: "sdk-get", title: "get {2000} x 2 KiB", unit: Unit::Rate },
 ];
 
 pub(super) const GROUPS: [Group; 1] = [Group {

@@ -7,35 +7,31 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::{Context, GROUP, Group, Row, Values, fresh, seconds, shared_file};
-use crate::subjects::{Kind, Subject};
+use super::{Context, GROUP, Group, READERS, Row, Values, fresh, seconds, shared_file};
+use crate::subjects::Subject;
 use crate::sys::{self, Result, close};
 
 const STORE: &str = "large-values";
 const NAME: &str = "large";
 
-/// Without the floor, which would keep the bytes in its own memory.
-const SUBJECTS: [Kind; 5] =
-    [Kind::Native, Kind::Storefs, Kind::Bindfs, Kind::Mergerfs, Kind::PassthroughHp];
-
-const READ: [Row; 1] = [seconds("read-1g", "sequential read of 1 GiB, warm")];
-const READ_HALF: [Row; 1] = [seconds("read-512m", "sequential read of 512 MiB, in RAM")];
+const READ: [Row; 1] = [seconds("read-1g", "sequential read of {1024 MiB}, warm")];
+const READ_HALF: [Row; 1] = [seconds("read-512m", "sequential read of {512 MiB}, in RAM")];
 const RANDOM: [Row; 2] = [
     seconds("random-1", "random read of 4 KiB, 1 job"),
     seconds("random-2", "random read of 4 KiB, 2 jobs"),
 ];
-const MAPPED: [Row; 1] = [seconds("mmap", "mmap read of 512 MiB")];
-const WRITE: [Row; 1] = [seconds("write-1g", "sequential write of 1 GiB with close")];
+const MAPPED: [Row; 1] = [seconds("mmap", "mmap read of {512 MiB}")];
+const WRITE: [Row; 1] = [seconds("write-1g", "sequential write of {1024 MiB} with close")];
 
 pub(super) const GROUPS: [Group; 5] = [
     Group { rows: &READ, run: read_whole, ..READING },
     Group { rows: &READ_HALF, run: read_half, ..READING },
     Group { rows: &RANDOM, run: random, ..READING },
     Group { rows: &MAPPED, run: mapped, ..READING },
-    Group { rows: &WRITE, subjects: &SUBJECTS, run: write, ..GROUP },
+    Group { rows: &WRITE, run: write, ..GROUP },
 ];
 
-const READING: Group = Group { subjects: &SUBJECTS, prepare, finish, ..GROUP };
+const READING: Group = Group { subjects: &READERS, prepare, finish, ..GROUP };
 
 fn prepare(context: &Context, subject: &Subject) -> Result<()> {
     let shared = shared_file(context);
