@@ -19,6 +19,8 @@ mod faults;
 mod help;
 #[path = "mount_tree/hostile.rs"]
 mod hostile;
+#[path = "mount_tree/large.rs"]
+mod large;
 #[path = "mount_tree/layouts.rs"]
 mod layouts;
 #[path = "mount_tree/metadata.rs"]
