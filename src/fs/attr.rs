@@ -41,10 +41,10 @@ pub struct AttrChange {
 }
 
 /// Permission bits of `@purge`.
-const PURGE_MODE: u32 = 0o644;
+pub(super) const PURGE_MODE: u32 = 0o644;
 
 /// Permission bits of what only shows a text.
-const TEXT_MODE: u32 = 0o444;
+pub(super) const TEXT_MODE: u32 = 0o444;
 
 impl FileSystem {
     /// Attributes of an inode. Those of a version that was replaced are the last that were seen: the kernel asks in
@@ -64,6 +64,7 @@ impl FileSystem {
             Node::Metadata(store) => self.metadata_attr(ino, store),
             Node::Version(version) => self.version_attr(ino, version),
             Node::Writer(session) => Ok(self.file(session.shown_ino, session.attributes()?)),
+            Node::Text(text) => Ok(self.file(ino, text.attributes)),
         }
     }
 
@@ -104,7 +105,7 @@ impl FileSystem {
                 }
             }
             // Touching or truncating a control file does nothing (P15).
-            Node::Purge(_) => {}
+            Node::Purge(_) | Node::Text(_) => {}
             Node::Metadata(_) => {
                 if let Some(size) = change.size {
                     self.truncate_metadata(handle, size)?;
@@ -188,7 +189,7 @@ impl FileSystem {
     }
 
     /// Attributes of something that no backend keeps: as old as the mount, owned as its directory is.
-    fn made_up(&self, mode: u32, directory: Option<&Attributes>) -> Attributes {
+    pub(super) fn made_up(&self, mode: u32, directory: Option<&Attributes>) -> Attributes {
         let at = self.started.1;
         let own = || (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
         let (uid, gid) = directory.map_or_else(own, |directory| (directory.uid, directory.gid));

@@ -57,6 +57,11 @@ pub enum FsError {
     /// The storage has been removed under the mount.
     #[error("the storage has been removed")]
     Vanished,
+    /// As many files are open as can be.
+    #[error(
+        "too many files are open in this mount: the limit of open files (RLIMIT_NOFILE) is too low"
+    )]
+    TooManyOpen,
     /// No such extended attribute.
     #[error("no such attribute")]
     NoAttribute,

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -50,6 +51,16 @@ pub(super) enum Node {
     Version(VersionNode),
     /// What the writers of a record see.
     Writer(Arc<Session>),
+    /// A text as it was when it was looked up, where the kernel opens files without asking.
+    Text(TextNode),
+}
+
+/// A text that does not change.
+#[derive(Clone, Debug)]
+pub(super) struct TextNode {
+    pub(super) bytes: Vec<u8>,
+    pub(super) attributes: Attributes,
+    pub(super) made: Instant,
 }
 
 /// A store that the kernel knows, or a plain directory.
@@ -143,6 +154,8 @@ enum Slot {
     Purge(Ino),
     Metadata(Ino),
     Version(Ino, Key),
+    /// By its directory and its name there.
+    Text(Ino, &'static [u8]),
 }
 
 #[derive(Debug)]
@@ -284,6 +297,32 @@ impl InodeTable {
             known.slot = Some(slot.clone());
         }
         inner.slots.insert(slot, ino);
+    }
+
+    /// The inode of a text, and its attributes, counting a lookup: the known one if that is the same, else a new one.
+    pub(super) fn text(
+        &self,
+        parent: Ino,
+        name: &'static [u8],
+        is_same: impl Fn(&TextNode) -> bool,
+        text: impl FnOnce() -> TextNode,
+    ) -> (Ino, Attributes) {
+        let mut inner = self.inner.lock();
+        let slot = Slot::Text(parent, name);
+        if let Some(ino) = inner.slots.get(&slot).copied()
+            && let Some(Node::Text(known)) = inner.known.get(&ino).map(|known| &*known.node)
+            && is_same(known)
+        {
+            let attributes = known.attributes;
+            inner.count(ino);
+            return (ino, attributes);
+        }
+        // An older text stays known by number until it is forgotten.
+        inner.release_slot(&slot);
+        let (ino, text) = (inner.take_number(), text());
+        let attributes = text.attributes;
+        inner.add(ino, Node::Text(text), Some(slot));
+        (ino, attributes)
     }
 
     /// The inode that the kernel knows for a record's name, if any.

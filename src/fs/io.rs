@@ -54,6 +54,17 @@ pub struct Opened {
     pub large: Option<Arc<dyn Value>>,
 }
 
+/// Reads of a text at an offset.
+pub(super) fn read_text(text: &[u8], buffer: &mut [u8], offset: u64) -> usize {
+    let rest = usize::try_from(offset).ok().and_then(|offset| text.get(offset..));
+    let rest = rest.unwrap_or_default();
+    let count = rest.len().min(buffer.len());
+    for (into, byte) in buffer.iter_mut().zip(rest) {
+        *into = *byte;
+    }
+    count
+}
+
 impl FileSystem {
     /// Opens a file.
     ///
@@ -68,6 +79,7 @@ impl FileSystem {
             Node::Root | Node::Stores | Node::Store(_) => Err(FsError::IsDirectory),
             Node::Status if mode.changes() => Err(FsError::NotPermitted),
             Node::Status => Ok(self.open_text(self.status_text())),
+            Node::Text(text) => Ok(self.open_text(text.bytes.clone())),
             Node::Purge(store) => {
                 let open = if mode.write {
                     let pulled = Mutex::new(false);
@@ -122,21 +134,12 @@ impl FileSystem {
     /// # Errors
     /// [`FsError::BadHandle`], and what the storage says.
     pub fn read(&self, handle: Handle, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
-        let text = |text: &[u8], buffer: &mut [u8]| {
-            let rest = usize::try_from(offset).ok().and_then(|offset| text.get(offset..));
-            let rest = rest.unwrap_or_default();
-            let count = rest.len().min(buffer.len());
-            for (into, byte) in buffer.iter_mut().zip(rest) {
-                *into = *byte;
-            }
-            count
-        };
         match &*self.opened(handle)? {
             Open::Reader(value) => Ok(value.read_at(buffer, offset)?),
             Open::Writer { session, .. } => session.read(buffer, offset),
-            Open::Text(bytes) => Ok(text(bytes, buffer)),
-            Open::Purge(trigger) => Ok(text(&self.purge_text(&trigger.store), buffer)),
-            Open::Metadata(edit) => Ok(text(&edit.text.lock().bytes, buffer)),
+            Open::Text(bytes) => Ok(read_text(bytes, buffer, offset)),
+            Open::Purge(trigger) => Ok(read_text(&self.purge_text(&trigger.store), buffer, offset)),
+            Open::Metadata(edit) => Ok(read_text(&edit.text.lock().bytes, buffer, offset)),
             Open::Directory(_) => Err(FsError::IsDirectory),
         }
     }
@@ -146,6 +149,7 @@ impl FileSystem {
     /// # Errors
     /// [`FsError::BadHandle`]; [`FsError::Invalid`] for anything but `1` into `@purge`; what the storage says.
     pub fn write(&self, handle: Handle, data: &[u8], offset: u64) -> FsResult<()> {
+        self.refuse_if_read_only()?;
         match &*self.opened(handle)? {
             Open::Writer { session, append, share } => {
                 let offset = (!append).then_some(offset);
@@ -191,6 +195,9 @@ impl FileSystem {
     /// # Errors
     /// As [`flush`](Self::flush).
     pub fn fsync(&self, ino: Ino, handle: Handle) -> FsResult<()> {
+        if self.is_without_opens() {
+            return Ok(());
+        }
         match &*self.opened(handle)? {
             Open::Writer { session, .. } => self.publish(session, true),
             Open::Metadata(edit) => {

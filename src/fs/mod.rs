@@ -21,6 +21,7 @@ mod io;
 mod name;
 mod namespace;
 mod notify;
+mod pinned;
 mod plain;
 mod session;
 mod sessions;
@@ -49,6 +50,7 @@ use control::PurgeReports;
 use hand_set::HandSetTypes;
 use handle::HandleTable;
 use inode::{InodeTable, Node, StoreNode};
+use pinned::Pinned;
 use sessions::{Intents, Sessions};
 use watch::Watching;
 
@@ -148,6 +150,8 @@ pub struct FileSystem {
     hand_set: HandSetTypes,
     notifier: OnceLock<Box<dyn Invalidate>>,
     watching: Watching,
+    /// Set once, when the mount begins, where it is served without opens.
+    pinned: OnceLock<Pinned>,
     started: (Instant, SystemTime),
     /// Publishes that failed after their writer had closed, so that only the log could tell.
     late_failures: AtomicU64,
@@ -168,6 +172,7 @@ impl FileSystem {
             hand_set: HandSetTypes::default(),
             notifier: OnceLock::new(),
             watching: Watching::default(),
+            pinned: OnceLock::new(),
             started: (Instant::now(), SystemTime::now()),
             late_failures: AtomicU64::new(0),
         }
@@ -192,6 +197,7 @@ impl FileSystem {
             "handles": self.handles.len(),
             "write_sessions": self.sessions.len(),
             "late_failures": self.late_failures.load(Ordering::Relaxed),
+            "pinned": self.pinned_count(),
             "watching": self.is_watching(),
             "watch": self.watch_status(),
         })

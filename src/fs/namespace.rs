@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::inode::{Node, STATUS, STORES, StoreNode};
+use super::attr::{PURGE_MODE, TEXT_MODE};
+use super::inode::{Node, ROOT, STATUS, STORES, StoreNode};
 use super::name::{self, Name};
 use super::sessions::{IntentKind, Join};
 use super::{Caller, Entry, FileSystem, FsError, FsResult, Ino, OpenMode, STORES_NAME, plain};
@@ -62,14 +63,23 @@ impl FileSystem {
             Node::Root => {
                 let ino = match name {
                     STORES_NAME => STORES,
-                    name::STATUS => STATUS,
+                    name::STATUS => return self.status_entry(),
                     _ => return self.directory_entry(&plain::top(name).ok_or(FsError::NotFound)?),
                 };
                 self.fixed_entry(ino)
             }
             Node::Stores => self.directory_entry(&store_name(name).map_err(|_| FsError::NotFound)?),
             Node::Store(store) => match store.parse(name) {
-                Ok(Name::Status) => self.fixed_entry(STATUS),
+                Ok(Name::Status) => self.status_entry(),
+                Ok(Name::Metadata) if self.is_without_opens() => {
+                    let text = self.store(store).metadata_text()?.ok_or(FsError::NotFound)?;
+                    Ok(self.text_entry(store.ino, name::METADATA, text.bytes, text.attributes))
+                }
+                Ok(Name::Purge) if self.is_without_opens() => {
+                    let directory = self.store(store).attributes()?;
+                    let shown = self.made_up(PURGE_MODE, Some(&directory));
+                    Ok(self.text_entry(store.ino, name::PURGE, self.purge_text(store), shown))
+                }
                 Ok(Name::Metadata) => {
                     let ino = self.inodes.metadata(store);
                     self.counted(ino, |fs| fs.metadata_attr(ino, store))
@@ -97,6 +107,14 @@ impl FileSystem {
         self.counted(store.ino, |fs| fs.store_attr(&store))
     }
 
+    fn status_entry(&self) -> FsResult<Entry> {
+        if self.is_without_opens() {
+            let shown = self.made_up(TEXT_MODE, None);
+            return Ok(self.text_entry(ROOT, name::STATUS, self.status_text(), shown));
+        }
+        self.fixed_entry(STATUS)
+    }
+
     fn fixed_entry(&self, ino: Ino) -> FsResult<Entry> {
         self.inodes.count_lookup(ino);
         Ok(self.entry(self.getattr(ino)?))
@@ -104,6 +122,7 @@ impl FileSystem {
 
     /// Takes back lookups.
     pub fn forget(&self, ino: Ino, lookups: u64) {
+        self.unpin(ino, lookups);
         match self.inodes.forget(ino, lookups).as_deref() {
             Some(Node::Writer(session)) if !session.is_live() => self.sessions.forget(session),
             Some(Node::Store(store)) => self.store_forgotten(store),
@@ -308,6 +327,9 @@ impl FileSystem {
     }
 
     fn record_entry(&self, store: &Arc<StoreNode>, key: &Key) -> FsResult<Entry> {
+        if let Some(pinned) = self.pinned.get() {
+            return self.pinned_record_entry(pinned, store, key);
+        }
         let session = self.sessions.get(store, key);
         if let Some(session) = &session {
             session.settle();

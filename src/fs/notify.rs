@@ -15,6 +15,10 @@ pub trait Invalidate: Send + Sync + std::fmt::Debug {
     fn names(&self) -> bool {
         false
     }
+
+    /// Has the kernel forget inodes, as far as nobody uses them. Not to be called by all threads that serve at once:
+    /// what was just being read when its reader went away is waited for. Does nothing where the kernel cannot be told.
+    fn unused(&self, _inodes: &[Ino]) {}
 }
 
 impl FileSystem {

@@ -24,8 +24,8 @@ use serde_json::json;
 use super::inode::{Ino, Node, STORES, StoreNode};
 use super::name::Name;
 use super::session::Session;
-use super::{Caller, Entry, FileSystem, FsResult};
-use crate::engine::{Change, Watch};
+use super::{Caller, Entry, FileKind, FileSystem, FsResult};
+use crate::engine::{Change, Watch, Watched};
 use crate::model::{Error, Key, StoreName};
 
 /// How long the kernel may trust names and attributes in a watched store, unless `--ttl` allows more. Long enough
@@ -203,18 +203,30 @@ impl FileSystem {
     /// Begins to watch the storage, if that is of use and can be done. To be called when the kernel can be told,
     /// and before it is served.
     pub fn start_watching(self: &Arc<Self>) {
-        let started = if self.options.ttl.is_zero() {
-            Err("nothing is cached with a time to live of 0".to_owned())
+        if self.is_watching() {
+            return;
+        }
+        if self.options.ttl.is_zero() {
+            self.note_watch(Err("nothing is cached with a time to live of 0".to_owned()));
         } else if !self.notifier.get().is_some_and(|notifier| notifier.names()) {
-            Err("this kernel cannot be told to look names up again; Linux 6.16 can".to_owned())
+            let reason = "this kernel cannot be told to look names up again; Linux 6.16 can";
+            self.note_watch(Err(reason.to_owned()));
         } else {
-            let weak = Arc::downgrade(self);
-            self.storage.watch(Box::new(move |changes| {
-                if let Some(fs) = weak.upgrade() {
-                    fs.tell(changes);
-                }
-            }))
-        };
+            self.watch_storage();
+        }
+    }
+
+    /// Begins to watch the storage, for a kernel that can be told.
+    pub(super) fn watch_storage(self: &Arc<Self>) {
+        let weak = Arc::downgrade(self);
+        self.note_watch(self.storage.watch(Box::new(move |changes| {
+            if let Some(fs) = weak.upgrade() {
+                fs.tell(changes);
+            }
+        })));
+    }
+
+    fn note_watch(&self, started: Watched) {
         match started {
             Ok(watch) => *self.watching.watch.write() = Some(watch),
             Err(reason) => {
@@ -260,6 +272,10 @@ impl FileSystem {
         let entry = self.lookup(caller, parent, name)?;
         Ok(match look {
             Some(look) => self.trusted_entry(&look, entry, self.watched_ttl()),
+            // The kernel would open it for as long without asking.
+            None if self.is_without_opens() && entry.attr.kind == FileKind::File => {
+                Entry { entry_ttl: Duration::ZERO, ..entry }
+            }
             None => entry,
         })
     }
@@ -414,6 +430,7 @@ impl FileSystem {
                 }
             }
         }
+        let unused = self.versions_changed(changes);
         for (store, key) in &stale {
             changed.extend(self.inodes.known_version(store, key));
             self.inodes.unlink_version(store, key);
@@ -426,6 +443,7 @@ impl FileSystem {
             );
             self.distrust_names();
         }
+        self.prune(&unused);
         self.invalidate(&changed.into_iter().collect::<Vec<_>>());
     }
 

@@ -1,19 +1,29 @@
 //! What is asked of the kernel when the mount begins, one by one and each with its reason.
 
-use fuser::{InitFlags, KernelConfig};
+use fuser::{InitFlags, KernelConfig, Version};
 
-/// Capabilities that the mount works without, but better with.
-const WANTED: [InitFlags; 5] = [
-    // `> file` must reach us as one open: a truncation of its own would publish an empty record.
-    InitFlags::FUSE_ATOMIC_O_TRUNC,
-    // `ls -l` becomes one pass, with a lookup for each name only where attributes are asked for.
-    InitFlags::FUSE_DO_READDIRPLUS,
-    InitFlags::FUSE_READDIRPLUS_AUTO,
+/// Capabilities that any mount works without, but better with.
+const WANTED: [InitFlags; 2] = [
     // Lookups in one directory need not wait for each other.
     InitFlags::FUSE_PARALLEL_DIROPS,
     // The caller's umask is applied by us, as the kernel would otherwise do before we see the mode.
     InitFlags::FUSE_DONT_MASK,
 ];
+
+/// What is wanted besides, where the kernel asks us to open files.
+const WANTED_WITH_OPENS: [InitFlags; 3] = [
+    // `> file` must reach us as one open: a truncation of its own would publish an empty record. Without opens it must
+    // reach us as a truncation, to be refused.
+    InitFlags::FUSE_ATOMIC_O_TRUNC,
+    // `ls -l` becomes one pass, with a lookup for each name only where attributes are asked for. Without opens, what
+    // changes while the kernel reads a listing would be opened as it was for as long as the listing's names are
+    // trusted.
+    InitFlags::FUSE_DO_READDIRPLUS,
+    InitFlags::FUSE_READDIRPLUS_AUTO,
+];
+
+/// The protocol from which on the kernel can be told to let go of inodes (Linux 6.18), and raises its epoch too.
+const PRUNES_SINCE: Version = Version(7, 45);
 
 /// Largest write in one request, in bytes. What is larger comes in pieces of this.
 const MAX_WRITE: u32 = 1024 * 1024;
@@ -31,8 +41,16 @@ pub(super) struct Negotiated {
     pub(super) passthrough: bool,
 }
 
-pub(super) fn negotiate(config: &mut KernelConfig) -> Negotiated {
-    for capability in WANTED {
+/// Whether the kernel can be served without opens: opens files by itself if it is told to, and can be told what it must
+/// not trust or keep.
+pub(super) fn can_do_without_opens(config: &KernelConfig) -> bool {
+    config.capabilities().contains(InitFlags::FUSE_NO_OPEN_SUPPORT)
+        && config.kernel_abi() >= PRUNES_SINCE
+}
+
+pub(super) fn negotiate(config: &mut KernelConfig, without_opens: bool) -> Negotiated {
+    let with_opens = WANTED_WITH_OPENS.into_iter().filter(|_| !without_opens);
+    for capability in WANTED.into_iter().chain(with_opens) {
         // Asked singly: the crate refuses a set as a whole if one of it is unknown to the kernel.
         if let Err(unknown) = config.add_capabilities(capability) {
             log::info!("this kernel's FUSE does without {unknown:?}");

@@ -3,6 +3,7 @@
 //! Nothing is decided here, and no state is kept but the files that the kernel reads itself (`backing`). A panic in a request is logged and answered with EIO, so that
 //! it does not take an event loop, and with it the mount, down.
 
+mod answer;
 mod backing;
 mod convert;
 mod errno;
@@ -12,7 +13,6 @@ mod notify;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -25,8 +25,9 @@ use fuser::{
 };
 use parking_lot::Mutex;
 
-use crate::fs::{AttrChange, FileSystem, FsResult};
+use crate::fs::{AttrChange, FileSystem, FsError};
 use crate::model::AttributeChange;
+use answer::answer_entry;
 use backing::Backings;
 use convert::{caller, file_attr, fopen_flags, kind, open_mode, time_change};
 pub use notify::attach_notifier;
@@ -60,83 +61,12 @@ impl Adapter {
         let on_destroy = Mutex::new(Some(on_destroy));
         Self { fs, backings: Backings::default(), direct_writes: false, on_destroy }
     }
-
-    /// Runs one call; logs an error once, with what it was about, and turns it into its errno.
-    fn call<T>(
-        &self,
-        operation: &str,
-        ino: INodeNo,
-        call: impl FnOnce(&FileSystem) -> FsResult<T>,
-    ) -> Result<T, Errno> {
-        match catch_unwind(AssertUnwindSafe(|| call(&self.fs))) {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => {
-                let errno = errno::of(&error);
-                log::log!(errno::level(errno), "{operation} of inode {ino}: {error}");
-                Err(errno)
-            }
-            Err(_) => {
-                log::error!("{operation} of inode {ino}: a bug in storefs made it panic");
-                Err(Errno::EIO)
-            }
-        }
-    }
-
-    /// Replies with what a call that gives nothing back came to.
-    fn acknowledge(
-        &self,
-        operation: &str,
-        ino: INodeNo,
-        reply: ReplyEmpty,
-        call: impl FnOnce(&FileSystem) -> FsResult<()>,
-    ) {
-        match self.call(operation, ino, call) {
-            Ok(()) => reply.ok(),
-            Err(errno) => reply.error(errno),
-        }
-    }
-
-    fn reply_entry(
-        &self,
-        operation: &str,
-        ino: INodeNo,
-        reply: ReplyEntry,
-        call: impl FnOnce(&FileSystem) -> FsResult<crate::fs::Entry>,
-    ) {
-        match self.call(operation, ino, call) {
-            Ok(entry) => reply.entry_with_ttls(
-                &entry.attr_ttl,
-                &entry.entry_ttl,
-                &file_attr(&entry.attr),
-                GENERATION,
-            ),
-            Err(errno) => reply.error(errno),
-        }
-    }
-
-    /// Replies with a value in the two steps of the kernel's protocol: its size, then its bytes.
-    fn reply_xattr(
-        &self,
-        operation: &str,
-        ino: INodeNo,
-        size: u32,
-        reply: ReplyXattr,
-        call: impl FnOnce(&FileSystem) -> FsResult<Vec<u8>>,
-    ) {
-        match self.call(operation, ino, call) {
-            Err(errno) => reply.error(errno),
-            Ok(value) => match u32::try_from(value.len()) {
-                Ok(len) if size == 0 => reply.size(len),
-                Ok(len) if len <= size => reply.data(&value),
-                _ => reply.error(Errno::ERANGE),
-            },
-        }
-    }
 }
 
 impl Filesystem for Adapter {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        let negotiated = init::negotiate(config);
+        let without_opens = init::can_do_without_opens(config) && self.fs.begin_without_opens();
+        let negotiated = init::negotiate(config, without_opens);
         self.direct_writes = negotiated.maps_direct_io;
         if !negotiated.passthrough {
             self.backings.refuse();
@@ -151,9 +81,16 @@ impl Filesystem for Adapter {
     }
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.reply_entry("lookup", parent, reply, |fs| {
-            fs.lookup_to_trust(&caller(req), parent.0, name.as_bytes())
-        });
+        let caller = caller(req);
+        let call = |fs: &FileSystem| match fs.lookup_to_trust(&caller, parent.0, name.as_bytes()) {
+            Err(FsError::TooManyOpen) => Ok(None),
+            entry => entry.map(Some),
+        };
+        match self.call("lookup", parent, call) {
+            Ok(Some(entry)) => answer_entry(reply, Ok(entry)),
+            Ok(None) => self.lookup_when_there_is_room(caller, parent, name.to_owned(), reply),
+            Err(errno) => reply.error(errno),
+        }
     }
 
     fn forget(&self, _req: &Request, ino: INodeNo, lookups: u64) {
@@ -286,6 +223,10 @@ impl Filesystem for Adapter {
     }
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if self.fs.is_without_opens() {
+            // The kernel asks no more.
+            return reply.error(Errno::ENOSYS);
+        }
         match self.call("open", ino, |fs| fs.open(&caller(req), ino.0, open_mode(flags.0))) {
             Ok(opened) => {
                 let (handle, flags) =
@@ -342,7 +283,11 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         let mut buffer = vec![0; usize::try_from(size).unwrap_or(0)];
-        match self.call("read", ino, |fs| fs.read(fh.0, &mut buffer, offset)) {
+        let call = |fs: &FileSystem| match fs.is_without_opens() {
+            true => fs.read_inode(ino.0, &mut buffer, offset),
+            false => fs.read(fh.0, &mut buffer, offset),
+        };
+        match self.call("read", ino, call) {
             Ok(count) => reply.data(buffer.get(..count).unwrap_or_default()),
             Err(errno) => reply.error(errno),
         }
@@ -375,6 +320,10 @@ impl Filesystem for Adapter {
         _lock_owner: LockOwner,
         reply: ReplyEmpty,
     ) {
+        if self.fs.is_without_opens() {
+            // Nor does it say that it closes.
+            return reply.error(Errno::ENOSYS);
+        }
         self.acknowledge("flush", ino, reply, |fs| fs.flush(fh.0));
     }
 

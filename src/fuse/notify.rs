@@ -12,26 +12,36 @@ use crate::fs::{FileSystem, Ino, Invalidate};
 /// kernel would wait for those that are just being read.
 const ATTRIBUTES_ONLY: i64 = -1;
 
-/// `FUSE_NOTIFY_INC_EPOCH` of protocol 7.44, which the crate does not know yet: a header of its length, its code
-/// in the place of an error, and no request that it would answer.
-const RAISE_EPOCH: Message = Message { length: 16, code: 8, request: 0 };
+/// `FUSE_NOTIFY_INC_EPOCH` of protocol 7.44, which the crate does not know yet.
+const RAISE_EPOCH: i32 = 8;
 
-struct Message {
-    length: u32,
-    code: i32,
-    request: u64,
+/// `FUSE_NOTIFY_PRUNE` of protocol 7.45, which it does not know either.
+const PRUNE: i32 = 9;
+
+/// The length of a message's header.
+const HEADER_BYTES: usize = 16;
+
+/// A message: a header of its length, its code in the place of an error, and no request that it would answer; and
+/// what else it says.
+fn message(code: i32, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(HEADER_BYTES + body.len()).unwrap_or(u32::MAX);
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
+    bytes.extend(length.to_ne_bytes());
+    bytes.extend(code.to_ne_bytes());
+    bytes.extend(0_u64.to_ne_bytes());
+    bytes.extend(body);
+    bytes
 }
 
-impl Message {
-    fn bytes(&self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        let fields = self.length.to_ne_bytes().into_iter();
-        let fields = fields.chain(self.code.to_ne_bytes()).chain(self.request.to_ne_bytes());
-        for (into, byte) in bytes.iter_mut().zip(fields) {
-            *into = byte;
-        }
-        bytes
-    }
+/// What a message to prune says: how many inodes, and which.
+fn pruned(inodes: &[Ino]) -> Vec<u8> {
+    let count = u32::try_from(inodes.len()).unwrap_or(u32::MAX);
+    let mut body = Vec::with_capacity(16 + size_of_val(inodes));
+    body.extend(count.to_ne_bytes());
+    // What is kept for later.
+    body.extend([0; 12]);
+    inodes.iter().for_each(|ino| body.extend(ino.to_ne_bytes()));
+    body
 }
 
 #[derive(Debug)]
@@ -52,11 +62,21 @@ impl Invalidate for Kernel {
         }
     }
 
+    fn unused(&self, inodes: &[Ino]) {
+        if inodes.is_empty() {
+            return;
+        }
+        let message = message(PRUNE, &pruned(inodes));
+        if let Err(error) = rustix::io::write(&self.connection, &message) {
+            log::debug!("the kernel did not let go of {} inodes: {error}", inodes.len());
+        }
+    }
+
     fn names(&self) -> bool {
         if self.has_no_epochs.load(Ordering::Relaxed) {
             return false;
         }
-        match rustix::io::write(&self.connection, &RAISE_EPOCH.bytes()) {
+        match rustix::io::write(&self.connection, &message(RAISE_EPOCH, &[])) {
             Ok(_) => true,
             Err(error) => {
                 log::debug!("the kernel did not raise the epoch: {error}");

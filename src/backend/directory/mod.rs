@@ -47,7 +47,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::FileType;
 
 use dialect::Dialect;
 pub use dialect::DialectChoice;
@@ -115,8 +115,7 @@ impl DirectoryBackend {
     /// # Errors
     /// [`Error::Io`] if it is missing, no directory, or not readable.
     pub fn open(path: &Path, options: DirectoryOptions) -> Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(path, flags, Mode::empty())
+        let root = tree::open_root(path, options.read_only)
             .map_err(|error| Error::io(format!("open storage '{}'", path.display()), error))?;
         let shared = Shared {
             root,

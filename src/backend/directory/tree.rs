@@ -5,7 +5,8 @@
 
 use std::io;
 use std::ops::Deref;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::RwLockReadGuard;
@@ -45,24 +46,65 @@ impl Deref for HeldStoreDir<'_> {
     }
 }
 
+/// Opens the storage directory. With `quiet`, nothing that is read beneath it has its time of access changed, as far
+/// as that is ours to say: whoever is neither the owner of a file nor privileged cannot help changing it.
+pub(super) fn open_root(path: &Path, quiet: bool) -> rustix::io::Result<OwnedFd> {
+    let open = |flags| rustix::fs::open(path, flags, Mode::empty());
+    // The storage directory itself may be given by a link.
+    let flags = LOOK_INTO.difference(OFlags::NOFOLLOW);
+    if quiet { quietly(flags, open) } else { open(flags) }
+}
+
+/// Opens beneath a directory, as quietly as that was opened.
+fn open_beneath(
+    parent: impl AsFd,
+    flags: OFlags,
+    open: impl Fn(BorrowedFd<'_>, OFlags) -> rustix::io::Result<OwnedFd>,
+) -> rustix::io::Result<OwnedFd> {
+    let parent = parent.as_fd();
+    if rustix::fs::fcntl_getfl(parent)?.contains(OFlags::NOATIME) {
+        quietly(flags, |flags| open(parent, flags))
+    } else {
+        open(parent, flags)
+    }
+}
+
+/// Opens without changing times of access, if this user may ask for that.
+fn quietly(
+    flags: OFlags,
+    open: impl Fn(OFlags) -> rustix::io::Result<OwnedFd>,
+) -> rustix::io::Result<OwnedFd> {
+    match open(flags | OFlags::NOATIME) {
+        Err(Errno::PERM) => open(flags),
+        opened => opened,
+    }
+}
+
 /// Opens a directory that is one component beneath another; a path is refused.
 pub(super) fn open_dir(parent: impl AsFd, name: &str) -> rustix::io::Result<OwnedFd> {
     if name.contains('/') {
         return Err(Errno::NOENT);
     }
-    rustix::fs::openat(parent, name, LOOK_INTO, Mode::empty())
+    open_beneath(parent, LOOK_INTO, |parent, flags| {
+        rustix::fs::openat(parent, name, flags, Mode::empty())
+    })
 }
 
 /// Opens a store's directory by one system call, which follows no link and leaves the storage by no other way.
 pub(super) fn open_store(root: impl AsFd, name: &StoreName) -> rustix::io::Result<OwnedFd> {
     let path = format!("{}/{name}", layout::STORES);
     let within = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
-    rustix::fs::openat2(root, path, LOOK_INTO, Mode::empty(), within)
+    open_beneath(root, LOOK_INTO, |root, flags| {
+        rustix::fs::openat2(root, path.as_str(), flags, Mode::empty(), within)
+    })
 }
 
 /// Opens a plain file to read it; anything else under the name is refused as if it were absent.
 pub(super) fn open_file(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<OwnedFd> {
-    let file = match rustix::fs::openat(parent, name, READ_FILE, Mode::empty()) {
+    let opened = open_beneath(parent, READ_FILE, |parent, flags| {
+        rustix::fs::openat(parent, name, flags, Mode::empty())
+    });
+    let file = match opened {
         Err(Errno::LOOP | Errno::NXIO | Errno::NODEV) => return Err(Errno::NOENT),
         file => file?,
     };
@@ -120,7 +162,9 @@ pub(super) fn entries(
     directory: &OwnedFd,
 ) -> rustix::io::Result<impl Iterator<Item = rustix::io::Result<(Vec<u8>, FileType)>> + Send + use<>>
 {
-    let own = rustix::fs::openat(directory, c".", LOOK_INTO, Mode::empty())?;
+    let own = open_beneath(directory, LOOK_INTO, |directory, flags| {
+        rustix::fs::openat(directory, c".", flags, Mode::empty())
+    })?;
     let entries = Dir::new(own)?
         .map(|entry| entry.map(|entry| (entry.file_name().to_bytes().to_vec(), entry.file_type())));
     Ok(entries
