@@ -135,11 +135,24 @@ impl Pinned {
         self.len() >= self.most - self.most / 8
     }
 
-    /// The inodes that had better go, so that half of the room is free.
+    /// The inodes that had better go, so that half of the room is free. Those that are in use stay, and count as looked
+    /// up now: so the next call names others.
     fn oldest(&self) -> Vec<Ino> {
-        let inner = self.inner.lock();
-        let count = inner.by_inode.len().saturating_sub(self.most / 2);
-        inner.order.values().take(count).copied().collect()
+        let mut inner = self.inner.lock();
+        let Inner { by_inode, order, next } = &mut *inner;
+        let count = by_inode.len().saturating_sub(self.most / 2);
+        let mut oldest = Vec::with_capacity(count);
+        while oldest.len() < count
+            && let Some((_, ino)) = order.pop_first()
+        {
+            if let Some(pin) = by_inode.get_mut(&ino) {
+                pin.at = *next;
+                order.insert(*next, ino);
+                *next += 1;
+                oldest.push(ino);
+            }
+        }
+        oldest
     }
 }
 

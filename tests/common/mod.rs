@@ -274,9 +274,18 @@ impl TempMount {
     /// Mounts any directory; `configure` can add options and variables to `storefs mount --foreground`.
     #[track_caller]
     pub(crate) fn configured(source: &Path, configure: impl FnOnce(&mut Command)) -> Self {
+        Self::by(storefs(), source, configure)
+    }
+
+    /// As [`configured`](Self::configured), by a command that becomes storefs.
+    #[track_caller]
+    pub(crate) fn by(
+        mut command: Command,
+        source: &Path,
+        configure: impl FnOnce(&mut Command),
+    ) -> Self {
         let dir = temp_dir();
         fs::create_dir(dir.path().join("mnt")).unwrap();
-        let mut command = storefs();
         command.args(["mount", "--foreground"]);
         configure(&mut command);
         command.arg(source).arg(dir.path().join("mnt"));
