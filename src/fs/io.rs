@@ -289,7 +289,9 @@ impl FileSystem {
             }
         };
         let value = version.share_value(value);
-        let is_large = self.options.passthrough && version.attributes().size >= LARGE;
+        // The kernel notes a time of access where it reads a file itself.
+        let is_passed = self.options.passthrough && !self.options.read_only;
+        let is_large = is_passed && version.attributes().size >= LARGE;
         let large = is_large.then(|| Arc::clone(&value));
         let handle = self.handles.insert(Open::Reader(value));
         Ok(Opened {

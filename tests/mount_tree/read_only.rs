@@ -19,6 +19,8 @@ fn a_read_only_mount_writes_nothing_at_all() {
     }
     for options in [["--read-only", "-v"].as_slice(), &["-o", "ro"], &["--read-only", "--ttl=0"]] {
         let storage = TempStorage::of_fixture("python/values");
+        // Large enough to be read by the kernel itself in other mounts.
+        fs::write(storage.store("kinds").join("large"), vec![b'x'; 2 << 20]).unwrap();
         sh("touch -d 2001-01-01 $(find .)", &storage.path());
         let (before, facts_before) = (storage.files(), facts(storage.beside()));
         let paths = sh("find storage", storage.beside());
