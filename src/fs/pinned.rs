@@ -59,6 +59,8 @@ struct Inner {
     /// Inodes in the order in which they were looked up last.
     order: BTreeMap<u64, Ino>,
     next: u64,
+    /// Versions that may have been replaced or removed, and that the kernel has not let go of yet.
+    stale: HashSet<Ino>,
 }
 
 #[derive(Debug)]
@@ -86,8 +88,10 @@ impl Pinned {
     /// Counts a lookup of a version, and keeps its bytes. Gives back false if there is no room.
     fn add(&self, ino: Ino, value: Arc<dyn Value>) -> bool {
         let mut inner = self.inner.lock();
-        let Inner { by_inode, order, next } = &mut *inner;
+        let Inner { by_inode, order, next, stale } = &mut *inner;
         let at = *next;
+        // Looked up again, so it is current.
+        stale.remove(&ino);
         if let Some(pin) = by_inode.get_mut(&ino) {
             order.remove(&pin.at);
             pin.at = at;
@@ -117,6 +121,7 @@ impl Pinned {
         let at = pin.at;
         let gone = inner.by_inode.remove(&ino);
         inner.order.remove(&at);
+        inner.stale.remove(&ino);
         if inner.by_inode.is_empty() {
             inner.by_inode = HashMap::new();
         }
@@ -124,6 +129,15 @@ impl Pinned {
         // Closes a file, which is for outside of the lock.
         drop(gone);
         self.gone.notify_all();
+    }
+
+    /// Notes versions that may have been replaced or removed. Gives back all such that are still held: what was in use
+    /// when the kernel was told of it before may be so no more.
+    fn note_stale(&self, versions: &[Ino]) -> Vec<Ino> {
+        let mut inner = self.inner.lock();
+        let Inner { by_inode, stale, .. } = &mut *inner;
+        stale.extend(versions.iter().filter(|ino| by_inode.contains_key(ino)));
+        stale.iter().copied().collect()
     }
 
     fn len(&self) -> usize {
@@ -139,7 +153,7 @@ impl Pinned {
     /// up now: so the next call names others.
     fn oldest(&self) -> Vec<Ino> {
         let mut inner = self.inner.lock();
-        let Inner { by_inode, order, next } = &mut *inner;
+        let Inner { by_inode, order, next, .. } = &mut *inner;
         let count = by_inode.len().saturating_sub(self.most / 2);
         let mut oldest = Vec::with_capacity(count);
         while oldest.len() < count
@@ -282,9 +296,7 @@ impl FileSystem {
     /// The versions that the kernel had better let go of, since they may have been replaced or removed: so that their
     /// room on the medium does not stay taken until the name is asked for again.
     pub(super) fn versions_changed(&self, changes: &HashSet<Change>) -> Vec<Ino> {
-        if !self.is_without_opens() {
-            return Vec::new();
-        }
+        let Some(pinned) = self.pinned.get() else { return Vec::new() };
         let mut versions = Vec::new();
         for change in changes {
             match change {
@@ -300,7 +312,7 @@ impl FileSystem {
                 Change::StoreName(_) | Change::Everything => {}
             }
         }
-        versions
+        pinned.note_stale(&versions)
     }
 
     fn prune_oldest(&self, pinned: &Pinned) {

@@ -101,7 +101,16 @@ fn the_room_of_what_was_replaced_or_removed_is_given_back() {
     fs::remove_file(storage.store("default").join("removed")).unwrap();
     // Nobody asks for these names again.
     wait_until("their files are closed", || open_records(&mount, &storage) == 0);
+    // What was open when it was replaced goes when it has been closed, and something is told.
+    let reader = fs::File::open(mount.store("default").join("replaced")).unwrap();
+    replace(&storage, "replaced", b"newer");
+    wait_until("that was told", || {
+        fs::read(mount.store("default").join("replaced")).unwrap() == b"newer"
+    });
+    drop(reader);
+    replace(&storage, "replaced", b"new");
+    wait_until("that is closed too", || open_records(&mount, &storage) == 0);
     assert_eq!(fs::read(mount.store("default").join("replaced")).unwrap(), b"new");
     drop_caches(2);
-    wait_until("that one is closed too", || open_records(&mount, &storage) == 0);
+    wait_until("that one is closed as well", || open_records(&mount, &storage) == 0);
 }
