@@ -57,10 +57,20 @@ pub(crate) fn hammer(
 
 #[test]
 fn p01_p02_p04_json_of_two_shapes_is_never_torn_under_readers() {
+    json_is_never_torn(&[]);
+}
+
+#[test]
+fn p01_p04_json_of_two_shapes_is_never_torn_under_readers_of_a_read_only_mount() {
+    json_is_never_torn(&["--read-only"]);
+}
+
+#[track_caller]
+fn json_is_never_torn(options: &[&str]) {
     let Some(python) = Python::find() else { return };
     let storage = TempStorage::empty();
     let mut client = python.serve(&storage, STORE);
-    let mount = TempMount::new(&storage);
+    let mount = TempMount::with_options(&storage, options);
     let values = [flat(400), nested(40)];
     hammer(&mut client, &mount.store(STORE).join("state"), &values, |seen| {
         let value: Value = serde_json::from_slice(&seen.bytes)
