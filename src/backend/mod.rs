@@ -29,6 +29,9 @@ use watch::{Tell, Watched};
 /// The records of a store as they are listed, in no particular order, each once.
 pub type Scan = Box<dyn Iterator<Item = Result<Key>> + Send>;
 
+/// A look at one record: its attributes.
+pub type Look<'a> = dyn FnMut(&Key) -> Result<Attributes> + 'a;
+
 /// What is wrong in a storage or store, found while it is asked for.
 pub type Findings = Box<dyn Iterator<Item = Result<Finding>> + Send>;
 
@@ -133,6 +136,17 @@ pub trait Backend: Debug + Send + Sync {
     /// [`Error::NoSuchRecord`],
     /// [`Error::NoSuchStore`].
     fn record(&self, store: &StoreName, key: &Key) -> Result<Attributes>;
+
+    /// Lets `act` look at many records of one store, each as [`Backend::record`] does. A backend that has to find
+    /// the store first does so once. The store stays in its place meanwhile, so `act` must be quick, and wait for
+    /// nothing that waits for a purge.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`]; then `act` need not have been called.
+    fn look_at_records(&self, store: &StoreName, act: &mut dyn FnMut(&mut Look<'_>)) -> Result<()> {
+        act(&mut |key| self.record(store, key));
+        Ok(())
+    }
 
     /// The content type that is kept for a record; `None` for a bare file and a corrupt sidecar.
     ///

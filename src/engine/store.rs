@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::Storage;
 use super::iterate::{self, IterateKeys, KeyPage};
 use crate::backend::{
-    Backend, MetadataText, Publish, PublishError, PublishType, Purge, Purging, Reader,
+    Backend, Look, MetadataText, Publish, PublishError, PublishType, Purge, Purging, Reader,
     RenameRecord, Scan, Staging, Value, is_input_key,
 };
 use crate::model::{
@@ -245,6 +245,15 @@ impl Store {
     /// [`Error::NoSuchRecord`], [`Error::NoSuchStore`].
     pub fn record(&self, key: &Key) -> Result<Attributes> {
         self.backend().record(&self.name, key)
+    }
+
+    /// Lets `act` look at many records, each as [`record`](Self::record) does. The store stays in its place
+    /// meanwhile, so `act` must be quick.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`].
+    pub fn look_at_records(&self, act: &mut dyn FnMut(&mut Look<'_>)) -> Result<()> {
+        self.backend().look_at_records(&self.name, act)
     }
 
     /// Changes owner, mode and times of a record's value.

@@ -1,11 +1,14 @@
 //! Listing directories: the names are taken once for each open directory.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 
-use super::inode::Node;
+use super::inode::{Node, StoreNode};
 use super::{Entry, FileKind, FileSystem, FsError, FsResult, Handle, Ino, handle::Open, name};
 use crate::engine::Scan;
-use crate::model::{Error, StoreName};
+use crate::model::{Error, Key, StoreName};
 
 /// An open directory. Its names are taken at the first read and again after each rewind, so that what is
 /// removed while it is read neither hides nor doubles anything. Those of a very large store are taken in portions,
@@ -24,32 +27,34 @@ impl Listing {
 }
 
 /// Names, end to end in one buffer: a store of a million records is listed from here in its bytes plus eight
-/// for each.
-#[derive(Debug, Default)]
+/// for each. First come directories, then files that are no records, then records by their keys. A cookie is the
+/// number of names before the place where the listing goes on.
+#[derive(Default)]
 struct Names {
     bytes: Vec<u8>,
     /// Where each name ends in `bytes`.
     ends: Vec<usize>,
     /// So many of the first names are directories.
     directories: usize,
-    /// Where further names come from.
-    rest: Option<Rest>,
+    /// So many of the first names stand for no record.
+    others: usize,
+    /// Whether the directory is a plain one.
+    is_plain: bool,
+    /// Where further records come from.
+    rest: Option<Scan>,
 }
 
-/// The records of a store that are not listed yet.
-struct Rest {
-    store: StoreName,
-    keys: Scan,
-}
-
-impl std::fmt::Debug for Rest {
+impl std::fmt::Debug for Names {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rest").field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("Names").field("taken", &self.ends.len()).finish_non_exhaustive()
     }
 }
 
 /// So many names are taken at a time: some ten milliseconds' worth.
 const PORTION: usize = 32 * 1024;
+
+/// What every directory begins with.
+const DOTS: [&[u8]; 2] = [b".", b".."];
 
 impl Names {
     fn push(&mut self, name: &[u8]) {
@@ -57,36 +62,65 @@ impl Names {
         self.ends.push(self.bytes.len());
     }
 
-    /// Adds a directory, before any file is added.
+    /// Adds a directory, before anything else is added.
     fn push_directory(&mut self, name: &[u8]) {
-        self.push(name);
+        self.push_other(name);
         self.directories = self.ends.len();
     }
 
-    /// Takes further names. Gives back whether there were any.
+    /// Adds what is no record, before any record is added.
+    fn push_other(&mut self, name: &[u8]) {
+        self.push(name);
+        self.others = self.ends.len();
+    }
+
+    /// Takes further records. Gives back whether there were any.
     fn take_more(&mut self) -> FsResult<bool> {
         let Some(rest) = &mut self.rest else { return Ok(false) };
         let before = self.ends.len();
-        for key in rest.keys.by_ref().take(PORTION) {
-            let name = name::shown_in(&rest.store, &key?);
-            self.bytes.extend_from_slice(&name);
+        for key in rest.take(PORTION) {
+            self.bytes.extend_from_slice(key?.as_bytes());
             self.ends.push(self.bytes.len());
         }
-        if self.ends.len() - before < PORTION {
+        let taken = self.ends.len() - before;
+        if taken < PORTION {
             self.rest = None;
         }
-        Ok(self.ends.len() > before)
+        Ok(taken > 0)
     }
 
-    fn kind(&self, index: usize) -> FileKind {
-        if index < self.directories { FileKind::Directory } else { FileKind::File }
+    /// The bytes of a name, those of its key if it is a record's; of nothing if there are not so many names.
+    fn get(&self, at: usize) -> &[u8] {
+        let end = |at: usize| self.ends.get(at).copied().unwrap_or_default();
+        let begin = at.checked_sub(1).map_or(0, end);
+        self.bytes.get(begin..end(at)).unwrap_or_default()
     }
 
-    fn get(&self, index: usize) -> Option<&[u8]> {
-        let end = *self.ends.get(index)?;
-        let begin = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
-        self.bytes.get(begin.unwrap_or(0)..end)
+    fn is_record(&self, at: usize) -> bool {
+        at >= self.others
     }
+
+    /// A name as it is shown.
+    fn shown(&self, at: usize) -> Cow<'_, [u8]> {
+        match self.is_record(at) {
+            true => name::shown_in(self.is_plain, self.get(at)),
+            false => Cow::Borrowed(self.get(at)),
+        }
+    }
+
+    /// Gives a name as a listing shows it to `add`.
+    fn listed(&self, at: usize, add: impl FnOnce(Listed<'_>) -> bool) -> bool {
+        let kind = if at < self.directories { FileKind::Directory } else { FileKind::File };
+        add(Listed { name: &self.shown(at), kind, next: at as u64 + 1 })
+    }
+}
+
+/// How far a listing has come.
+enum Step {
+    /// It goes on here.
+    Next(usize),
+    /// There is no more room.
+    Full,
 }
 
 /// One name of a listing.
@@ -99,9 +133,6 @@ pub struct Listed<'a> {
     /// The cookie from which the listing goes on behind this name.
     pub next: u64,
 }
-
-/// Cookies 0 and 1 are `.` and `..`.
-const FIRST_NAME: u64 = 2;
 
 impl FileSystem {
     /// Opens a directory.
@@ -131,7 +162,10 @@ impl FileSystem {
         cookie: u64,
         mut add: impl FnMut(&Listed<'_>) -> bool,
     ) -> FsResult<()> {
-        self.list(handle, cookie, |_, listed| Ok(add(listed)))
+        self.list(handle, cookie, |_, names, at| {
+            let full = names.listed(at, |listed| add(&listed));
+            Ok(if full { Step::Full } else { Step::Next(at + 1) })
+        })
     }
 
     /// Lists names with their attributes, counting a lookup of each but `.` and `..`, until `add` says that it
@@ -145,24 +179,17 @@ impl FileSystem {
         cookie: u64,
         mut add: impl FnMut(&Listed<'_>, &Entry) -> bool,
     ) -> FsResult<()> {
-        self.list(handle, cookie, |directory, listed| {
-            if matches!(listed.name, b"." | b"..") {
-                let attr = self.getattr(directory)?;
-                return Ok(add(listed, &self.entry(attr)));
-            }
-            let entry = match self.listed_entry(directory, listed.name) {
-                Ok(entry) => entry,
-                Err(FsError::NotFound | FsError::Reserved | FsError::InvalidName) => {
-                    return Ok(false);
+        self.list(handle, cookie, |directory, names, at| {
+            if names.is_record(at)
+                && let Node::Store(store) = &*self.node(directory)?
+            {
+                match self.list_records(store, names, at, &mut add)? {
+                    // This one is a matter for itself.
+                    Step::Next(same) if same == at => {}
+                    step => return Ok(step),
                 }
-                Err(FsError::Storage(error)) if error.is_not_found() => return Ok(false),
-                Err(error) => return Err(error),
-            };
-            let full = add(listed, &entry);
-            if full {
-                self.forget(entry.attr.ino, 1);
             }
-            Ok(full)
+            self.list_one(directory, names, at, &mut add)
         })
     }
 
@@ -171,11 +198,12 @@ impl FileSystem {
         self.handles.remove(handle);
     }
 
+    /// Calls `step` with the place of each name from a cookie on, or of the first of those that it will list.
     fn list(
         &self,
         handle: Handle,
         cookie: u64,
-        mut add: impl FnMut(Ino, &Listed<'_>) -> FsResult<bool>,
+        mut step: impl FnMut(Ino, &Names, usize) -> FsResult<Step>,
     ) -> FsResult<()> {
         let open = self.handles.get(handle).ok_or(FsError::BadHandle)?;
         let Open::Directory(listing) = &*open else { return Err(FsError::BadHandle) };
@@ -188,31 +216,99 @@ impl FileSystem {
             Some(names) => names,
             names => names.insert(self.names_of(directory)?),
         };
-        for (at, dots) in [b".".as_slice(), b".."].into_iter().enumerate() {
-            let at = at as u64;
-            let listed = Listed { name: dots, kind: FileKind::Directory, next: at + 1 };
-            if cookie <= at && add(directory, &listed)? {
-                return Ok(());
-            }
-        }
-        let mut cookie = cookie.max(FIRST_NAME);
-        while let Ok(at) = usize::try_from(cookie - FIRST_NAME) {
-            let Some(name) = names.get(at) else {
-                if names.take_more()? {
-                    continue;
+        let Ok(mut at) = usize::try_from(cookie) else { return Ok(()) };
+        loop {
+            while at >= names.ends.len() {
+                if !names.take_more()? {
+                    return Ok(());
                 }
-                break;
-            };
-            cookie += 1;
-            if add(directory, &Listed { name, kind: names.kind(at), next: cookie })? {
-                break;
+            }
+            match step(directory, names, at)? {
+                Step::Next(next) => at = next,
+                Step::Full => return Ok(()),
             }
         }
-        Ok(())
+    }
+
+    /// Lists one name with its attributes.
+    fn list_one(
+        &self,
+        directory: Ino,
+        names: &Names,
+        at: usize,
+        add: &mut impl FnMut(&Listed<'_>, &Entry) -> bool,
+    ) -> FsResult<Step> {
+        if at < DOTS.len() {
+            let entry = self.entry(self.getattr(directory)?);
+            let full = names.listed(at, |listed| add(&listed, &entry));
+            return Ok(if full { Step::Full } else { Step::Next(at + 1) });
+        }
+        let name = names.shown(at);
+        let entry = match self.listed_entry(directory, &name) {
+            Err(FsError::NotFound | FsError::Reserved | FsError::InvalidName) => {
+                return Ok(Step::Next(at + 1));
+            }
+            Err(FsError::Storage(error)) if error.is_not_found() => {
+                return Ok(Step::Next(at + 1));
+            }
+            entry => entry?,
+        };
+        Ok(match names.listed(at, |listed| add(&listed, &entry)) {
+            true => {
+                self.forget(entry.attr.ino, 1);
+                Step::Full
+            }
+            false => Step::Next(at + 1),
+        })
+    }
+
+    /// Lists records with their attributes, one look at each, up to the first that needs more: whose writers may
+    /// have to be waited for, or whose place in a plain directory another file or directory may have taken.
+    fn list_records(
+        &self,
+        store: &Arc<StoreNode>,
+        names: &Names,
+        from: usize,
+        add: &mut impl FnMut(&Listed<'_>, &Entry) -> bool,
+    ) -> FsResult<Step> {
+        let mut outcome = Ok(Step::Next(from));
+        let looks = self.begin_listed(store);
+        let looked = self.store(store).look_at_records(&mut |look| {
+            let mut list = || {
+                for at in from..names.ends.len() {
+                    let key = Key::from_bytes(names.get(at))?;
+                    if self.sessions.get(store, &key).is_some() {
+                        return Ok(Step::Next(at));
+                    }
+                    let attributes = match look(&key) {
+                        Err(error) if error.is_not_found() && names.is_plain => {
+                            return Ok(Step::Next(at));
+                        }
+                        Err(error) if error.is_not_found() => continue,
+                        attributes => attributes?,
+                    };
+                    let ino = self.inodes.version(store, &key, attributes);
+                    let entry = self.listed_record(&looks, &key, self.file(ino, attributes));
+                    if names.listed(at, |listed| add(&listed, &entry)) {
+                        self.forget(ino, 1);
+                        return Ok(Step::Full);
+                    }
+                }
+                Ok(Step::Next(names.ends.len()))
+            };
+            outcome = list();
+        });
+        match looked {
+            Ok(()) => outcome,
+            // All that is left of it has gone.
+            Err(error) if error.is_not_found() => Ok(Step::Next(names.ends.len())),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn names_of(&self, directory: Ino) -> FsResult<Names> {
         let mut names = Names::default();
+        DOTS.iter().for_each(|dots| names.push_directory(dots));
         match &*self.node(directory)? {
             Node::Root => {
                 names.push_directory(super::STORES_NAME);
@@ -245,12 +341,13 @@ impl FileSystem {
                     match store.metadata_text() {
                         Ok(None) => {}
                         Ok(Some(_)) | Err(Error::DamagedMetadata { .. }) => {
-                            names.push(name::METADATA);
+                            names.push_other(name::METADATA);
                         }
                         Err(error) => return Err(error.into()),
                     }
                 }
-                names.rest = Some(Rest { store: own.clone(), keys: store.scan()? });
+                names.is_plain = own.is_plain();
+                names.rest = Some(store.scan()?);
                 names.take_more()?;
             }
             _ => return Err(FsError::NotDirectory),

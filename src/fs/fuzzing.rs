@@ -16,5 +16,5 @@ pub fn parse_name(name: &[u8]) -> FsResult<Option<Key>> {
 }
 
 pub fn file_name(key: &Key) -> Vec<u8> {
-    name::shown_in(&StoreName::default_store(), key)
+    name::shown_in(false, key.as_bytes()).into_owned()
 }

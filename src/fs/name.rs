@@ -5,9 +5,10 @@
 //! percent-escaped, and so is `%`, so that each key has one file name and each file name at most one key. Bytes
 //! of a foreign name that are not UTF-8 are escaped too.
 
-use crate::model::{Key, StoreName};
+use std::borrow::Cow;
 
 use super::FsError;
+use crate::model::{Key, StoreName};
 
 /// The store's metadata.
 pub(super) const METADATA: &[u8] = b"__metadata__.json";
@@ -44,9 +45,9 @@ pub(super) fn parse_in(directory: &StoreName, name: &[u8]) -> Result<Name, FsErr
     if directory.is_plain() { parse_plain(directory, name) } else { parse(name) }
 }
 
-/// The name under which a record of a store, or a file of a plain directory, is shown.
-pub(super) fn shown_in(directory: &StoreName, key: &Key) -> Vec<u8> {
-    if directory.is_plain() { key.as_bytes().to_vec() } else { file_name(key) }
+/// The name under which a record of a store, or a file of a plain directory, is shown. `key` is the key's bytes.
+pub(super) fn shown_in(is_plain: bool, key: &[u8]) -> Cow<'_, [u8]> {
+    if is_plain { Cow::Borrowed(key) } else { file_name(key) }
 }
 
 /// In a plain directory every file is what it is. Control files are where they are in any mount.
@@ -83,23 +84,30 @@ fn parse(name: &[u8]) -> Result<Name, FsError> {
     let bytes = unescape(name).ok_or(FsError::InvalidName)?;
     let key = Key::from_bytes(&bytes).map_err(|_| FsError::InvalidName)?;
     // Only the one spelling that the key is shown with stands for it.
-    if file_name(&key) == name { Ok(Name::Record(key)) } else { Err(FsError::InvalidName) }
+    if *file_name(key.as_bytes()) == *name {
+        Ok(Name::Record(key))
+    } else {
+        Err(FsError::InvalidName)
+    }
 }
 
-/// The file name under which a key is shown.
-fn file_name(key: &Key) -> Vec<u8> {
-    let bytes = key.as_bytes();
+/// The file name under which a key of these bytes is shown: mostly the key itself.
+fn file_name(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let is_special = |byte: &u8| matches!(byte, b'/' | b'\0' | b'%') || !byte.is_ascii();
     if bytes == b"." {
-        return b"%2E".to_vec();
+        return Cow::Borrowed(b"%2E");
     }
     if bytes == b".." {
-        return b"%2E.".to_vec();
+        return Cow::Borrowed(b"%2E.");
     }
     if bytes == METADATA {
-        return b"%5F_metadata__.json".to_vec();
+        return Cow::Borrowed(b"%5F_metadata__.json");
     }
     let (head, tail) = match bytes.strip_suffix(SIDECAR_SUFFIX) {
         Some(head) => (head, b"%2E__metadata__.json".as_slice()),
+        None if !bytes.starts_with(b"@") && !bytes.iter().any(is_special) => {
+            return Cow::Borrowed(bytes);
+        }
         None => (bytes, b"".as_slice()),
     };
     let mut name = Vec::with_capacity(bytes.len() + 2);
@@ -117,7 +125,7 @@ fn file_name(key: &Key) -> Vec<u8> {
         }
     }
     name.extend_from_slice(tail);
-    name
+    Cow::Owned(name)
 }
 
 fn escape(byte: u8, name: &mut Vec<u8>) {
@@ -150,7 +158,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn shown(key: &str) -> String {
-        String::from_utf8(file_name(&Key::new(key).unwrap())).unwrap()
+        String::from_utf8(file_name(key.as_bytes()).into_owned()).unwrap()
     }
 
     #[test]
@@ -203,7 +211,7 @@ mod tests {
     #[test]
     fn foreign_names_are_shown_escaped() {
         let key = Key::from_bytes(b"a\xffb").unwrap();
-        assert_eq!(file_name(&key), b"a%FFb");
+        assert_eq!(*file_name(key.as_bytes()), *b"a%FFb");
         assert_eq!(parse(b"a%FFb"), Ok(Name::Record(key)));
     }
 
@@ -227,23 +235,23 @@ mod tests {
         #[test]
         fn every_key_has_one_file_name_and_back(text in tricky()) {
             let key = Key::new(&text).unwrap();
-            let name = file_name(&key);
+            let name = file_name(key.as_bytes());
             prop_assert!(!name.contains(&b'/') && !name.contains(&0));
-            prop_assert!(name != b"." && name != b"..");
+            prop_assert!(*name != *b"." && *name != *b"..");
             prop_assert_eq!(parse(&name), Ok(Name::Record(key)));
         }
 
         #[test]
         fn every_file_name_has_at_most_one_key_and_back(name in tricky()) {
             if let Ok(Name::Record(key)) = parse(name.as_bytes()) {
-                prop_assert_eq!(file_name(&key), name.into_bytes());
+                prop_assert_eq!(&*file_name(key.as_bytes()), name.as_bytes());
             }
         }
 
         #[test]
         fn foreign_bytes_have_one_file_name_too(bytes in prop::collection::vec(any::<u8>(), 1..12)) {
             let key = Key::from_bytes(&bytes).unwrap();
-            prop_assert_eq!(parse(&file_name(&key)), Ok(Name::Record(key)));
+            prop_assert_eq!(parse(&file_name(key.as_bytes())), Ok(Name::Record(key)));
         }
     }
 }

@@ -24,7 +24,7 @@ use serde_json::json;
 use super::inode::{Ino, Node, STORES, StoreNode};
 use super::name::Name;
 use super::session::Session;
-use super::{Caller, Entry, FileKind, FileSystem, FsResult};
+use super::{Caller, Entry, FileAttr, FileKind, FileSystem, FsResult};
 use crate::engine::{Change, Watch, Watched};
 use crate::model::{Error, Key, StoreName};
 
@@ -109,6 +109,15 @@ struct Trusted {
 struct Look {
     name: Option<u64>,
     told: u64,
+}
+
+/// Looks at records of one store for a listing, from before they are made.
+pub(super) struct ListedLooks {
+    told: u64,
+    name: StoreName,
+    /// Whether changes in the store are told.
+    is_watched: bool,
+    ttl: Duration,
 }
 
 impl Watching {
@@ -288,6 +297,25 @@ impl FileSystem {
             Some(look) => self.trusted_entry(&look, entry, self.untold_ttl()),
             None => entry,
         })
+    }
+
+    /// Before many records of a store are looked at for a listing.
+    pub(super) fn begin_listed(&self, store: &StoreNode) -> ListedLooks {
+        let told = self.watching.told.load(Ordering::SeqCst);
+        let name = store.name();
+        let watch = self.watching.watch().filter(|_| !name.is_plain());
+        let is_watched = watch.is_some_and(|watch| watch.watch_store(&name));
+        ListedLooks { told, name, is_watched, ttl: self.untold_ttl() }
+    }
+
+    /// The entry of a record without a session that is being listed.
+    pub(super) fn listed_record(&self, looks: &ListedLooks, key: &Key, attr: FileAttr) -> Entry {
+        let entry = Entry { attr, entry_ttl: looks.ttl, attr_ttl: looks.ttl };
+        if !looks.is_watched {
+            return entry;
+        }
+        let look = Look { name: Some(hash_of_record(&looks.name, key)), told: looks.told };
+        self.trusted_entry(&look, entry, looks.ttl)
     }
 
     /// How long the kernel may trust what no change is told of.

@@ -1,5 +1,8 @@
 //! How a store's directory is laid out: with sidecars, or as Crawlee JS 3 does (P12), or not as a store at all.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use super::layout;
 use crate::model::{ContentType, Key, Result};
 
@@ -56,9 +59,19 @@ impl Dialect {
         }
     }
 
+    /// Whether the layout keeps the key that consists of these bytes under these bytes, and nothing else: the usual
+    /// case, told without making anything.
+    pub(super) fn keeps_as_it_is(self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Sidecars => layout::needs_no_escape(bytes),
+            Self::Js3 => !js3_needs_neutral(bytes) && !bytes.ends_with(JS3_NEUTRAL),
+            Self::Plain => true,
+        }
+    }
+
     /// Whether every layout keeps the key under the key itself, so that the layout need not be known.
     pub(super) fn is_irrelevant_for(key: &Key) -> bool {
-        layout::encode(key) == key.as_bytes() && !js3_needs_neutral(key.as_bytes())
+        layout::needs_no_escape(key.as_bytes()) && !js3_needs_neutral(key.as_bytes())
     }
 }
 
@@ -87,7 +100,8 @@ fn extension(name: &[u8]) -> Option<&[u8]> {
 }
 
 fn is_canonical(extension: &str) -> bool {
-    !extension.is_empty() && JS3_EXTENSIONS.lines().any(|line| line == extension)
+    static CANONICAL: LazyLock<HashSet<&str>> = LazyLock::new(|| JS3_EXTENSIONS.lines().collect());
+    !extension.is_empty() && CANONICAL.contains(extension)
 }
 
 /// The type of a JS 3 record: its extension's, a name without a dot being taken as one (FORMAT 6.2). `None`

@@ -22,6 +22,11 @@ pub(super) const MAX_VALUE_NAME: usize = 255 - SIDECAR_SUFFIX.len();
 /// What Python's `quote(key, safe='')` escapes: all but letters, digits and `_.-~`.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
 
+/// Whether a key of these bytes is its own disk name.
+pub(super) fn needs_no_escape(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.-~".contains(byte))
+}
+
 /// The name of a value file under which crawlee-python and Crawlee JS 4 keep a key.
 pub(super) fn encode(key: &Key) -> Vec<u8> {
     percent_encode(key.as_bytes(), ESCAPED).to_string().into_bytes()

@@ -59,7 +59,9 @@ use tree::{Identity, StoreDir};
 use unsynced::Unsynced;
 
 use super::watch::{Tell, Watched};
-use super::{Backend, Findings, MetadataText, Purge, Purging, RenameRecord, Scan, Staging, Value};
+use super::{
+    Backend, Findings, Look, MetadataText, Purge, Purging, RenameRecord, Scan, Staging, Value,
+};
 use crate::failpoint;
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Finding, Key, Result, Space, StoreMetadata,
@@ -182,6 +184,9 @@ impl DirectoryBackend {
         {
             return Ok(None);
         }
+        if dialect.keeps_as_it_is(name) {
+            return Key::from_bytes(name).map(Some);
+        }
         let key = dialect.key(name)?;
         let own = dialect.value_name(&key);
         if own != name && tree::has_file(&dir.fd, &own) == Ok(true) {
@@ -193,6 +198,20 @@ impl DirectoryBackend {
             return Ok(None);
         }
         Ok(Some(key))
+    }
+
+    /// Attributes of a record in a store whose layout is known. Most are where the SDK keeps them: that takes one
+    /// look at one name.
+    fn listed_attributes(&self, dir: &StoreDir, dialect: Dialect, key: &Key) -> Result<Attributes> {
+        let look = |name: &[u8]| {
+            let stat = tree::stat_file(&dir.fd, name).ok()?;
+            self.is_record(dir, name).is_ok_and(|is| is).then(|| tree::attributes(&stat))
+        };
+        let found = match dialect.keeps_as_it_is(key.as_bytes()) {
+            true => look(key.as_bytes()),
+            false => look(&dialect.value_name(key)),
+        };
+        found.map_or_else(|| self.record_attributes(dir, key), Ok)
     }
 }
 
@@ -257,6 +276,14 @@ impl Backend for DirectoryBackend {
 
     fn record(&self, store: &StoreName, key: &Key) -> Result<Attributes> {
         self.in_store(store, |dir| self.record_attributes(dir, key))
+    }
+
+    fn look_at_records(&self, store: &StoreName, act: &mut dyn FnMut(&mut Look<'_>)) -> Result<()> {
+        self.in_store(store, |dir| {
+            let dialect = self.dialect(dir)?;
+            act(&mut |key| self.listed_attributes(dir, dialect, key));
+            Ok(())
+        })
     }
 
     fn content_type(&self, store: &StoreName, key: &Key) -> Result<Option<ContentType>> {
