@@ -261,7 +261,7 @@ impl FileSystem {
         let is_current = store.record(&key)?.stamp == version.stamp();
         let attributes = store.set_record_attributes(&key, change)?;
         if is_current {
-            version.set_attributes(attributes);
+            version.set_attributes(&attributes);
         }
         self.version_attr(ino, version)
     }

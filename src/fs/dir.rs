@@ -6,8 +6,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::inode::{Node, StoreNode};
+use super::watch::ListedLooks;
 use super::{Entry, FileKind, FileSystem, FsError, FsResult, Handle, Ino, handle::Open, name};
-use crate::engine::Scan;
+use crate::engine::{Look, Scan};
 use crate::model::{Error, Key, StoreName};
 
 /// An open directory. Its names are taken at the first read and again after each rewind, so that what is
@@ -272,31 +273,10 @@ impl FileSystem {
         add: &mut impl FnMut(&Listed<'_>, &Entry) -> bool,
     ) -> FsResult<Step> {
         let mut outcome = Ok(Step::Next(from));
+        // Before the store is opened: what is told of from here on is not trusted.
         let looks = self.begin_listed(store);
         let looked = self.store(store).look_at_records(&mut |look| {
-            let mut list = || {
-                for at in from..names.ends.len() {
-                    let key = Key::from_bytes(names.get(at))?;
-                    if self.sessions.get(store, &key).is_some() {
-                        return Ok(Step::Next(at));
-                    }
-                    let attributes = match look(&key) {
-                        Err(error) if error.is_not_found() && names.is_plain => {
-                            return Ok(Step::Next(at));
-                        }
-                        Err(error) if error.is_not_found() => continue,
-                        attributes => attributes?,
-                    };
-                    let ino = self.inodes.version(store, &key, attributes);
-                    let entry = self.listed_record(&looks, &key, self.file(ino, attributes));
-                    if names.listed(at, |listed| add(&listed, &entry)) {
-                        self.forget(ino, 1);
-                        return Ok(Step::Full);
-                    }
-                }
-                Ok(Step::Next(names.ends.len()))
-            };
-            outcome = list();
+            outcome = self.list_looked_at(store, names, from, &looks, look, add);
         });
         match looked {
             Ok(()) => outcome,
@@ -304,6 +284,35 @@ impl FileSystem {
             Err(error) if error.is_not_found() => Ok(Step::Next(names.ends.len())),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn list_looked_at(
+        &self,
+        store: &Arc<StoreNode>,
+        names: &Names,
+        from: usize,
+        looks: &ListedLooks,
+        look: &mut Look<'_>,
+        add: &mut impl FnMut(&Listed<'_>, &Entry) -> bool,
+    ) -> FsResult<Step> {
+        for at in from..names.ends.len() {
+            let key = Key::from_bytes(names.get(at))?;
+            if self.sessions.get(store, &key).is_some() {
+                return Ok(Step::Next(at));
+            }
+            let attributes = match look(&key) {
+                Err(error) if error.is_not_found() && names.is_plain => return Ok(Step::Next(at)),
+                Err(error) if error.is_not_found() => continue,
+                attributes => attributes?,
+            };
+            let ino = self.inodes.version(store, &key, attributes);
+            let entry = self.listed_record(looks, &key, self.file(ino, attributes));
+            if names.listed(at, |listed| add(&listed, &entry)) {
+                self.forget(ino, 1);
+                return Ok(Step::Full);
+            }
+        }
+        Ok(Step::Next(names.ends.len()))
     }
 
     fn names_of(&self, directory: Ino) -> FsResult<Names> {

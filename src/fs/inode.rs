@@ -5,16 +5,20 @@
 //! next lookup. Writers of a record have an inode of their own, see [`super::session`]. Numbers are never
 //! reused, hence the generation is always 0.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
 
 use super::name::{self, Name};
+use super::pinned::TextNode;
 use super::session::Session;
+pub(super) use super::version::VersionNode;
 use super::{FsResult, trim};
-use crate::backend::Value;
 use crate::model::{Attributes, Key, Stamp, StoreName};
 
 /// An inode number.
@@ -55,14 +59,6 @@ pub(super) enum Node {
     Text(TextNode),
 }
 
-/// A text that does not change.
-#[derive(Clone, Debug)]
-pub(super) struct TextNode {
-    pub(super) bytes: Vec<u8>,
-    pub(super) attributes: Attributes,
-    pub(super) made: Instant,
-}
-
 /// A store that the kernel knows, or a plain directory.
 #[derive(Debug)]
 pub(super) struct StoreNode {
@@ -87,86 +83,91 @@ impl StoreNode {
     }
 }
 
-/// One published version of a record.
-#[derive(Debug)]
-pub(super) struct VersionNode {
-    pub(super) store: Arc<StoreNode>,
-    /// A leaf lock.
-    state: Mutex<VersionState>,
-}
-
-#[derive(Debug)]
-struct VersionState {
-    key: Key,
-    /// The last that was seen of this version.
-    attributes: Attributes,
-    /// The version's bytes, while any handle has them open: all share one.
-    value: Option<Weak<dyn Value>>,
-    /// Whether the kernel may have cached what the version's writers saw before it was published.
-    has_drafts_cached: bool,
-}
-
-impl VersionNode {
-    pub(super) fn key(&self) -> Key {
-        self.state.lock().key.clone()
-    }
-
-    pub(super) fn stamp(&self) -> Stamp {
-        self.state.lock().attributes.stamp
-    }
-
-    /// The last that was seen of this version.
-    pub(super) fn attributes(&self) -> Attributes {
-        self.state.lock().attributes
-    }
-
-    /// Notes that owner, mode, times or name changed through this mount: the bytes are still the same.
-    pub(super) fn set_attributes(&self, attributes: Attributes) {
-        self.state.lock().attributes = attributes;
-    }
-
-    /// The open bytes of this version, also when the record is replaced or gone.
-    pub(super) fn open_value(&self) -> Option<Arc<dyn Value>> {
-        self.state.lock().value.as_ref()?.upgrade()
-    }
-
-    /// Whether what the kernel has cached of this inode is of this version. Asked by an open, which has the kernel drop
-    /// what is not: from then on it is.
-    pub(super) fn keeps_cache(&self) -> bool {
-        !std::mem::take(&mut self.state.lock().has_drafts_cached)
-    }
-
-    /// Takes a reader's value, or gives back the one that other readers have open already.
-    pub(super) fn share_value(&self, value: Arc<dyn Value>) -> Arc<dyn Value> {
-        let mut state = self.state.lock();
-        if let Some(shared) = state.value.as_ref().and_then(Weak::upgrade) {
-            return shared;
-        }
-        state.value = Some(Arc::downgrade(&value));
-        value
-    }
-}
-
-/// What a name in a directory means to the table.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Slot {
-    Store(StoreName),
+/// The name under which an inode is found.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Slot<'a> {
+    Store(&'a StoreName),
     Purge(Ino),
     Metadata(Ino),
-    Version(Ino, Key),
+    Version(Ino, &'a Key),
     /// By its directory and its name there.
     Text(Ino, &'static [u8]),
 }
 
+/// An inode that the kernel may know. The table holds one of these for each, and nothing else that grows: a
+/// record's key is kept here alone.
 #[derive(Debug)]
 struct Known {
-    node: Arc<Node>,
-    /// How many times the kernel was told of the inode and has not forgotten it.
-    lookups: u64,
-    /// The name under which the inode is found again; a version that was replaced has none.
-    slot: Option<Slot>,
-    /// Where it is in the order of forgotten inodes.
-    retired: Option<Retired>,
+    ino: Ino,
+    node: Node,
+    /// How many times the kernel was told of the inode and has not forgotten it. Changes under the table's lock,
+    /// as the next one does.
+    lookups: AtomicU64,
+    place: AtomicU64,
+}
+
+/// A node that the kernel may know. It stays what it is, whatever becomes of the name.
+#[derive(Clone, Debug)]
+pub(super) struct KnownNode(Arc<Known>);
+
+impl Deref for KnownNode {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.0.node
+    }
+}
+
+/// Whether an inode is found by its name (a version that was replaced is not), and where it is in the order of
+/// forgotten inodes. In one number, since there are many.
+#[derive(Clone, Copy)]
+struct Place {
+    is_named: bool,
+    /// When the kernel forgot it, counted in forgotten inodes from 1 on; 0 if it has not.
+    forgotten: u64,
+}
+
+impl Known {
+    fn place(&self) -> Place {
+        let place = self.place.load(Ordering::Relaxed);
+        Place { is_named: place & 1 != 0, forgotten: place >> 1 }
+    }
+
+    fn set_place(&self, place: Place) {
+        let place = place.forgotten << 1 | u64::from(place.is_named);
+        self.place.store(place, Ordering::Relaxed);
+    }
+
+    fn set_named(&self, is_named: bool) {
+        self.set_place(Place { is_named, ..self.place() });
+    }
+
+    fn lookups(&self) -> u64 {
+        self.lookups.load(Ordering::Relaxed)
+    }
+
+    fn set_lookups(&self, lookups: u64) {
+        self.lookups.store(lookups, Ordering::Relaxed);
+    }
+
+    /// Gives the name under which it is found, if nothing has taken that from it, to `act`.
+    fn with_slot<R>(&self, act: impl FnOnce(Slot<'_>) -> R) -> Option<R> {
+        match &self.node {
+            Node::Store(store) => Some(act(Slot::Store(&store.name.read()))),
+            Node::Purge(store) => Some(act(Slot::Purge(store.ino))),
+            Node::Metadata(store) => Some(act(Slot::Metadata(store.ino))),
+            Node::Version(version) => {
+                let (store, key) = version.record();
+                Some(act(Slot::Version(store, key)))
+            }
+            Node::Text(text) => Some(act(Slot::Text(text.parent, text.name))),
+            Node::Root | Node::Stores | Node::Status | Node::Writer(_) => None,
+        }
+    }
+
+    fn retired(&self) -> Retired {
+        (matches!(self.node, Node::Store(_)), self.place().forgotten)
+    }
 }
 
 /// Whether it is a store, which all others go before, and when the kernel forgot it, counted in forgotten inodes.
@@ -186,8 +187,11 @@ pub(super) struct InodeTable {
 
 #[derive(Debug)]
 struct Inner {
-    known: HashMap<Ino, Known>,
-    slots: HashMap<Slot, Ino>,
+    known: HashTable<Arc<Known>>,
+    /// Those that are found by a name.
+    slots: HashTable<Arc<Known>>,
+    /// Keys are chosen by whoever writes records, so nobody must be able to make them collide.
+    hasher: RandomState,
     next: Ino,
     /// Inodes without lookups, those first that go first.
     retired: BTreeMap<Retired, Ino>,
@@ -204,43 +208,44 @@ impl InodeTable {
             }
             false => Node::Root,
         };
-        let fixed = [(ROOT, root), (STORES, Node::Stores), (STATUS, Node::Status)];
-        let known = fixed.into_iter().map(|(ino, node)| {
-            // One reference of our own keeps the fixed inodes for ever.
-            (ino, Known { node: Arc::new(node), lookups: 1, slot: None, retired: None })
-        });
-        let inner = Inner {
-            known: known.collect(),
-            slots: HashMap::new(),
+        let mut inner = Inner {
+            known: HashTable::new(),
+            slots: HashTable::new(),
+            hasher: RandomState::new(),
             next: FIRST_FREE,
             retired: BTreeMap::new(),
-            next_retired: 0,
+            next_retired: 1,
         };
+        for (ino, node) in [(ROOT, root), (STORES, Node::Stores), (STATUS, Node::Status)] {
+            // One reference of our own keeps the fixed inodes for ever.
+            inner.add(ino, node, false);
+        }
         Self { inner: Mutex::new(inner) }
     }
 
     /// The node of an inode, if the kernel may still know it.
-    pub(super) fn get(&self, ino: Ino) -> Option<Arc<Node>> {
-        self.inner.lock().known.get(&ino).map(|known| Arc::clone(&known.node))
+    pub(super) fn get(&self, ino: Ino) -> Option<KnownNode> {
+        self.inner.lock().by_number(ino).map(|known| KnownNode(Arc::clone(known)))
     }
 
     /// Counts a lookup of a fixed inode.
     pub(super) fn count_lookup(&self, ino: Ino) {
-        if let Some(known) = self.inner.lock().known.get_mut(&ino) {
-            known.lookups += 1;
+        if let Some(known) = self.inner.lock().by_number(ino) {
+            known.set_lookups(known.lookups() + 1);
         }
     }
 
     /// The inode of a store, counting a lookup.
     pub(super) fn store(&self, name: &StoreName) -> Arc<StoreNode> {
         let mut inner = self.inner.lock();
-        let slot = Slot::Store(name.clone());
-        if let Some(Node::Store(store)) = inner.found(&slot).as_deref() {
+        if let Some(known) = inner.found(Slot::Store(name))
+            && let Node::Store(store) = &known.node
+        {
             return Arc::clone(store);
         }
         let ino = inner.take_number();
         let store = Arc::new(StoreNode { ino, name: RwLock::new(name.clone()) });
-        inner.add(ino, Node::Store(Arc::clone(&store)), Some(slot));
+        inner.add(ino, Node::Store(Arc::clone(&store)), true);
         store
     }
 
@@ -257,20 +262,19 @@ impl InodeTable {
     /// The inode of the version of a record that has these attributes, counting a lookup.
     pub(super) fn version(&self, store: &Arc<StoreNode>, key: &Key, attributes: Attributes) -> Ino {
         let mut inner = self.inner.lock();
-        let slot = Slot::Version(store.ino, key.clone());
-        if let Some(ino) = inner.slots.get(&slot).copied()
-            && let Some(known) = inner.known.get_mut(&ino)
-        {
-            if matches!(&*known.node, Node::Version(version) if version.stamp() == attributes.stamp)
+        let slot = Slot::Version(store.ino, key);
+        if let Some(known) = inner.by_name(slot).cloned() {
+            if matches!(&known.node, Node::Version(version) if version.stamp() == attributes.stamp)
             {
-                inner.count(ino);
-                return ino;
+                inner.count(&known);
+                return known.ino;
             }
             // An older version: it stays known by number until it is forgotten.
-            known.slot = None;
+            inner.release_slot(slot);
         }
         let ino = inner.take_number();
-        inner.add(ino, version_node(store, key, attributes, false), Some(slot));
+        let node = VersionNode::new(Arc::clone(store), key.clone(), &attributes);
+        inner.add(ino, Node::Version(node), true);
         ino
     }
 
@@ -281,60 +285,51 @@ impl InodeTable {
         ino: Ino,
         store: &Arc<StoreNode>,
         key: &Key,
-        attributes: Attributes,
+        attributes: &Attributes,
     ) {
         if self.known_stamp(store, key) == Some(attributes.stamp) {
             return;
         }
         let mut inner = self.inner.lock();
-        if !inner.known.contains_key(&ino) {
-            return;
+        if inner.by_number(ino).is_some() {
+            inner.release_slot(Slot::Version(store.ino, key));
+            let node = VersionNode::left_by_writers(Arc::clone(store), key.clone(), attributes);
+            inner.replace(ino, Node::Version(node));
         }
-        let slot = Slot::Version(store.ino, key.clone());
-        inner.release_slot(&slot);
-        if let Some(known) = inner.known.get_mut(&ino) {
-            known.node = Arc::new(version_node(store, key, attributes, true));
-            known.slot = Some(slot.clone());
-        }
-        inner.slots.insert(slot, ino);
     }
 
     /// The inode of a text, and its attributes, counting a lookup: the known one if that is the same, else a new one.
     pub(super) fn text(
         &self,
-        parent: Ino,
-        name: &'static [u8],
+        (parent, name): (Ino, &'static [u8]),
         is_same: impl Fn(&TextNode) -> bool,
         text: impl FnOnce() -> TextNode,
     ) -> (Ino, Attributes) {
         let mut inner = self.inner.lock();
         let slot = Slot::Text(parent, name);
-        if let Some(ino) = inner.slots.get(&slot).copied()
-            && let Some(Node::Text(known)) = inner.known.get(&ino).map(|known| &*known.node)
-            && is_same(known)
+        if let Some(known) = inner.by_name(slot).cloned()
+            && let Node::Text(text) = &known.node
+            && is_same(text)
         {
-            let attributes = known.attributes;
-            inner.count(ino);
-            return (ino, attributes);
+            inner.count(&known);
+            return (known.ino, text.attributes);
         }
         // An older text stays known by number until it is forgotten.
-        inner.release_slot(&slot);
+        inner.release_slot(slot);
         let (ino, text) = (inner.take_number(), text());
         let attributes = text.attributes;
-        inner.add(ino, Node::Text(text), Some(slot));
+        inner.add(ino, Node::Text(text), true);
         (ino, attributes)
     }
 
     /// The inode that the kernel knows for a record's name, if any.
     pub(super) fn known_version(&self, store: &StoreNode, key: &Key) -> Option<Ino> {
-        self.inner.lock().slots.get(&Slot::Version(store.ino, key.clone())).copied()
+        self.inner.lock().by_name(Slot::Version(store.ino, key)).map(|known| known.ino)
     }
 
     /// The version that this inode stands for.
     pub(super) fn known_stamp(&self, store: &StoreNode, key: &Key) -> Option<Stamp> {
-        let inner = self.inner.lock();
-        let ino = *inner.slots.get(&Slot::Version(store.ino, key.clone()))?;
-        match &*inner.known.get(&ino)?.node {
+        match &self.inner.lock().by_name(Slot::Version(store.ino, key))?.node {
             Node::Version(version) => Some(version.stamp()),
             _ => None,
         }
@@ -342,8 +337,7 @@ impl InodeTable {
 
     /// The store that the kernel knows by a name, if any.
     pub(super) fn known_store(&self, name: &StoreName) -> Option<Arc<StoreNode>> {
-        let inner = self.inner.lock();
-        match &*inner.known.get(inner.slots.get(&Slot::Store(name.clone()))?)?.node {
+        match &self.inner.lock().by_name(Slot::Store(name))?.node {
             Node::Store(store) => Some(Arc::clone(store)),
             _ => None,
         }
@@ -365,32 +359,29 @@ impl InodeTable {
     /// known again, as the number is still the session's.
     pub(super) fn count_writer_lookup(&self, session: &Arc<Session>) {
         let mut inner = self.inner.lock();
-        let node = || Arc::new(Node::Writer(Arc::clone(session)));
-        let known = inner.known.entry(session.ino);
-        known
-            .or_insert_with(|| Known { node: node(), lookups: 0, slot: None, retired: None })
-            .lookups += 1;
+        match inner.by_number(session.ino) {
+            Some(known) => known.set_lookups(known.lookups() + 1),
+            None => inner.add(session.ino, Node::Writer(Arc::clone(session)), false),
+        }
     }
 
     /// Takes back lookups. Gives back an inode that is dropped, this one or another.
-    pub(super) fn forget(&self, ino: Ino, lookups: u64) -> Option<Arc<Node>> {
+    pub(super) fn forget(&self, ino: Ino, lookups: u64) -> Option<KnownNode> {
         let mut inner = self.inner.lock();
-        let known = inner.known.get_mut(&ino)?;
-        known.lookups = known.lookups.saturating_sub(lookups);
-        if known.lookups > 0 {
+        let known = Arc::clone(inner.by_number(ino)?);
+        known.set_lookups(known.lookups().saturating_sub(lookups));
+        if known.lookups() > 0 {
             return None;
         }
-        let dropped = if known.slot.is_some() { inner.retire(ino) } else { Some(ino) };
-        let known = inner.known.remove(&dropped?)?;
-        if let Some(slot) = known.slot {
-            inner.slots.remove(&slot);
-        }
+        let dropped = if known.place().is_named { inner.retire(&known) } else { Some(ino) };
+        let dropped = inner.remove(dropped?)?;
         let has_shrunk = inner.shrink();
         drop(inner);
+        drop(known);
         if has_shrunk {
             trim::give_back_memory();
         }
-        Some(known.node)
+        Some(KnownNode(dropped))
     }
 
     /// The record's version moves to another name: its inode follows, and what had that name loses it. Gives back
@@ -402,66 +393,56 @@ impl InodeTable {
         attributes: Attributes,
     ) -> bool {
         let mut inner = self.inner.lock();
-        let to_slot = Slot::Version(to.0.ino, to.1.clone());
-        inner.release_slot(&to_slot);
-        let Some(ino) = inner.release_slot(&Slot::Version(from.0.ino, from.1.clone())) else {
+        inner.release_slot(Slot::Version(to.0.ino, to.1));
+        let Some(known) = inner.release_slot(Slot::Version(from.0.ino, from.1)) else {
             return true;
         };
-        let Some(known) = inner.known.get_mut(&ino) else { return true };
-        let Node::Version(old) = &*known.node else { return true };
+        let Node::Version(old) = &known.node else { return true };
         if !old.stamp().same_bytes(&attributes.stamp) {
             return false;
         }
-        let state = {
-            let old = old.state.lock();
-            VersionState { key: to.1.clone(), attributes, value: old.value.clone(), ..*old }
-        };
-        let moved = VersionNode { store: Arc::clone(to.0), state: Mutex::new(state) };
-        known.node = Arc::new(Node::Version(moved));
-        known.slot = Some(to_slot.clone());
-        inner.slots.insert(to_slot, ino);
+        let node = Node::Version(old.moved(Arc::clone(to.0), to.1.clone(), &attributes));
+        inner.replace(known.ino, node);
         true
     }
 
     /// The record of this name is gone; its inode stays known by number.
     pub(super) fn unlink_version(&self, store: &StoreNode, key: &Key) {
-        self.inner.lock().release_slot(&Slot::Version(store.ino, key.clone()));
+        self.inner.lock().release_slot(Slot::Version(store.ino, key));
     }
 
     /// A store has another name.
     pub(super) fn rename_store(&self, from: &StoreName, to: &StoreName) {
         let mut inner = self.inner.lock();
-        inner.release_slot(&Slot::Store(to.clone()));
-        inner.rename_store_slot(&Slot::Store(from.clone()), Slot::Store(to.clone()));
+        inner.release_slot(Slot::Store(to));
+        inner.rename_store(from, to);
     }
 
     /// A plain directory has another path, and so has all that is in it.
     pub(super) fn move_directory(&self, from: &StoreName, to: &StoreName) {
         let mut inner = self.inner.lock();
-        inner.release_slot(&Slot::Store(to.clone()));
-        let moved: Vec<(Slot, Slot)> = inner
-            .slots
-            .keys()
-            .filter_map(|slot| match slot {
-                Slot::Store(name) => Some((slot.clone(), Slot::Store(name.moved(from, to)?))),
-                _ => None,
-            })
-            .collect();
+        inner.release_slot(Slot::Store(to));
+        let names = inner.slots.iter().filter_map(|known| match &known.node {
+            Node::Store(store) => Some(store.name()),
+            _ => None,
+        });
+        let moved: Vec<(StoreName, StoreName)> =
+            names.filter_map(|name| Some((name.clone(), name.moved(from, to)?))).collect();
         for (old, new) in moved {
-            inner.rename_store_slot(&old, new);
+            inner.rename_store(&old, &new);
         }
     }
 
     /// A store is gone; its inode stays known by number.
     pub(super) fn unlink_store(&self, name: &StoreName) {
-        self.inner.lock().release_slot(&Slot::Store(name.clone()));
+        self.inner.lock().release_slot(Slot::Store(name));
     }
 
     /// The inodes of all records of a store whose names the kernel may have cached.
     pub(super) fn known_versions(&self, store: &StoreNode) -> Vec<Ino> {
         let inner = self.inner.lock();
-        let inodes = inner.slots.iter().filter_map(|(slot, ino)| match slot {
-            Slot::Version(of, _) if *of == store.ino => Some(*ino),
+        let inodes = inner.slots.iter().filter_map(|known| match &known.node {
+            Node::Version(version) if version.store.ino == store.ino => Some(known.ino),
             _ => None,
         });
         inodes.collect()
@@ -474,14 +455,13 @@ impl InodeTable {
     }
 }
 
-fn version_node(
-    store: &Arc<StoreNode>,
-    key: &Key,
-    attributes: Attributes,
-    has_drafts_cached: bool,
-) -> Node {
-    let state = VersionState { key: key.clone(), attributes, value: None, has_drafts_cached };
-    Node::Version(VersionNode { store: Arc::clone(store), state: Mutex::new(state) })
+/// Numbers are given out one after the other: to spread them is enough.
+fn hash_of_number(ino: Ino) -> u64 {
+    ino.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+fn hash_of_slot(hasher: &RandomState, known: &Known) -> u64 {
+    known.with_slot(|slot| hasher.hash_one(slot)).unwrap_or_default()
 }
 
 impl Inner {
@@ -491,67 +471,113 @@ impl Inner {
         ino
     }
 
+    fn by_number(&self, ino: Ino) -> Option<&Arc<Known>> {
+        self.known.find(hash_of_number(ino), |known| known.ino == ino)
+    }
+
+    fn by_name(&self, slot: Slot<'_>) -> Option<&Arc<Known>> {
+        let is_it = |known: &Arc<Known>| known.with_slot(|own| own == slot) == Some(true);
+        self.slots.find(self.hasher.hash_one(slot), is_it)
+    }
+
     /// Counts a lookup of an inode that is known.
-    fn count(&mut self, ino: Ino) -> Option<Arc<Node>> {
-        let known = self.known.get_mut(&ino)?;
-        known.lookups += 1;
-        if let Some(retired) = known.retired.take() {
-            self.retired.remove(&retired);
+    fn count(&mut self, known: &Known) {
+        known.set_lookups(known.lookups() + 1);
+        if known.place().forgotten != 0 {
+            self.retired.remove(&known.retired());
+            known.set_place(Place { forgotten: 0, ..known.place() });
         }
-        Some(Arc::clone(&known.node))
     }
 
     /// Keeps an inode that the kernel has forgotten. Gives back one that must go for it.
-    fn retire(&mut self, ino: Ino) -> Option<Ino> {
-        let known = self.known.get_mut(&ino)?;
-        if known.retired.is_none() {
-            let retired = (matches!(&*known.node, Node::Store(_)), self.next_retired);
-            known.retired = Some(retired);
-            self.retired.insert(retired, ino);
+    fn retire(&mut self, known: &Known) -> Option<Ino> {
+        if known.place().forgotten == 0 {
+            known.set_place(Place { forgotten: self.next_retired, ..known.place() });
+            self.retired.insert(known.retired(), known.ino);
             self.next_retired += 1;
         }
         if self.retired.len() > MOST_RETIRED { Some(self.retired.pop_first()?.1) } else { None }
     }
 
-    fn found(&mut self, slot: &Slot) -> Option<Arc<Node>> {
-        let ino = *self.slots.get(slot)?;
-        self.count(ino)
+    fn found(&mut self, slot: Slot<'_>) -> Option<Arc<Known>> {
+        let known = Arc::clone(self.by_name(slot)?);
+        self.count(&known);
+        Some(known)
     }
 
-    fn intern(&mut self, slot: Slot, node: impl FnOnce() -> Node) -> Ino {
-        if let Some(ino) = self.slots.get(&slot).copied()
-            && self.count(ino).is_some()
-        {
-            return ino;
+    fn intern(&mut self, slot: Slot<'_>, node: impl FnOnce() -> Node) -> Ino {
+        if let Some(known) = self.found(slot) {
+            return known.ino;
         }
         let ino = self.take_number();
-        self.add(ino, node(), Some(slot));
+        self.add(ino, node(), true);
         ino
     }
 
-    fn add(&mut self, ino: Ino, node: Node, slot: Option<Slot>) {
-        if let Some(slot) = slot.clone() {
-            self.slots.insert(slot, ino);
+    /// Makes an inode known, with one lookup.
+    fn add(&mut self, ino: Ino, node: Node, is_named: bool) {
+        let known = self.put(ino, node, 1);
+        if is_named {
+            self.name(known);
         }
-        self.known.insert(ino, Known { node: Arc::new(node), lookups: 1, slot, retired: None });
     }
 
-    fn rename_store_slot(&mut self, from: &Slot, to: Slot) {
-        let Some(ino) = self.release_slot(from) else { return };
-        let Some(known) = self.known.get_mut(&ino) else { return };
-        if let (Node::Store(store), Slot::Store(name)) = (&*known.node, &to) {
-            *store.name.write() = name.clone();
-        }
-        known.slot = Some(to.clone());
-        self.slots.insert(to, ino);
+    fn put(&mut self, ino: Ino, node: Node, lookups: u64) -> Arc<Known> {
+        let (lookups, place) = (AtomicU64::new(lookups), AtomicU64::new(0));
+        let known = Arc::new(Known { ino, node, lookups, place });
+        self.known.insert_unique(hash_of_number(ino), Arc::clone(&known), |known| {
+            hash_of_number(known.ino)
+        });
+        known
     }
 
-    fn release_slot(&mut self, slot: &Slot) -> Option<Ino> {
-        let ino = self.slots.remove(slot)?;
-        if let Some(known) = self.known.get_mut(&ino) {
-            known.slot = None;
+    /// Lets an inode be found by its name, which is nobody else's.
+    fn name(&mut self, known: Arc<Known>) {
+        known.set_named(true);
+        let hash = hash_of_slot(&self.hasher, &known);
+        self.slots.insert_unique(hash, known, |known| hash_of_slot(&self.hasher, known));
+    }
+
+    /// An inode stands for something else, which is found by its name.
+    fn replace(&mut self, ino: Ino, node: Node) {
+        let Some(known) = self.remove(ino) else { return };
+        let replaced = self.put(ino, node, known.lookups());
+        replaced.set_place(known.place());
+        self.name(replaced);
+    }
+
+    /// Forgets an inode.
+    fn remove(&mut self, ino: Ino) -> Option<Arc<Known>> {
+        let entry = self.known.find_entry(hash_of_number(ino), |known| known.ino == ino);
+        let (known, _) = entry.ok()?.remove();
+        if known.place().is_named {
+            self.unname(&known);
         }
-        Some(ino)
+        Some(known)
+    }
+
+    fn rename_store(&mut self, from: &StoreName, to: &StoreName) {
+        let Some(known) = self.release_slot(Slot::Store(from)) else { return };
+        self.release_slot(Slot::Store(to));
+        if let Node::Store(store) = &known.node {
+            *store.name.write() = to.clone();
+        }
+        self.name(known);
+    }
+
+    /// What has this name is no longer found by it.
+    fn release_slot(&mut self, slot: Slot<'_>) -> Option<Arc<Known>> {
+        let known = Arc::clone(self.by_name(slot)?);
+        self.unname(&known);
+        Some(known)
+    }
+
+    fn unname(&mut self, known: &Arc<Known>) {
+        let hash = hash_of_slot(&self.hasher, known);
+        if let Ok(entry) = self.slots.find_entry(hash, |other| Arc::ptr_eq(other, known)) {
+            entry.remove();
+        }
+        known.set_named(false);
     }
 
     /// Shrinks the tables when most inodes have been forgotten. Gives back whether it did.
@@ -560,8 +586,9 @@ impl Inner {
         let capacity = self.known.capacity();
         let is_worth = capacity > WORTH_SHRINKING && self.known.len() < capacity / 8;
         if is_worth {
-            self.known.shrink_to(self.known.len() * 2);
-            self.slots.shrink_to(self.slots.len() * 2);
+            self.known.shrink_to(self.known.len() * 2, |known| hash_of_number(known.ino));
+            let (slots, hasher) = (&mut self.slots, &self.hasher);
+            slots.shrink_to(slots.len() * 2, |known| hash_of_slot(hasher, known));
         }
         is_worth
     }

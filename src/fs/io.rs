@@ -491,7 +491,7 @@ impl FileSystem {
             match session.end() {
                 Ended::Published(attributes) => {
                     let (store, key) = session.record();
-                    self.inodes.settle_writer(session.ino, &store, &key, attributes);
+                    self.inodes.settle_writer(session.ino, &store, &key, &attributes);
                 }
                 Ended::Unseen => self.hand_set.forget(&store.name(), &key),
                 Ended::Nameless => {}

@@ -26,6 +26,7 @@ mod plain;
 mod session;
 mod sessions;
 mod trim;
+mod version;
 mod watch;
 mod xattr;
 
@@ -49,7 +50,7 @@ use crate::model::{AttributeChange, Attributes};
 use control::PurgeReports;
 use hand_set::HandSetTypes;
 use handle::HandleTable;
-use inode::{InodeTable, Node, StoreNode};
+use inode::{InodeTable, KnownNode, Node, StoreNode};
 use pinned::Pinned;
 use sessions::{Intents, Sessions};
 use watch::Watching;
@@ -207,7 +208,7 @@ impl FileSystem {
         self.storage.store(&node.name())
     }
 
-    fn node(&self, ino: Ino) -> FsResult<Arc<Node>> {
+    fn node(&self, ino: Ino) -> FsResult<KnownNode> {
         self.inodes.get(ino).ok_or(FsError::Stale)
     }
 

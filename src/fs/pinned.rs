@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use rustix::process::{Resource, getrlimit};
 
-use super::inode::{Ino, Node, StoreNode, TextNode, VersionNode};
+use super::inode::{Ino, Node, StoreNode, VersionNode};
 use super::io::read_text;
 use super::{Entry, FileSystem, FsError, FsResult, name};
 use crate::backend::Value;
@@ -170,6 +170,17 @@ impl Pinned {
     }
 }
 
+/// A text that does not change.
+#[derive(Clone, Debug)]
+pub(super) struct TextNode {
+    /// The directory.
+    pub(super) parent: Ino,
+    pub(super) name: &'static [u8],
+    pub(super) bytes: Vec<u8>,
+    pub(super) attributes: Attributes,
+    pub(super) made: Instant,
+}
+
 impl FileSystem {
     /// Serves without opens from here on, if this mount can be: if it is read-only, if the storage is watched, and if
     /// what is open can be bounded. To be called when the mount begins, and only for a kernel that can be told to
@@ -277,12 +288,12 @@ impl FileSystem {
         attributes: Attributes,
     ) -> Entry {
         let attributes = Attributes { size: bytes.len() as u64, ..attributes };
-        let text = TextNode { bytes, attributes, made: Instant::now() };
+        let text = TextNode { parent, name, bytes, attributes, made: Instant::now() };
         let is_same = |known: &TextNode| {
             known.bytes == text.bytes
                 || (name == name::STATUS && known.made.elapsed() < STATUS_LASTS)
         };
-        let (ino, attributes) = self.inodes.text(parent, name, is_same, || text.clone());
+        let (ino, attributes) = self.inodes.text((parent, name), is_same, || text.clone());
         Entry { entry_ttl: Duration::ZERO, ..self.entry(self.file(ino, attributes)) }
     }
 
