@@ -23,6 +23,8 @@ mod hostile;
 mod large;
 #[path = "mount_tree/layouts.rs"]
 mod layouts;
+#[path = "mount_tree/listing.rs"]
+mod listing;
 #[path = "mount_tree/metadata.rs"]
 mod metadata;
 #[path = "mount_tree/names.rs"]

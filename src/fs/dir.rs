@@ -51,8 +51,11 @@ impl std::fmt::Debug for Names {
     }
 }
 
-/// So many names are taken at a time: some ten milliseconds' worth.
-const PORTION: usize = 32 * 1024;
+/// So many names are taken first: the first that are listed must not wait for a medium that seeks.
+const FIRST_PORTION: usize = 1024;
+
+/// So many names are taken at a time at most, each portion being twice the one before.
+const LARGEST_PORTION: usize = 32 * 1024;
 
 /// What every directory begins with.
 const DOTS: [&[u8]; 2] = [b".", b".."];
@@ -79,12 +82,13 @@ impl Names {
     fn take_more(&mut self) -> FsResult<bool> {
         let Some(rest) = &mut self.rest else { return Ok(false) };
         let before = self.ends.len();
-        for key in rest.take(PORTION) {
+        let portion = before.clamp(FIRST_PORTION, LARGEST_PORTION);
+        for key in rest.take(portion) {
             self.bytes.extend_from_slice(key?.as_bytes());
             self.ends.push(self.bytes.len());
         }
         let taken = self.ends.len() - before;
-        if taken < PORTION {
+        if taken < portion {
             self.rest = None;
         }
         Ok(taken > 0)

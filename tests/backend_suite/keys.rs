@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use storefs::backend::{Backend, RenameRecord};
+use storefs::backend::{Backend, Look, RenameRecord};
 use storefs::model::{ContentType, Error, Key};
 
 use super::{
@@ -87,6 +87,46 @@ pub(crate) fn every_odd_key_holds_its_own_record(backend: &dyn Backend) {
         assert_eq!(keys(backend, &store).len(), odd.len() - done - 1);
     }
     assert_eq!(backend.metadata(&store).unwrap(), metadata(&store));
+}
+
+pub(crate) fn look_at_records_sees_what_record_sees(backend: &dyn Backend) {
+    let store = create(backend, "default");
+    let mut asked = odd_keys();
+    for key in &asked {
+        put(backend, &store, key, key.as_bytes());
+    }
+    let gone = asked[0].clone();
+    backend.delete(&store, &gone).unwrap();
+    asked.extend([
+        key("absent"),
+        key("b/c"),
+        key("a.__metadata__.json"),
+        key("absent.abcd_123.tmp"),
+    ]);
+    let mut looked_at = 0;
+    let mut look_at_each = |look: &mut Look<'_>| {
+        for key in &asked {
+            match (look(key), backend.record(&store, key)) {
+                (Ok(seen), Ok(record)) => assert_eq!(seen, record, "{key:?}"),
+                (Err(error), Err(_)) => {
+                    assert!(matches!(error, Error::NoSuchRecord { .. }), "{key:?}: {error}");
+                }
+                other => panic!("{key:?}: {other:?}"),
+            }
+            looked_at += 1;
+        }
+        put(backend, &store, &gone, b"made meanwhile");
+        assert_eq!(look(&gone).unwrap().size, 14);
+    };
+    backend.look_at_records(&store, &mut look_at_each).unwrap();
+    assert_eq!(looked_at, asked.len());
+
+    let mut answers = Vec::new();
+    let missing = name("missing");
+    let looked =
+        backend.look_at_records(&missing, &mut |look| answers.push(look(&gone).unwrap_err()));
+    answers.extend(looked.err());
+    assert!(matches!(answers[..], [Error::NoSuchStore { .. }]), "{answers:?}");
 }
 
 /// What `rm -r` does: it removes what it has been given while it reads on.

@@ -65,6 +65,7 @@ macro_rules! all_tests {
             // keys
             scan_lists_each_key_once
             every_odd_key_holds_its_own_record
+            look_at_records_sees_what_record_sees
             scan_goes_on_while_records_are_deleted
             p18_no_key_leads_out_of_its_store
             check_key_agrees_with_publish
