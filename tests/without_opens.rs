@@ -19,6 +19,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{METADATA, TempMount, TempStorage, can_mount, clean_environment, skipped, storefs};
+use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
 /// A storage with a store `default` of these records.
@@ -96,7 +97,16 @@ fn open_records(mount: &TempMount, storage: &TempStorage) -> usize {
     files.filter(|file| file.starts_with(&store) && *file != store).count()
 }
 
+/// Held by whoever has the kernel of this machine forget names and inodes, and by a test under which nobody may.
+fn caches() -> fs::File {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("caches.lock");
+    let lock = fs::File::create(path).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    lock
+}
+
 /// Has the kernel forget what it can: pages (1), names and inodes (2), or both (3).
 fn drop_caches(what: u32) {
+    let _held = (what > 1).then(caches);
     common::sh(&format!("echo {what} > /proc/sys/vm/drop_caches"), Path::new("/"));
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::{Stopped, TempMount, names, sh, try_sh, wait_until};
-use crate::{drop_caches, mounted, open_records, pinned, put, replace, storage_of};
+use crate::{caches, drop_caches, mounted, open_records, pinned, put, replace, storage_of};
 
 /// Reads a file without waiting for ever for a daemon that does not answer.
 fn read_meanwhile(name: &str, dir: &Path) -> Option<Vec<u8>> {
@@ -93,6 +93,7 @@ fn p02_a_file_of_a_dataset_is_opened_as_it_is_now() {
 fn the_room_of_what_was_replaced_or_removed_is_given_back() {
     let storage = storage_of(&[("replaced", b"old"), ("removed", b"old")]);
     let Some(mount) = mounted(&storage) else { return };
+    let held = caches();
     wait_until("both are held", || {
         sh("cat replaced removed", &mount.store("default"));
         open_records(&mount, &storage) == 2
@@ -111,6 +112,7 @@ fn the_room_of_what_was_replaced_or_removed_is_given_back() {
     replace(&storage, "replaced", b"new");
     wait_until("that is closed too", || open_records(&mount, &storage) == 0);
     assert_eq!(fs::read(mount.store("default").join("replaced")).unwrap(), b"new");
+    drop(held);
     drop_caches(2);
     wait_until("that one is closed as well", || open_records(&mount, &storage) == 0);
 }
