@@ -126,6 +126,8 @@ enum Step {
     Next(usize),
     /// There is no more room.
     Full,
+    /// There is no more room for this inode, whose lookup is counted.
+    NoRoomFor(Ino),
 }
 
 /// One name of a listing.
@@ -231,6 +233,10 @@ impl FileSystem {
             match step(directory, names, at)? {
                 Step::Next(next) => at = next,
                 Step::Full => return Ok(()),
+                Step::NoRoomFor(ino) => {
+                    self.forget(ino, 1);
+                    return Ok(());
+                }
             }
         }
     }
@@ -259,10 +265,7 @@ impl FileSystem {
             entry => entry?,
         };
         Ok(match names.listed(at, |listed| add(&listed, &entry)) {
-            true => {
-                self.forget(entry.attr.ino, 1);
-                Step::Full
-            }
+            true => Step::NoRoomFor(entry.attr.ino),
             false => Step::Next(at + 1),
         })
     }
@@ -312,8 +315,7 @@ impl FileSystem {
             let ino = self.inodes.version(store, &key, attributes);
             let entry = self.listed_record(looks, &key, self.file(ino, attributes));
             if names.listed(at, |listed| add(&listed, &entry)) {
-                self.forget(ino, 1);
-                return Ok(Step::Full);
+                return Ok(Step::NoRoomFor(ino));
             }
         }
         Ok(Step::Next(names.ends.len()))
