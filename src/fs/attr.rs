@@ -235,11 +235,17 @@ impl FileSystem {
             }
             Ok(_) => {}
             // Gone. The kernel looks again, and a record that is made meanwhile needs no second look.
-            Err(Error::NoSuchRecord { .. } | Error::NoSuchStore { .. }) => {
-                let value = version.open_value().ok_or(FsError::Stale)?;
-                return Ok(FileAttr { links: 0, ..self.file(ino, value.attributes()?) });
+            Err(error) => {
+                let is_gone =
+                    matches!(error, Error::NoSuchRecord { .. } | Error::NoSuchStore { .. });
+                return match version.open_value() {
+                    // Who has it open goes on, also when the whole storage is gone: the kernel asks at the end of
+                    // a file that is read.
+                    Some(value) => Ok(FileAttr { links: 0, ..self.file(ino, value.attributes()?) }),
+                    None if is_gone => Err(FsError::Stale),
+                    None => Err(error.into()),
+                };
             }
-            Err(error) => return Err(error.into()),
         }
         let open = version.open_value();
         let attributes =
