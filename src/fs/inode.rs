@@ -7,13 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
-use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
 
+pub(super) use super::known::KnownNode;
+use super::known::{Known, Place, Retired, Slot};
 use super::name::{self, Name};
 use super::pinned::TextNode;
 use super::session::Session;
@@ -69,7 +69,12 @@ pub(super) struct StoreNode {
 
 impl StoreNode {
     pub(super) fn name(&self) -> StoreName {
-        self.name.read().clone()
+        self.with_name(StoreName::clone)
+    }
+
+    /// Gives the name to `act`, which takes no lock.
+    pub(super) fn with_name<R>(&self, act: impl FnOnce(&StoreName) -> R) -> R {
+        act(&self.name.read())
     }
 
     /// What a name in this directory stands for.
@@ -82,96 +87,6 @@ impl StoreNode {
         self.name.read().is_plain()
     }
 }
-
-/// The name under which an inode is found.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Slot<'a> {
-    Store(&'a StoreName),
-    Purge(Ino),
-    Metadata(Ino),
-    Version(Ino, &'a Key),
-    /// By its directory and its name there.
-    Text(Ino, &'static [u8]),
-}
-
-/// An inode that the kernel may know. The table holds one of these for each, and nothing else that grows: a
-/// record's key is kept here alone.
-#[derive(Debug)]
-struct Known {
-    ino: Ino,
-    node: Node,
-    /// How many times the kernel was told of the inode and has not forgotten it. Changes under the table's lock,
-    /// as the next one does.
-    lookups: AtomicU64,
-    place: AtomicU64,
-}
-
-/// A node that the kernel may know. It stays what it is, whatever becomes of the name.
-#[derive(Clone, Debug)]
-pub(super) struct KnownNode(Arc<Known>);
-
-impl Deref for KnownNode {
-    type Target = Node;
-
-    fn deref(&self) -> &Node {
-        &self.0.node
-    }
-}
-
-/// Whether an inode is found by its name (a version that was replaced is not), and where it is in the order of
-/// forgotten inodes. In one number, since there are many.
-#[derive(Clone, Copy)]
-struct Place {
-    is_named: bool,
-    /// When the kernel forgot it, counted in forgotten inodes from 1 on; 0 if it has not.
-    forgotten: u64,
-}
-
-impl Known {
-    fn place(&self) -> Place {
-        let place = self.place.load(Ordering::Relaxed);
-        Place { is_named: place & 1 != 0, forgotten: place >> 1 }
-    }
-
-    fn set_place(&self, place: Place) {
-        let place = place.forgotten << 1 | u64::from(place.is_named);
-        self.place.store(place, Ordering::Relaxed);
-    }
-
-    fn set_named(&self, is_named: bool) {
-        self.set_place(Place { is_named, ..self.place() });
-    }
-
-    fn lookups(&self) -> u64 {
-        self.lookups.load(Ordering::Relaxed)
-    }
-
-    fn set_lookups(&self, lookups: u64) {
-        self.lookups.store(lookups, Ordering::Relaxed);
-    }
-
-    /// Gives the name under which it is found, if nothing has taken that from it, to `act`.
-    fn with_slot<R>(&self, act: impl FnOnce(Slot<'_>) -> R) -> Option<R> {
-        match &self.node {
-            Node::Store(store) => Some(act(Slot::Store(&store.name.read()))),
-            Node::Purge(store) => Some(act(Slot::Purge(store.ino))),
-            Node::Metadata(store) => Some(act(Slot::Metadata(store.ino))),
-            Node::Version(version) => {
-                let (store, key) = version.record();
-                Some(act(Slot::Version(store, key)))
-            }
-            Node::Text(text) => Some(act(Slot::Text(text.parent, text.name))),
-            Node::Root | Node::Stores | Node::Status | Node::Writer(_) => None,
-        }
-    }
-
-    fn retired(&self) -> Retired {
-        (matches!(self.node, Node::Store(_)), self.place().forgotten)
-    }
-}
-
-/// Whether it is a store, which all others go before, and when the kernel forgot it, counted in forgotten inodes.
-type Retired = (bool, u64);
 
 /// So many inodes that the kernel has forgotten are kept by their names. It forgets all that nobody uses when it
 /// is told to look names up again, and whoever compares the number that a name had just before with the one that
@@ -523,8 +438,7 @@ impl Inner {
     }
 
     fn put(&mut self, ino: Ino, node: Node, lookups: u64) -> Arc<Known> {
-        let (lookups, place) = (AtomicU64::new(lookups), AtomicU64::new(0));
-        let known = Arc::new(Known { ino, node, lookups, place });
+        let known = Arc::new(Known::new(ino, node, lookups));
         self.known.insert_unique(hash_of_number(ino), Arc::clone(&known), |known| {
             hash_of_number(known.ino)
         });
@@ -591,17 +505,5 @@ impl Inner {
             slots.shrink_to(slots.len() * 2, |known| hash_of_slot(hasher, known));
         }
         is_worth
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One of these is kept for each record that the kernel knows, and with it two counters of its `Arc`.
-    #[test]
-    fn an_inode_stays_small() {
-        let bytes = size_of::<Known>() + 2 * size_of::<usize>();
-        assert!(bytes <= 152, "{bytes} bytes");
     }
 }

@@ -18,6 +18,7 @@ mod hand_set;
 mod handle;
 mod inode;
 mod io;
+mod known;
 mod name;
 mod namespace;
 mod notify;
