@@ -190,6 +190,9 @@ fn random() -> io::Result<u32> {
     getrandom::u32().map_err(io::Error::from)
 }
 
+/// So many bytes are left to the system before they begin to go to the medium.
+const WRITE_OUT_EVERY: u64 = 8 * 1024 * 1024;
+
 /// A file in the staging directory. Dropped before it is published, it is removed.
 #[derive(Debug)]
 pub(super) struct StagedFile {
@@ -205,6 +208,8 @@ struct StagedState {
     published: AtomicBool,
     /// Whether the modification time was set by hand, so that publishing keeps it.
     dated: AtomicBool,
+    /// Up to where the bytes are on their way to the medium, as far as they were written one after the other.
+    behind: AtomicU64,
 }
 
 impl StagedFile {
@@ -250,6 +255,17 @@ impl StagedFile {
             last_modification: timespec(Some(TimeChange::At(SystemTime::now()))),
         };
         rustix::fs::futimens(&*self.file, &times)
+    }
+
+    /// Bytes up to `end` have been written: begins to write them to the medium if they are many, so that a close does
+    /// not wait for all of them.
+    fn write_out_behind(&self, end: u64) -> rustix::io::Result<()> {
+        let behind = self.state.behind.load(Ordering::Relaxed);
+        if end < behind.saturating_add(WRITE_OUT_EVERY) {
+            return Ok(());
+        }
+        self.state.behind.store(end, Ordering::Relaxed);
+        write_out::begin_range(&*self.file, behind..end)
     }
 
     /// Begins to write the bytes to the medium.
@@ -408,6 +424,7 @@ impl Staging for StagedValue {
     fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
         failpoint::fail("stage: write")
             .and_then(|()| self.staged.write_all_at(data, offset))
+            .and_then(|()| self.staged.write_out_behind(offset + data.len() as u64))
             .map_err(|error| self.failed("write", error))
     }
 

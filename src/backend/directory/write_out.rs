@@ -10,26 +10,35 @@
 //! where the data is before the wait ends, the rename comes later in the same journal, and the journal empties
 //! the medium's cache before it counts. It does not make anything durable; that is what fsync is for (P5).
 
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::io::Errno;
 
 /// Begins to write a file's data, and does not wait.
 pub(super) fn begin(file: impl AsFd) -> rustix::io::Result<()> {
-    write(file, libc::SYNC_FILE_RANGE_WRITE)
+    write(file, 0..0, libc::SYNC_FILE_RANGE_WRITE)
+}
+
+/// Begins to write the data in a range of bytes that is not empty, and does not wait.
+pub(super) fn begin_range(file: impl AsFd, range: Range<u64>) -> rustix::io::Result<()> {
+    write(file, range, libc::SYNC_FILE_RANGE_WRITE)
 }
 
 /// Waits until all of a file's data is written. The writing of it has begun.
 pub(super) fn finish(file: impl AsFd) -> rustix::io::Result<()> {
     let before = libc::SYNC_FILE_RANGE_WAIT_BEFORE;
-    write(file, before | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER)
+    write(file, 0..0, before | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER)
 }
 
-fn write(file: impl AsFd, flags: libc::c_uint) -> rustix::io::Result<()> {
+/// Asks for a range of bytes; one from 0 to 0 stands for the whole file.
+fn write(file: impl AsFd, range: Range<u64>, flags: libc::c_uint) -> rustix::io::Result<()> {
     let file = file.as_fd();
+    let number = |bytes: u64| i64::try_from(bytes).map_err(|_| Errno::INVAL);
+    let (offset, count) = (number(range.start)?, number(range.end.saturating_sub(range.start))?);
     loop {
         // SAFETY: the call takes numbers only, and the descriptor is open as long as it is borrowed.
-        if unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, flags) } == 0 {
+        if unsafe { libc::sync_file_range(file.as_raw_fd(), offset, count, flags) } == 0 {
             return Ok(());
         }
         match Errno::from_io_error(&std::io::Error::last_os_error()) {
