@@ -27,7 +27,7 @@ use crate::failpoint;
 use crate::model::{AttributeChange, Error, Key, Result, StoreName};
 
 /// How many names of a store are looked at before it is purged: a few milliseconds' worth.
-pub(super) const LOOK_AT: usize = 8192;
+pub(super) const LOOK_AT: usize = 2048;
 
 /// What an input's name has behind the input key. The Apify SDK takes any extension (FORMAT 8.2).
 const USUAL_EXTENSIONS: [&str; 25] = [
