@@ -49,6 +49,8 @@ fn many(context: &Context, subject: &mut Subject) -> Result<Values> {
 fn fill_and_purge(subject: &Subject, count: usize) -> Result<f64> {
     let store = fresh("purged");
     subject.fill(&store, &Records::new(count, 64))?;
+    // Else whoever has to be sure of the medium would wait for what was written before it.
+    rustix::fs::sync();
     let taken = purge(subject, &store)?;
     wait_for_removal(subject)?;
     subject.remove(&store)?;
