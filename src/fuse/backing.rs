@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 /// The backing files that the kernel holds for us.
 #[derive(Debug, Default)]
 pub(super) struct Backings {
-    /// Whether this kernel gives us none: too old, without the privilege, or over a source that is itself stacked.
+    /// Whether this kernel gives us none: too old, without the privilege, or over overlayfs and the like.
     is_refused: AtomicBool,
     /// Held while the kernel is given a file, so that no version gets two ids. A leaf lock.
     inner: Mutex<Inner>,

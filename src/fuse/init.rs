@@ -66,7 +66,7 @@ pub(super) fn negotiate(config: &mut KernelConfig, without_opens: bool) -> Negot
     let mut has = |capability| config.add_capabilities(capability).is_ok();
     let maps_direct_io = has(InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP);
     let passthrough = has(InitFlags::FUSE_PASSTHROUGH);
-    // A source on a file system that is itself stacked is then refused, file by file.
+    // A source on overlayfs and the like is then refused, file by file.
     let passthrough = passthrough && config.set_max_stack_depth(1).is_ok();
     Negotiated { maps_direct_io, passthrough }
 }
