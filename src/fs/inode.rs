@@ -56,7 +56,7 @@ pub(super) enum Node {
     /// What the writers of a record see.
     Writer(Arc<Session>),
     /// A text as it was when it was looked up, where the kernel opens files without asking.
-    Text(TextNode),
+    Text(Box<TextNode>),
 }
 
 /// A store that the kernel knows, or a plain directory.
@@ -233,7 +233,7 @@ impl InodeTable {
         inner.release_slot(slot);
         let (ino, text) = (inner.take_number(), text());
         let attributes = text.attributes;
-        inner.add(ino, Node::Text(text), true);
+        inner.add(ino, Node::Text(Box::new(text)), true);
         (ino, attributes)
     }
 

@@ -11,10 +11,6 @@ use super::{Caller, Entry, FileSystem, FsError, FsResult, Ino, OpenMode, STORES_
 use crate::engine::PublishAs;
 use crate::model::{Error, Key, StoreName};
 
-/// How long the kernel may trust the attributes of what is about to be opened for writing. The open asks for them at
-/// once; what a writer changes after that, the kernel knows itself.
-const WRITER_ATTR_TTL: Duration = Duration::from_millis(10);
-
 impl FileSystem {
     /// Looks a name up and counts the lookup.
     ///
@@ -38,7 +34,8 @@ impl FileSystem {
         let session = self.session_of_record(store, key, Join::Announce(caller.thread))?;
         self.inodes.count_writer_lookup(&session);
         let attr = self.file(session.ino, session.attributes()?);
-        Ok(Entry { attr_ttl: WRITER_ATTR_TTL, ..Entry::unkept(attr) })
+        // Not even the attributes are kept: only when asked for them can we show the number that vim compares.
+        Ok(Entry::unkept(attr))
     }
 
     /// The current version of a record that is about to be opened for reading, held until it is.
