@@ -34,8 +34,9 @@ impl OpenMode {
 }
 
 /// The size in bytes from which the kernel reads a version itself, where it can. Giving it the file costs two system
-/// calls, so a small one is faster read through us; where exactly the two meet has not been measured.
-const LARGE: u64 = 1024 * 1024;
+/// calls, and what it reads so is copied again each time; smaller ones are read as fast or faster from its own cache.
+/// Where the two meet was measured, see docs/PERFORMANCE.md.
+const LARGE: u64 = 256 * 1024;
 
 /// An open file, and how the kernel may cache it.
 #[derive(Clone, Debug)]
