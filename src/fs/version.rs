@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::inode::{Ino, StoreNode};
 use crate::backend::Value;
-use crate::model::{Attributes, Key, Stamp};
+use crate::model::{Attributes, Key, Stamp, system_time};
 
 /// One published version of a record.
 #[derive(Debug)]
@@ -139,14 +139,6 @@ fn nanoseconds(time: SystemTime) -> i64 {
         Ok(after) => signed(after),
         Err(before) => -signed(before.duration()),
     }
-}
-
-fn system_time(nanoseconds: i64) -> SystemTime {
-    let (epoch, distance) =
-        (SystemTime::UNIX_EPOCH, Duration::from_nanos(nanoseconds.unsigned_abs()));
-    let time =
-        if nanoseconds < 0 { epoch.checked_sub(distance) } else { epoch.checked_add(distance) };
-    time.unwrap_or(epoch)
 }
 
 #[cfg(test)]

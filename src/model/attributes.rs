@@ -1,6 +1,6 @@
 //! What is known of a record or store without reading it.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Attributes of one published version of a record, of bytes being staged, or of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,4 +96,13 @@ pub struct Space {
     pub files: u64,
     /// Free files.
     pub files_free: u64,
+}
+
+/// The time that is so many nanoseconds after the epoch, or before it if negative.
+pub(crate) fn system_time(nanoseconds: i64) -> SystemTime {
+    let distance = Duration::from_nanos(nanoseconds.unsigned_abs());
+    let epoch = SystemTime::UNIX_EPOCH;
+    let time =
+        if nanoseconds < 0 { epoch.checked_sub(distance) } else { epoch.checked_add(distance) };
+    time.unwrap_or(epoch)
 }

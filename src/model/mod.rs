@@ -10,6 +10,7 @@ mod key;
 mod metadata;
 mod store_name;
 
+pub(crate) use attributes::system_time;
 pub use attributes::{AttributeChange, Attributes, Space, Stamp, TimeChange};
 pub use content_type::ContentType;
 pub use error::{Error, Result};

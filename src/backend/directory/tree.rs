@@ -7,14 +7,13 @@ use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
 
 use parking_lot::RwLockReadGuard;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 
 use super::layout;
-use crate::model::{Attributes, Error, Result, Stamp, StoreName};
+use crate::model::{Attributes, Error, Result, Stamp, StoreName, system_time};
 
 /// How a directory is opened to look into it.
 const LOOK_INTO: OFlags =
@@ -218,14 +217,6 @@ pub(super) fn attributes(stat: &Stat) -> Attributes {
 fn nanoseconds(seconds: i64, nanoseconds: impl TryInto<i64>) -> i64 {
     let nanoseconds = nanoseconds.try_into().unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
-}
-
-fn system_time(nanoseconds: i64) -> SystemTime {
-    let distance = Duration::from_nanos(nanoseconds.unsigned_abs());
-    let epoch = SystemTime::UNIX_EPOCH;
-    let time =
-        if nanoseconds < 0 { epoch.checked_sub(distance) } else { epoch.checked_add(distance) };
-    time.unwrap_or(epoch)
 }
 
 /// Opens the directory that holds all stores; `None` while there is none.
