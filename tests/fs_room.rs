@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -273,6 +274,9 @@ fn set_of<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 
 const METADATA: &str = "__metadata__.json";
 
+/// An open that follows its lookup by more than this is late.
+const LONGER_THAN_OPENS_TAKE: Duration = Duration::from_millis(2100);
+
 // Inodes
 
 #[test]
@@ -355,6 +359,56 @@ fn p01_p03_the_inode_of_the_writers_is_that_of_the_version_they_leave() {
     assert!(room.lookup(2, "gone").is_err());
     room.set("gone", "again");
     assert_ne!(room.ino(2, "gone"), third);
+}
+
+#[test]
+fn p03_an_inode_that_the_kernel_has_stays_the_name_s_when_its_writers_leave() {
+    let room = Room::new();
+    let (_, handle) = room.create(1, "new");
+    room.write(handle, "new");
+    room.fs.flush(handle).unwrap();
+    // As a rename does too, whose other half is still to come.
+    let mode = AttributeChange { mode: Some(0o600), ..AttributeChange::default() };
+    room.engine().set_record_attributes(&key("new"), &mode).unwrap();
+    let seen = room.ino(2, "new");
+    room.fs.release(handle);
+    room.fs.rename(room.store, b"new", room.store, b"k", false).unwrap();
+
+    // The kernel moves the inode that it has, and so opens that; and looks but once again.
+    assert_eq!(room.ino(2, "k"), seen);
+    assert!(matches!(room.fs.open(&thread(2), seen, WRITE), Err(FsError::Stale)));
+    let writer = room.ino(2, "k");
+    room.close(room.open(2, writer, APPEND));
+}
+
+#[test]
+fn p07_an_open_that_comes_late_is_served() {
+    let room = Room::new();
+    room.set("k", "old");
+    let look_to_write = || {
+        let version = room.ino(1, "k");
+        assert!(matches!(room.fs.open(&thread(1), version, WRITE), Err(FsError::Stale)));
+        let writer = room.ino(1, "k");
+        std::thread::sleep(LONGER_THAN_OPENS_TAKE);
+        writer
+    };
+    // From what is there by then.
+    let writer = look_to_write();
+    room.set("k", "by an SDK");
+    let handle = room.open(1, writer, APPEND);
+    assert_eq!(room.read(handle), "by an SDK");
+    room.write(handle, " and me");
+    room.close(handle);
+    assert_eq!(room.published("k").unwrap(), "by an SDK and me");
+
+    // Not where others have gone on without it; but then the next look need not be said what it is for.
+    let late = look_to_write();
+    let other = room.open_by_name(2, "k", APPEND);
+    assert!(matches!(room.fs.open(&thread(1), late, WRITE), Err(FsError::Stale)));
+    let joined = room.open(1, room.ino(1, "k"), WRITE);
+    room.close(joined);
+    room.close(other);
+    assert_eq!(room.counter("write_sessions"), 0);
 }
 
 #[test]

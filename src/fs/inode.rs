@@ -194,7 +194,8 @@ impl InodeTable {
     }
 
     /// The writers of a record are gone: their inode stands for the version that they have left from now on, so that
-    /// the kernel keeps the name that it knows. Not if the version has an inode already.
+    /// the kernel keeps the name that it knows. Not if the version's bytes have an inode already, which the kernel may
+    /// be giving another name right now.
     pub(super) fn settle_writer(
         &self,
         ino: Ino,
@@ -202,12 +203,11 @@ impl InodeTable {
         key: &Key,
         attributes: &Attributes,
     ) {
-        if self.known_stamp(store, key) == Some(attributes.stamp) {
-            return;
-        }
         let mut inner = self.inner.lock();
-        if inner.by_number(ino).is_some() {
-            inner.release_slot(Slot::Version(store.ino, key));
+        let slot = Slot::Version(store.ino, key);
+        let is_known = inner.stamp(slot).is_some_and(|known| known.same_bytes(&attributes.stamp));
+        if !is_known && inner.by_number(ino).is_some() {
+            inner.release_slot(slot);
             let node = VersionNode::left_by_writers(Arc::clone(store), key.clone(), attributes);
             inner.replace(ino, Node::Version(node));
         }
@@ -244,10 +244,7 @@ impl InodeTable {
 
     /// The version that this inode stands for.
     pub(super) fn known_stamp(&self, store: &StoreNode, key: &Key) -> Option<Stamp> {
-        match &self.inner.lock().by_name(Slot::Version(store.ino, key))?.node {
-            Node::Version(version) => Some(version.stamp()),
-            _ => None,
-        }
+        self.inner.lock().stamp(Slot::Version(store.ino, key))
     }
 
     /// The store that the kernel knows by a name, if any.
@@ -260,8 +257,10 @@ impl InodeTable {
 
     /// The record has another version than this inode, if it has one: the inode stays known by number.
     pub(super) fn unlink_replaced(&self, store: &StoreNode, key: &Key, current: &Stamp) {
-        if self.known_stamp(store, key).is_some_and(|known| known != *current) {
-            self.unlink_version(store, key);
+        let mut inner = self.inner.lock();
+        let slot = Slot::Version(store.ino, key);
+        if inner.stamp(slot).is_some_and(|known| known != *current) {
+            inner.release_slot(slot);
         }
     }
 
@@ -393,6 +392,14 @@ impl Inner {
     fn by_name(&self, slot: Slot<'_>) -> Option<&Arc<Known>> {
         let is_it = |known: &Arc<Known>| known.with_slot(|own| own == slot) == Some(true);
         self.slots.find(self.hasher.hash_one(slot), is_it)
+    }
+
+    /// The version that a name leads to.
+    fn stamp(&self, slot: Slot<'_>) -> Option<Stamp> {
+        match &self.by_name(slot)?.node {
+            Node::Version(version) => Some(version.stamp()),
+            _ => None,
+        }
     }
 
     /// Counts a lookup of an inode that is known.

@@ -28,7 +28,7 @@ pub struct OpenMode {
 }
 
 impl OpenMode {
-    fn changes(self) -> bool {
+    pub(super) fn changes(self) -> bool {
         self.write || self.truncate
     }
 }
@@ -93,14 +93,16 @@ impl FileSystem {
             Node::Metadata(store) => self.open_metadata(store, mode),
             Node::Version(version) if mode.changes() => {
                 let (store, key) = (&version.store, version.key());
-                self.intents.announce(caller.thread, store, &key, IntentKind::Write);
+                self.intents.announce(caller.thread, store, &key, IntentKind::of_open(mode));
                 Err(FsError::Stale)
             }
             Node::Version(version) => self.open_version(caller, version),
             Node::Writer(session) => {
                 let (store, key) = session.record();
                 self.intents.fulfil(caller.thread, &store, &key);
-                if !session.add_announced_handle(caller.thread) {
+                let goes_on = session.is_live() || session.refresh(&self.store(&store))?;
+                if !goes_on || !self.sessions.open_announced(session, caller.thread) {
+                    self.intents.announce(caller.thread, &store, &key, IntentKind::of_open(mode));
                     return Err(FsError::Stale);
                 }
                 self.open_session(session, mode)

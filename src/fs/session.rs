@@ -244,17 +244,6 @@ impl Session {
         self.life.lock().handles += 1;
     }
 
-    /// Adds the handle of an announced open. Gives back false if the session has ended.
-    pub(super) fn add_announced_handle(&self, thread: u32) -> bool {
-        let mut life = self.life.lock();
-        if !life.is_live() {
-            return false;
-        }
-        life.withdraw(thread);
-        life.handles += 1;
-        true
-    }
-
     /// Takes back a handle.
     pub(super) fn remove_handle(&self) {
         let mut life = self.life.lock();

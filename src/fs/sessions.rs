@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::OpenMode;
 use super::inode::{Ino, StoreNode};
 use super::session::Session;
 use crate::backend::Value;
 use crate::model::Key;
 use crate::stripes::stripe_of;
 
-/// How long an announced open is remembered: the kernel looks the name up again at once.
-const RETRY_FOLLOWS_WITHIN: Duration = Duration::from_secs(2);
+/// How long an announced open is remembered: the kernel looks the name up again at once, but each of its requests may
+/// wait for one that waits for a medium.
+const RETRY_FOLLOWS_WITHIN: Duration = Duration::from_secs(10);
 
 /// A record as the tables know it.
 type RecordId = (Ino, Key);
@@ -59,6 +61,19 @@ impl Sessions {
         }
         join(session, how);
         Some(Arc::clone(session))
+    }
+
+    /// Adds the handle of an open that was announced. Gives back false if the session has ended, which one whose open
+    /// comes late has not as long as nobody else began another.
+    pub(super) fn open_announced(&self, session: &Arc<Session>, thread: u32) -> bool {
+        let (store, key) = session.record();
+        let sessions = self.by_record.lock();
+        let is_begun = session.is_live() || is_same(&sessions, &(store.ino, key), session);
+        if is_begun {
+            session.withdraw(thread);
+            session.add_handle();
+        }
+        is_begun
     }
 
     /// Holds off every other begin of a session of this record.
@@ -130,12 +145,20 @@ fn join(session: &Session, how: Join) {
     }
 }
 
+fn is_same(
+    sessions: &HashMap<RecordId, Arc<Session>>,
+    id: &RecordId,
+    session: &Arc<Session>,
+) -> bool {
+    sessions.get(id).is_some_and(|known| Arc::ptr_eq(known, session))
+}
+
 fn remove_if_same(
     sessions: &mut HashMap<RecordId, Arc<Session>>,
     id: &RecordId,
     session: &Arc<Session>,
 ) {
-    if sessions.get(id).is_some_and(|known| Arc::ptr_eq(known, session)) {
+    if is_same(sessions, id, session) {
         sessions.remove(id);
     }
 }
@@ -164,6 +187,12 @@ pub(super) enum IntentKind {
     Write,
     /// A record for reading; with the version that the last lookup found.
     Read(Option<Arc<dyn Value>>),
+}
+
+impl IntentKind {
+    pub(super) fn of_open(mode: OpenMode) -> Self {
+        if mode.changes() { Self::Write } else { Self::Read(None) }
+    }
 }
 
 impl Intents {
