@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -379,6 +379,35 @@ fn p03_an_inode_that_the_kernel_has_stays_the_name_s_when_its_writers_leave() {
     assert!(matches!(room.fs.open(&thread(2), seen, WRITE), Err(FsError::Stale)));
     let writer = room.ino(2, "k");
     room.close(room.open(2, writer, APPEND));
+}
+
+#[test]
+fn p03_an_empty_record_is_there_after_close_when_the_threads_have_no_core() {
+    let room = Room::new();
+    let (_, handle) = room.create(1, "empty");
+    room.fs.flush(handle).unwrap();
+    std::thread::scope(|scope| {
+        let release = || {
+            let closed = Instant::now();
+            while closed.elapsed() < Duration::from_millis(100) {
+                std::hint::spin_loop();
+            }
+            room.fs.release(handle);
+        };
+        // Named as those are that serve the kernel.
+        std::thread::Builder::new()
+            .name("fuser-9".to_owned())
+            .spawn_scoped(scope, release)
+            .unwrap();
+        assert_eq!(room.lookup(2, "empty").unwrap().attr.attributes.size, 0);
+    });
+
+    // Where all rest, none is on its way: the close was not the last.
+    let (_, handle) = room.create(1, "more");
+    room.fs.flush(handle).unwrap();
+    assert!(matches!(room.lookup(2, "more"), Err(FsError::NotFound)));
+    room.close(handle);
+    assert!(room.lookup(2, "more").is_ok());
 }
 
 #[test]

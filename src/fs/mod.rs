@@ -26,6 +26,7 @@ mod pinned;
 mod plain;
 mod session;
 mod sessions;
+mod stragglers;
 mod trim;
 mod version;
 mod watch;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::inode::{Ino, StoreNode};
+use super::stragglers::Stragglers;
 use super::{FsError, FsResult};
 use crate::backend::{Staging, Value};
 use crate::engine::{PublishAs, Store};
@@ -27,6 +28,12 @@ const OPEN_FOLLOWS_WITHIN: Duration = Duration::from_secs(2);
 /// must not publish. If it was the last close, the release follows at once and publishes; a look that comes
 /// between the two waits for it, since close() has returned. Only a bound: nobody waits longer than it takes.
 const RELEASE_FOLLOWS_WITHIN: Duration = Duration::from_millis(20);
+
+/// How long is waited while the release may be in the hands of a thread that is held up.
+const RELEASE_IS_HELD_UP_FOR: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether such a thread has come to rest.
+const LOOK_AT_THREADS_EVERY: Duration = Duration::from_millis(1);
 
 /// What a session holds that is not published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -426,11 +433,23 @@ impl Session {
 
     /// Waits for the release that follows a close, if one has just been, so that what close() promised is true.
     pub(super) fn settle(&self) {
+        let mut held_up: Option<Stragglers> = None;
         let mut state = self.state.lock();
-        while let Some(deadline) = state.settles_by() {
-            if self.settled.wait_until(&mut state, deadline).timed_out() {
-                return;
-            }
+        while let Some(closed_at) = state.closed_unpublished_at() {
+            let waited = closed_at.elapsed();
+            let pause = if waited < RELEASE_FOLLOWS_WITHIN {
+                RELEASE_FOLLOWS_WITHIN - waited
+            } else {
+                let may_come = waited < RELEASE_IS_HELD_UP_FOR
+                    && MutexGuard::unlocked(&mut state, || {
+                        held_up.get_or_insert_with(Stragglers::now).are_left()
+                    });
+                if !may_come {
+                    return;
+                }
+                LOOK_AT_THREADS_EVERY
+            };
+            self.settled.wait_for(&mut state, pause);
         }
     }
 
@@ -514,13 +533,9 @@ impl State {
         self.generation += 1;
     }
 
-    /// Until when a release is expected that publishes; `None` if there is nothing to wait for.
-    fn settles_by(&self) -> Option<Instant> {
-        if self.dirty != Dirty::Opened || self.detached {
-            return None;
-        }
-        let deadline = self.closed_at? + RELEASE_FOLLOWS_WITHIN;
-        (Instant::now() < deadline).then_some(deadline)
+    /// When a handle was closed, if the release that may follow is to publish.
+    fn closed_unpublished_at(&self) -> Option<Instant> {
+        self.closed_at.filter(|_| self.dirty == Dirty::Opened && !self.detached)
     }
 
     /// What is staged, beginning with a copy of the base.

@@ -67,8 +67,10 @@ fn edit_while_runs_start(script: &str, relative: bool) {
     assert_eq!(found[0]["value"], content(EDITS));
 }
 
-/// Vim as it comes, with its own idea of backups, and without the settings of whoever runs the tests.
-const VIM: &str = r#"vim -es -N -u NONE -i NONE -c '%s/"edit": [0-9]*/"edit": '$N'/' -c wq "$I""#;
+/// Vim as it comes, with its own idea of backups, and without the settings of whoever runs the tests. It says what
+/// it does, which is shown if it fails.
+const VIM: &str =
+    r#"vim -es -V1 -N -u NONE -i NONE -c '%s/"edit": [0-9]*/"edit": '$N'/' -c wq "$I""#;
 
 const SED: &str = r#"sed -i 's/"edit": [0-9]*/"edit": '$N'/' "$I""#;
 
