@@ -61,11 +61,17 @@ const fill = async (store, records) => {
     return null;
 };
 
-/** What the SDK does when a run starts. It removes what it has moved aside after it has returned. */
+/**
+ * What the SDK does when a run starts. It removes what it has moved aside after it has returned; where somebody who
+ * had the old directory open puts a file there meanwhile, it gives up, and the next run removes it.
+ */
 const purge = async (storage) => {
-    await openStorage(storage).purge();
     const stores = join(storage, 'key_value_stores');
-    while (readdirSync(stores).some((name) => name.startsWith('__'))) await sleep(1);
+    const isLeft = () => readdirSync(stores).some((name) => name.startsWith('__'));
+    do {
+        await openStorage(storage).purge();
+        for (let waits = 0; waits < 1000 && isLeft(); waits++) await sleep(1);
+    } while (isLeft());
     return null;
 };
 
