@@ -385,11 +385,15 @@ fn p03_an_inode_that_the_kernel_has_stays_the_name_s_when_its_writers_leave() {
 fn p03_an_empty_record_is_there_after_close_when_the_threads_have_no_core() {
     let room = Room::new();
     let (_, handle) = room.create(1, "empty");
-    room.fs.flush(handle).unwrap();
+    let (begun, closed) = (AtomicBool::new(false), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let release = || {
-            let closed = Instant::now();
-            while closed.elapsed() < Duration::from_millis(100) {
+            begun.store(true, Ordering::Relaxed);
+            while !closed.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+            let since = Instant::now();
+            while since.elapsed() < Duration::from_millis(100) {
                 std::hint::spin_loop();
             }
             room.fs.release(handle);
@@ -399,6 +403,11 @@ fn p03_an_empty_record_is_there_after_close_when_the_threads_have_no_core() {
             .name("fuser-9".to_owned())
             .spawn_scoped(scope, release)
             .unwrap();
+        while !begun.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        room.fs.flush(handle).unwrap();
+        closed.store(true, Ordering::Relaxed);
         assert_eq!(room.lookup(2, "empty").unwrap().attr.attributes.size, 0);
     });
 

@@ -28,7 +28,7 @@ pub struct OpenMode {
 }
 
 impl OpenMode {
-    pub(super) fn changes(self) -> bool {
+    fn changes(self) -> bool {
         self.write || self.truncate
     }
 }
@@ -93,16 +93,19 @@ impl FileSystem {
             Node::Metadata(store) => self.open_metadata(store, mode),
             Node::Version(version) if mode.changes() => {
                 let (store, key) = (&version.store, version.key());
-                self.intents.announce(caller.thread, store, &key, IntentKind::of_open(mode));
+                self.intents.announce(caller.thread, store, &key, IntentKind::Write);
                 Err(FsError::Stale)
             }
             Node::Version(version) => self.open_version(caller, version),
             Node::Writer(session) => {
                 let (store, key) = session.record();
                 self.intents.fulfil(caller.thread, &store, &key);
+                // An open that comes late goes on from what is there by now.
                 let goes_on = session.is_live() || session.refresh(&self.store(&store))?;
                 if !goes_on || !self.sessions.open_announced(session, caller.thread) {
-                    self.intents.announce(caller.thread, &store, &key, IntentKind::of_open(mode));
+                    let kind =
+                        if mode.changes() { IntentKind::Write } else { IntentKind::Read(None) };
+                    self.intents.announce(caller.thread, &store, &key, kind);
                     return Err(FsError::Stale);
                 }
                 self.open_session(session, mode)

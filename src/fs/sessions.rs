@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::OpenMode;
 use super::inode::{Ino, StoreNode};
 use super::session::Session;
 use crate::backend::Value;
@@ -187,12 +186,6 @@ pub(super) enum IntentKind {
     Write,
     /// A record for reading; with the version that the last lookup found.
     Read(Option<Arc<dyn Value>>),
-}
-
-impl IntentKind {
-    pub(super) fn of_open(mode: OpenMode) -> Self {
-        if mode.changes() { Self::Write } else { Self::Read(None) }
-    }
 }
 
 impl Intents {

@@ -1,7 +1,7 @@
 //! The FUSE adapter: each kernel request becomes one call of the file system, each outcome one reply.
 //!
-//! Nothing is decided here, and no state is kept but the files that the kernel reads itself (`backing`). A panic in a request is logged and answered with EIO, so that
-//! it does not take an event loop, and with it the mount, down.
+//! Nothing is decided here, and no state is kept but the files that the kernel reads itself (`backing`). A panic in a
+//! request is logged and answered with EIO, so that it does not take an event loop, and with it the mount, down.
 
 mod answer;
 mod backing;
