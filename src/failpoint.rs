@@ -1,4 +1,4 @@
-//! Dying, panicking or failing at a given step, for the tests of what that leaves (`tests/crash.rs`,
+//! Dying, panicking, failing or being held at a given step, for the tests of what that leaves (`tests/crash.rs`,
 //! `tests/fault_points.rs`).
 //!
 //! Only in builds with the feature `failpoints`; otherwise a step costs nothing and leaves no trace.
@@ -9,7 +9,9 @@ const CRASH_AT: &str = "STOREFS_CRASH_AT";
 
 /// Environment variable that names a file, which need not be there. While it holds `<step>=<number>`, the step
 /// fails with the errno of that number, and while it holds `<step>=panic`, it panics: once, since it removes the
-/// file. So a test chooses the moment while the process runs, and sees that the step was passed.
+/// file. So a test chooses the moment while the process runs, and sees that the step was passed. While it holds
+/// `<step>=hold`, the file is renamed to `<file>.held`, and who passes the step waits there until a test removes that: so
+/// a test has something else happen in between.
 #[cfg(feature = "failpoints")]
 const FAULT_FILE: &str = "STOREFS_FAULT_FILE";
 
@@ -46,6 +48,17 @@ fn at(step: &str) -> rustix::io::Result<()> {
     let Some(fault) = wanted.strip_prefix(step).and_then(|rest| rest.strip_prefix('=')) else {
         return Ok(());
     };
+    if fault == "hold" {
+        let mut held = file.clone();
+        held.push(".held");
+        // Of several threads that pass at once, one renames the file.
+        if std::fs::rename(&file, &held).is_ok() {
+            while std::path::Path::new(&held).exists() {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+        return Ok(());
+    }
     // Of several threads that pass at once, one removes the file.
     if std::fs::remove_file(&file).is_err() {
         return Ok(());

@@ -34,6 +34,7 @@ pub mod fs;
 pub mod fuse;
 pub mod model;
 pub mod mount;
+mod ranks;
 mod stripes;
 
 pub use model::{Error, Result};
