@@ -2,7 +2,8 @@
 //!
 //! A thread takes locks in ascending rank only, so that no two threads ever wait for each other. In builds with debug
 //! assertions, which all tests are, a lock that is taken out of turn panics; in releases a rank costs nothing. A lock
-//! of the last rank, [`Table`], is a leaf: nothing is taken, and nothing is waited for, while it is held.
+//! of rank [`Table`] is held for a look or a change of its table, and nothing is waited for meanwhile; [`TableEntry`] is a
+//! leaf.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -48,6 +49,8 @@ ranks! {
     Key = 4, "key";
     /// A table: look, clone, release.
     Table = 5, "table";
+    /// What one entry of a table holds: a leaf, which may be taken while the table is held.
+    TableEntry = 6, "table entry";
 }
 
 /// That this thread holds a lock of some rank. Dropped when the lock is.

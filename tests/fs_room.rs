@@ -22,16 +22,20 @@ use storefs::backend::{
 use storefs::engine::{Storage, Store};
 use storefs::fs::{
     AttrChange, Caller, Entry, FileSystem, FsError, FsOptions, FsResult, Handle, Ino, Invalidate,
-    OpenMode, STORES,
+    OpenMode, Position, STORES,
 };
 use storefs::model::{
     AttributeChange, Attributes, ContentType, Error, Key, Result, Space, StoreMetadata, StoreName,
 };
 
-const READ: OpenMode = OpenMode { write: false, append: false, truncate: false, exclusive: false };
+const READ: OpenMode = OpenMode { write: false, truncate: false, exclusive: false };
 const WRITE: OpenMode = OpenMode { write: true, ..READ };
-const APPEND: OpenMode = OpenMode { append: true, ..WRITE };
+/// Writes of the tests always go to the end; this says that a test relies on it.
+const APPEND: OpenMode = WRITE;
 const TRUNCATE: OpenMode = OpenMode { truncate: true, ..WRITE };
+
+/// Who closes, where it cannot be seen whether another descriptor is left.
+const UNKNOWN: Caller = Caller { uid: 0, gid: 0, thread: 0 };
 
 /// Passes calls on to the field `inner`.
 macro_rules! pass_on {
@@ -234,13 +238,13 @@ impl Room {
 
     #[track_caller]
     fn write(&self, handle: Handle, text: &str) {
-        self.fs.write(handle, text.as_bytes(), 0).unwrap();
+        self.fs.write(handle, text.as_bytes(), Position::End, false).unwrap();
     }
 
     /// close(2) of the only descriptor.
     #[track_caller]
     fn close(&self, handle: Handle) {
-        self.fs.flush(handle).unwrap();
+        self.fs.flush(&UNKNOWN, handle).unwrap();
         self.fs.release(handle);
     }
 
@@ -353,7 +357,7 @@ fn p01_p03_the_inode_of_the_writers_is_that_of_the_version_they_leave() {
     assert_eq!(room.ino(2, "k"), seen);
     let (third, handle) = room.create(1, "gone");
     room.write(handle, "soon");
-    room.fs.flush(handle).unwrap();
+    room.fs.flush(&UNKNOWN, handle).unwrap();
     room.fs.unlink(room.store, b"gone").unwrap();
     room.fs.release(handle);
     assert!(room.lookup(2, "gone").is_err());
@@ -366,7 +370,7 @@ fn p03_an_inode_that_the_kernel_has_stays_the_name_s_when_its_writers_leave() {
     let room = Room::new();
     let (_, handle) = room.create(1, "new");
     room.write(handle, "new");
-    room.fs.flush(handle).unwrap();
+    room.fs.flush(&UNKNOWN, handle).unwrap();
     // As a rename does too, whose other half is still to come.
     let mode = AttributeChange { mode: Some(0o600), ..AttributeChange::default() };
     room.engine().set_record_attributes(&key("new"), &mode).unwrap();
@@ -384,7 +388,8 @@ fn p03_an_inode_that_the_kernel_has_stays_the_name_s_when_its_writers_leave() {
 #[test]
 fn p03_an_empty_record_is_there_after_close_when_the_threads_have_no_core() {
     let room = Room::new();
-    let (_, handle) = room.create(1, "empty");
+    room.set("empty", "old");
+    let handle = room.open_by_name(1, "empty", TRUNCATE);
     let (begun, closed) = (AtomicBool::new(false), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let release = || {
@@ -406,17 +411,18 @@ fn p03_an_empty_record_is_there_after_close_when_the_threads_have_no_core() {
         while !begun.load(Ordering::Relaxed) {
             std::thread::yield_now();
         }
-        room.fs.flush(handle).unwrap();
+        room.fs.flush(&UNKNOWN, handle).unwrap();
         closed.store(true, Ordering::Relaxed);
         assert_eq!(room.lookup(2, "empty").unwrap().attr.attributes.size, 0);
     });
 
     // Where all rest, none is on its way: the close was not the last.
-    let (_, handle) = room.create(1, "more");
-    room.fs.flush(handle).unwrap();
-    assert!(matches!(room.lookup(2, "more"), Err(FsError::NotFound)));
+    room.set("more", "old");
+    let handle = room.open_by_name(1, "more", TRUNCATE);
+    room.fs.flush(&UNKNOWN, handle).unwrap();
+    assert_eq!(room.lookup(2, "more").unwrap().attr.attributes.size, 3);
     room.close(handle);
-    assert!(room.lookup(2, "more").is_ok());
+    assert_eq!(room.lookup(2, "more").unwrap().attr.attributes.size, 0);
 }
 
 #[test]
@@ -439,11 +445,12 @@ fn p07_an_open_that_comes_late_is_served() {
     room.close(handle);
     assert_eq!(room.published("k").unwrap(), "by an SDK and me");
 
-    // Not where others have gone on without it; but then the next look need not be said what it is for.
+    // With others who have begun meanwhile, it shares what they write.
     let late = look_to_write();
     let other = room.open_by_name(2, "k", APPEND);
-    assert!(matches!(room.fs.open(&thread(1), late, WRITE), Err(FsError::Stale)));
-    let joined = room.open(1, room.ino(1, "k"), WRITE);
+    room.write(other, ", another");
+    let joined = room.open(1, late, WRITE);
+    assert_eq!(room.read(joined), "by an SDK and me, another");
     room.close(joined);
     room.close(other);
     assert_eq!(room.counter("write_sessions"), 0);
@@ -583,19 +590,137 @@ fn a_stale_open_of_a_record_that_has_gone_says_so() {
 // Write sessions
 
 #[test]
-fn p3_a_new_record_is_seen_by_nobody_until_it_is_closed() {
+fn p03_a_new_record_is_in_the_mount_from_its_creation_and_elsewhere_once_it_is_published() {
     let room = Room::new();
     let (ino, handle) = room.create(1, "k");
-    room.write(handle, "value");
-    assert!(matches!(room.lookup(2, "k"), Err(FsError::NotFound)));
-    assert_eq!(room.names(), set_of([METADATA]));
+    room.write(handle, "val");
     assert_eq!(room.published("k"), None);
-    assert_eq!(room.fs.getattr(ino).unwrap().attributes.size, 5, "its writer sees it");
-    room.fs.flush(handle).unwrap();
-    assert_eq!(room.lookup(2, "k").unwrap().attr.attributes.size, 5);
+    // Found, listed, and read as it grows.
+    assert_eq!(room.ino(2, "k"), ino);
     assert_eq!(room.names(), set_of([METADATA, "k"]));
+    let follower = room.open(2, ino, READ);
+    assert_eq!(room.read(follower), "val");
+    room.write(handle, "ue");
+    assert_eq!(room.read(follower), "value");
+    assert_eq!(room.lookup(2, "k").unwrap().attr.attributes.size, 5);
+    let exclusive = OpenMode { exclusive: true, ..WRITE };
+    let again = room.fs.create(&thread(2), room.store, b"k", 0o644, exclusive);
+    assert!(matches!(again, Err(FsError::Exists)), "{again:?}");
+    room.fs.flush(&UNKNOWN, handle).unwrap();
     assert_eq!(room.published("k").unwrap(), "value");
+    assert_eq!(room.names(), set_of([METADATA, "k"]), "once");
+    // Who reads along keeps what the writers leave, whatever comes later (P1).
     room.fs.release(handle);
+    assert_eq!(room.read(follower), "value");
+    let later = room.open_by_name(1, "k", TRUNCATE);
+    room.write(later, "later");
+    room.close(later);
+    assert_eq!(room.read(follower), "value");
+    room.fs.release(follower);
+    assert_eq!(room.counter("write_sessions"), 0);
+}
+
+#[test]
+fn p03_a_new_record_can_be_renamed_and_removed_before_it_is_published() {
+    let room = Room::new();
+    room.set("target", "old");
+    let (_, handle) = room.create(1, "tmp");
+    room.write(handle, "half");
+    room.fs.rename(room.store, b"tmp", room.store, b"target", false).unwrap();
+    assert_eq!(room.published("target").unwrap(), "half");
+    room.write(handle, " and half");
+    room.close(handle);
+    assert_eq!(room.published("target").unwrap(), "half and half");
+    assert_eq!(room.names(), set_of([METADATA, "target"]));
+
+    let (_, handle) = room.create(1, "unlinked");
+    room.fs.unlink(room.store, b"unlinked").unwrap();
+    room.write(handle, "nowhere");
+    assert_eq!(room.read(handle), "nowhere", "its writer still has it");
+    room.close(handle);
+    assert_eq!(room.published("unlinked"), None);
+    assert!(matches!(room.lookup(1, "unlinked"), Err(FsError::NotFound)));
+}
+
+#[test]
+fn p22_callers_without_a_number_open_what_they_mean() {
+    let room = Room::new();
+    room.set("k", "old");
+    let (reader, writer) = (0, 0);
+    // Both have looked the name up, and both are about to open it: nobody can tell whose lookup is whose.
+    let version = room.ino(reader, "k");
+    assert!(matches!(room.fs.open(&UNKNOWN, version, APPEND), Err(FsError::Stale)));
+    let of_reader = room.ino(reader, "k");
+    let of_writer = room.ino(writer, "k");
+    assert!(of_reader != of_writer && of_reader != version);
+    let writing = room.open(writer, of_writer, APPEND);
+    room.write(writing, " and new");
+    let reading = room.open(reader, of_reader, READ);
+    assert_eq!(room.read(reading), "old", "what another has not closed is not seen");
+    // A second writer shares with the first, by whatever inode.
+    let other = room.open(writer, room.ino(writer, "k"), APPEND);
+    room.write(other, "er");
+    room.close(writing);
+    room.close(other);
+    assert_eq!(room.published("k").unwrap(), "old and newer");
+    assert_eq!(room.read(reading), "old");
+    room.fs.release(reading);
+    assert_eq!(room.counter("write_sessions"), 0);
+}
+
+#[test]
+fn p03_an_open_for_reading_is_never_led_to_what_others_have_not_closed() {
+    let room = Room::new();
+    room.set("k", "old");
+    // An announced open that fails, since an SDK has deleted the record, leaves nothing behind.
+    let version = room.ino(1, "k");
+    assert!(matches!(room.fs.open(&thread(1), version, WRITE), Err(FsError::Stale)));
+    room.engine().delete_value(&key("k")).unwrap();
+    assert!(room.lookup(1, "k").is_err());
+    room.set("k", "new");
+    let other = room.open_by_name(2, "k", APPEND);
+    room.write(other, " unclosed");
+    let reader = room.open_by_name(1, "k", READ);
+    assert_eq!(room.read(reader), "new");
+    room.fs.release(reader);
+    // Nor does one that never comes: the thread has looked the name up to write, and opens it to read.
+    let version = room.ino(3, "k");
+    assert!(matches!(room.fs.open(&thread(3), version, WRITE), Err(FsError::Stale)));
+    let of_writers = room.ino(3, "k");
+    assert!(matches!(room.fs.open(&thread(3), of_writers, READ), Err(FsError::Stale)));
+    let reader = room.open(3, room.ino(3, "k"), READ);
+    assert_eq!(room.read(reader), "new");
+    room.fs.release(reader);
+    room.close(other);
+}
+
+#[test]
+fn p06_a_record_that_others_have_deleted_does_not_come_back_by_an_idle_writer() {
+    let room = Room::new();
+    room.set("k", "deleted");
+    let idle = room.open_by_name(1, "k", APPEND);
+    room.engine().delete_value(&key("k")).unwrap();
+    let (_, handle) = room.create(2, "k");
+    room.write(handle, "new");
+    room.close(handle);
+    assert_eq!(room.published("k").unwrap(), "new");
+    room.write(idle, " bytes");
+    room.close(idle);
+    assert_eq!(room.published("k").unwrap(), "new");
+}
+
+#[test]
+fn p06_what_is_purged_under_its_writers_does_not_come_back_by_them() {
+    let room = Room::new();
+    room.set("k", "old");
+    let old = room.open_by_name(1, "k", APPEND);
+    room.write(old, " and more");
+    let (_, new) = room.create(1, "new");
+    room.write(new, "never published");
+    purge(&room, b"1").unwrap();
+    room.close(old);
+    room.close(new);
+    assert_eq!(room.names(), set_of([METADATA]));
 }
 
 #[test]
@@ -603,7 +728,7 @@ fn p3_a_shell_that_closes_a_duplicate_before_it_writes_publishes_once() {
     let room = Room::new();
     room.set("k", "old");
     let handle = room.open_by_name(1, "k", TRUNCATE);
-    room.fs.flush(handle).unwrap();
+    room.fs.flush(&UNKNOWN, handle).unwrap();
     assert_eq!(room.published("k").unwrap(), "old");
     room.write(handle, "new");
     assert_eq!(room.published("k").unwrap(), "old");
@@ -616,13 +741,13 @@ fn a_truncation_alone_is_published_at_release() {
     let room = Room::new();
     room.set("k", "old");
     let handle = room.open_by_name(1, "k", TRUNCATE);
-    room.fs.flush(handle).unwrap();
+    room.fs.flush(&UNKNOWN, handle).unwrap();
     assert_eq!(room.published("k").unwrap(), "old");
     room.fs.release(handle);
     assert_eq!(room.published("k").unwrap(), "");
 
     let (_, handle) = room.create(1, "empty");
-    room.fs.flush(handle).unwrap();
+    room.fs.flush(&UNKNOWN, handle).unwrap();
     assert_eq!(room.published("empty"), None);
     room.fs.release(handle);
     assert_eq!(room.published("empty").unwrap(), "");
@@ -768,10 +893,10 @@ fn p7_a_failed_publish_fails_the_close_and_keeps_the_old_version() {
     let handle = room.open_by_name(1, "k", TRUNCATE);
     room.write(handle, "new");
     room.backend.fails.store(true, Ordering::Relaxed);
-    let failed = room.fs.flush(handle);
+    let failed = room.fs.flush(&UNKNOWN, handle);
     let Err(FsError::Storage(Error::Io { source, .. })) = &failed else { panic!("{failed:?}") };
     assert_eq!(source.kind(), io::ErrorKind::StorageFull);
-    assert!(room.fs.flush(handle).is_err(), "each close of it is told");
+    assert!(room.fs.flush(&UNKNOWN, handle).is_err(), "each close of it is told");
     assert!(room.fs.fsync(storefs::fs::ROOT, handle).is_err());
     room.backend.fails.store(false, Ordering::Relaxed);
     room.fs.release(handle);
@@ -790,7 +915,7 @@ fn p7_a_new_record_whose_publish_fails_is_not_there() {
     let (_, handle) = room.create(1, "k");
     room.write(handle, "value");
     room.backend.fails.store(true, Ordering::Relaxed);
-    assert!(room.fs.flush(handle).is_err());
+    assert!(room.fs.flush(&UNKNOWN, handle).is_err());
     room.fs.release(handle);
     assert_eq!(room.published("k"), None);
     assert!(matches!(room.lookup(1, "k"), Err(FsError::NotFound)));
@@ -833,7 +958,7 @@ fn p7_what_could_not_be_published_is_not_kept_in_staging() {
     let (_, handle) = room.create(1, "k");
     room.write(handle, "value");
     room.backend.fails.store(true, Ordering::Relaxed);
-    assert!(room.fs.flush(handle).is_err());
+    assert!(room.fs.flush(&UNKNOWN, handle).is_err());
     room.fs.release(handle);
     assert_eq!(room.held(), base, "on a full disk, this room is what everybody waits for");
 }
@@ -843,7 +968,7 @@ fn p7_a_publish_that_fails_after_the_last_close_is_counted() {
     let room = Room::new();
     room.set("k", "old");
     let handle = room.open_by_name(1, "k", TRUNCATE);
-    room.fs.flush(handle).unwrap();
+    room.fs.flush(&UNKNOWN, handle).unwrap();
     room.backend.fails.store(true, Ordering::Relaxed);
     room.fs.release(handle);
     assert_eq!(room.published("k").unwrap(), "old");
@@ -987,8 +1112,8 @@ fn report(room: &Room) -> Json {
 #[track_caller]
 fn purge(room: &Room, text: &[u8]) -> FsResult<()> {
     let handle = room.open(1, room.ino(1, "@purge"), WRITE);
-    let written = room.fs.write(handle, text, 0);
-    room.fs.flush(handle).unwrap();
+    let written = room.fs.write(handle, text, Position::At(0), false);
+    room.fs.flush(&UNKNOWN, handle).unwrap();
     room.fs.release(handle);
     written
 }

@@ -3,42 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::handle::Open;
-use super::inode::{Node, ROOT, STATUS, STORES, StoreNode, VersionNode};
-use super::sessions::IntentKind;
-use super::{Caller, Entry, FileSystem, FsError, FsResult, Handle, Ino};
+use super::entry::{AttrChange, Caller, FileAttr, FileKind};
+use super::error::{FsError, FsResult};
+use super::handle::{Handle, Open, Writer};
+use super::ino::{Ino, ROOT, STATUS, STORES};
+use super::store_node::StoreNode;
+use super::system::FileSystem;
+use super::versions::{Node, VersionNode};
+use super::writers::{Join, Purpose, Share, WriteSession};
 use crate::model::{AttributeChange, Attributes, Error, Space, Stamp};
-
-/// What a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileKind {
-    /// A directory.
-    Directory,
-    /// A plain file.
-    File,
-}
-
-/// Attributes as they are shown.
-#[derive(Clone, Copy, Debug)]
-pub struct FileAttr {
-    /// Inode number.
-    pub ino: Ino,
-    /// Directory or file.
-    pub kind: FileKind,
-    /// Hard links; 0 for a version that was replaced or removed and is still open.
-    pub links: u32,
-    /// Everything else.
-    pub attributes: Attributes,
-}
-
-/// A change of attributes, as the kernel asks for it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AttrChange {
-    /// New length.
-    pub size: Option<u64>,
-    /// Owner, mode and times.
-    pub attributes: AttributeChange,
-}
 
 /// Permission bits of `@purge`.
 pub(super) const PURGE_MODE: u32 = 0o644;
@@ -63,19 +36,25 @@ impl FileSystem {
             }
             Node::Metadata(store) => self.metadata_attr(ino, store),
             Node::Version(version) => self.version_attr(ino, version),
-            Node::Writer(session) => Ok(self.file(session.shown_ino, session.attributes()?)),
+            Node::Ticket(ticket) => self.version_attr(ino, &ticket.version),
+            Node::Writer(session) => self.writer_attr(session),
             Node::Text(text) => Ok(self.file(ino, text.attributes)),
         }
     }
 
     /// How long the kernel may trust the attributes of an inode: not at all where they change by themselves.
     pub fn attr_ttl(&self, ino: Ino) -> Duration {
-        match self.inodes.get(ino).as_deref() {
-            Some(Node::Writer(_) | Node::Metadata(_) | Node::Purge(_) | Node::Status) | None => {
-                Duration::ZERO
-            }
-            Some(Node::Version(version)) => self.version_ttl(&version.store),
-            Some(_) => self.untold_ttl(),
+        match self.versions.get(ino).as_deref() {
+            Some(
+                Node::Writer(_)
+                | Node::Ticket(_)
+                | Node::Metadata(_)
+                | Node::Purge(_)
+                | Node::Status,
+            )
+            | None => Duration::ZERO,
+            Some(Node::Version(version)) => self.trust.version_ttl(&version.store),
+            Some(_) => self.trust.untold_ttl(),
         }
     }
 
@@ -108,7 +87,11 @@ impl FileSystem {
             Node::Purge(_) | Node::Text(_) => {}
             Node::Metadata(_) => {
                 if let Some(size) = change.size {
-                    self.truncate_metadata(handle, size)?;
+                    let open = handle.and_then(|handle| self.handles.get(handle));
+                    match open.as_deref() {
+                        Some(Open::Metadata(edit)) => edit.truncate(size)?,
+                        _ => return Err(FsError::NotPermitted),
+                    }
                 }
             }
             Node::Store(store) => {
@@ -116,27 +99,25 @@ impl FileSystem {
                     self.store(store).set_attributes(&attributes)?;
                 }
             }
-            Node::Version(version) => {
-                if change.size.is_some() {
-                    let (store, key) = (&version.store, version.key());
-                    self.intents.announce(caller.thread, store, &key, IntentKind::Write);
-                    return Err(FsError::Stale);
+            Node::Version(version) if change.size.is_some() => {
+                return Err(self.look_again(caller, &version.store, Purpose::Write));
+            }
+            Node::Version(version) => return self.change_version(ino, version, &attributes),
+            Node::Ticket(ticket) => {
+                let version = &ticket.version;
+                if let Some(size) = change.size {
+                    let session =
+                        self.session_of_record(&version.store, &version.key(), Join::Open)?;
+                    let truncated = self.truncate_by_name(&session, size);
+                    self.leave(&session, &Share::default());
+                    truncated?;
                 }
                 return self.change_version(ino, version, &attributes);
             }
             Node::Writer(session) => {
-                let (node, key) = session.record();
-                self.intents.fulfil(caller.thread, &node, &key);
-                let store = self.store(&node);
-                let truncated = match change.size {
-                    Some(size) => self.truncate_session(session, &store, size, handle),
-                    None => Ok(()),
-                };
-                let changed = truncated.and_then(|()| match attributes.is_empty() {
-                    true => Ok(()),
-                    false => session.set_attributes(&store, &attributes),
-                });
+                let changed = self.change_writer(session, change.size, &attributes, handle);
                 if handle.is_none() {
+                    self.writers.announcements().end(caller.thread, ino);
                     self.leave_unopened(session, caller);
                 }
                 changed?;
@@ -151,12 +132,6 @@ impl FileSystem {
     /// What the storage says.
     pub fn statfs(&self) -> FsResult<Space> {
         Ok(self.storage.space()?)
-    }
-
-    /// The inode's entry, with the time to live that the options say.
-    pub(super) fn entry(&self, attr: FileAttr) -> Entry {
-        let attr_ttl = self.attr_ttl(attr.ino);
-        Entry { attr, entry_ttl: self.untold_ttl(), attr_ttl }
     }
 
     pub(super) fn file(&self, ino: Ino, attributes: Attributes) -> FileAttr {
@@ -253,38 +228,62 @@ impl FileSystem {
         Ok(FileAttr { links: 0, ..self.file(ino, attributes) })
     }
 
+    fn writer_attr(&self, session: &WriteSession) -> FsResult<FileAttr> {
+        let attr = self.file(session.shown_ino, session.attributes()?);
+        Ok(FileAttr { links: u32::from(session.has_name()), ..attr })
+    }
+
     /// Changes the record that has the name now, which may be another version by now; what is said of this one
-    /// stays true of it.
+    /// stays true of it. What its writers have staged follows.
     fn change_version(
         &self,
         ino: Ino,
         version: &VersionNode,
         change: &AttributeChange,
     ) -> FsResult<FileAttr> {
-        let store = self.store(&version.store);
-        let key = version.key();
-        let _own = self.begin_own(&[(&version.store, &key)]);
+        if change.is_empty() {
+            return self.version_attr(ino, version);
+        }
+        let (node, key) = (&version.store, version.key());
+        let _held = self.writers.hold(node, &key);
+        let store = self.store(node);
+        let _own = self.begin_own(&[(node, &key)]);
         let is_current = store.record(&key)?.stamp == version.stamp();
         let attributes = store.set_record_attributes(&key, change)?;
+        if let Some(session) = self.writers.get(node, &key) {
+            session.follow_attributes(change)?;
+        }
         if is_current {
             version.set_attributes(&attributes);
         }
         self.version_attr(ino, version)
     }
 
-    /// A truncation by path has no handle whose close would publish it.
-    fn truncate_session(
+    fn change_writer(
         &self,
-        session: &Arc<super::session::Session>,
-        store: &crate::engine::Store,
-        size: u64,
+        session: &Arc<WriteSession>,
+        size: Option<u64>,
+        change: &AttributeChange,
         handle: Option<Handle>,
     ) -> FsResult<()> {
-        let open = handle.and_then(|handle| self.handles.get(handle));
-        if let Some(Open::Writer { share, .. }) = open.as_deref() {
-            return session.truncate(store, size, Some(share));
+        match (size, handle.and_then(|handle| self.handles.get(handle)).as_deref()) {
+            (None, _) => {}
+            (Some(size), Some(Open::Writer(Writer { share, .. }))) => {
+                session.truncate(&|store| self.stage(store), size, Some(share))?;
+            }
+            (Some(size), _) => self.truncate_by_name(session, size)?,
         }
-        session.truncate(store, size, None)?;
+        if change.is_empty() {
+            return Ok(());
+        }
+        let held = self.writers.hold_session(session);
+        session
+            .set_attributes(held.as_ref().map(|(_, store, _)| self.store(store)).as_ref(), change)
+    }
+
+    /// A truncation by path has no handle whose close would publish it.
+    fn truncate_by_name(&self, session: &WriteSession, size: u64) -> FsResult<()> {
+        session.truncate(&|store| self.stage(store), size, None)?;
         self.publish(session, false)
     }
 }

@@ -1,25 +1,31 @@
 //! Files that are not records: `@purge`, `@status` and the store's metadata.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use parking_lot::Mutex;
 use serde_json::json;
 
-use super::inode::StoreNode;
-use super::{FileSystem, FsError, FsResult, plain};
-use crate::engine::Purging;
+use super::error::{FsError, FsResult};
+use super::plain;
+use super::store_node::StoreNode;
+use super::system::FileSystem;
+use super::write::{Position, read_text};
+use crate::backend::is_input_key;
+use crate::engine::{Purging, Value};
 use crate::model::StoreName;
+use crate::ranks::{Mutex, OpenFile, Table};
 
 /// Longest metadata that can be written, in bytes.
 const MAX_METADATA_BYTES: u64 = 1024 * 1024;
 
+/// So many stores are known to have been purged, those whose names come last being forgotten first.
+const MOST_REPORTS: usize = 4096;
+
 /// What the last purge of each store did, as its `@purge` shows it.
 #[derive(Debug, Default)]
 pub(super) struct PurgeReports {
-    /// A leaf lock.
-    by_store: Mutex<HashMap<StoreName, Report>>,
+    by_store: Mutex<Table, BTreeMap<StoreName, Report>>,
 }
 
 #[derive(Debug)]
@@ -37,9 +43,18 @@ impl PurgeReports {
         }
     }
 
+    fn note(&self, store: StoreName, purging: Purging) {
+        let mut reports = self.by_store.lock();
+        if reports.len() >= MOST_REPORTS && !reports.contains_key(&store) {
+            reports.pop_last();
+        }
+        reports.insert(store, Report { at: Timestamp::now(), purging });
+    }
+
     fn text(&self, store: &StoreNode) -> Vec<u8> {
+        let name = store.name();
         let reports = self.by_store.lock();
-        let report = match reports.get(&store.name()) {
+        let report = match reports.get(&name) {
             None => json!({"purged_at": null}),
             Some(report) => {
                 let outcome = report.purging.outcome();
@@ -63,24 +78,74 @@ impl PurgeReports {
 #[derive(Debug)]
 pub(super) struct PurgeTrigger {
     pub(super) store: Arc<StoreNode>,
-    /// Whether this open has purged, so that a newline may follow the `1` in a write of its own. Rank 1:
-    /// held while it purges.
-    pub(super) pulled: Mutex<bool>,
+    /// Whether this open has purged, so that a newline may follow the `1` in a write of its own.
+    has_purged: Mutex<OpenFile, bool>,
+}
+
+impl PurgeTrigger {
+    pub(super) fn new(store: Arc<StoreNode>) -> Self {
+        Self { store, has_purged: Mutex::new(false) }
+    }
 }
 
 /// An open of `__metadata__.json` for writing.
 #[derive(Debug)]
 pub(super) struct MetadataEdit {
     pub(super) store: Arc<StoreNode>,
-    /// Rank 1.
-    pub(super) text: Mutex<EditedText>,
+    text: Mutex<OpenFile, EditedText>,
 }
 
 #[derive(Debug)]
-pub(super) struct EditedText {
-    pub(super) bytes: Vec<u8>,
-    /// Whether the bytes differ from what is kept.
-    pub(super) dirty: bool,
+struct EditedText {
+    bytes: Vec<u8>,
+    /// Whether the bytes differ from what is kept, and nobody was told that they cannot be.
+    is_dirty: bool,
+}
+
+impl MetadataEdit {
+    pub(super) fn new(store: Arc<StoreNode>, bytes: Vec<u8>) -> Self {
+        Self { store, text: Mutex::new(EditedText { bytes, is_dirty: false }) }
+    }
+
+    pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> usize {
+        read_text(&self.text.lock().bytes, buffer, offset)
+    }
+
+    /// Changes the text. It is checked and kept when the file is closed.
+    pub(super) fn write(&self, data: &[u8], position: Position) -> FsResult<()> {
+        let mut text = self.text.lock();
+        let offset = match position {
+            Position::At(offset) => offset,
+            Position::End => text.bytes.len() as u64,
+        };
+        let end = offset.saturating_add(data.len() as u64);
+        if end > MAX_METADATA_BYTES {
+            return Err(FsError::TooLarge);
+        }
+        let (Ok(begin), Ok(end)) = (usize::try_from(offset), usize::try_from(end)) else {
+            return Err(FsError::TooLarge);
+        };
+        if text.bytes.len() < end {
+            text.bytes.resize(end, 0);
+        }
+        if let Some(room) = text.bytes.get_mut(begin..end) {
+            room.copy_from_slice(data);
+        }
+        text.is_dirty = true;
+        Ok(())
+    }
+
+    /// Cuts the text. To nothing, that waits for the text that follows; alone it changes nothing.
+    pub(super) fn truncate(&self, size: u64) -> FsResult<()> {
+        let mut text = self.text.lock();
+        let size = usize::try_from(size).map_err(|_| FsError::TooLarge)?;
+        if size > text.bytes.len() {
+            return Err(FsError::Invalid);
+        }
+        text.bytes.truncate(size);
+        text.is_dirty = size > 0;
+        Ok(())
+    }
 }
 
 impl FileSystem {
@@ -101,11 +166,11 @@ impl FileSystem {
         data: &[u8],
         offset: u64,
     ) -> FsResult<()> {
-        let mut pulled = trigger.pulled.lock();
-        match (data, offset, *pulled) {
+        let has_purged = *trigger.has_purged.lock();
+        match (data, offset, has_purged) {
             (b"1" | b"1\n", 0, false) => {
                 self.purge(&trigger.store)?;
-                *pulled = true;
+                *trigger.has_purged.lock() = true;
                 Ok(())
             }
             (b"\n", 1, true) => Ok(()),
@@ -113,61 +178,41 @@ impl FileSystem {
         }
     }
 
+    /// Purges a store with all of its records held: what was being written to any but the input goes nowhere, as on a
+    /// disk whose files are removed.
     fn purge(&self, store: &Arc<StoreNode>) -> FsResult<()> {
-        let cached = self.inodes.known_versions(store);
-        for session in self.sessions.of_store(store) {
-            session.settle();
+        let name = plain::store_at(&store.name());
+        let purged = self.storage.store(&name);
+        let shown = self.versions.known_store(&name).filter(|shown| shown.ino != store.ino);
+        let _held = self.writers.hold_stores(store, shown.as_deref());
+        let cached = self.versions.known_versions(store);
+        let purging = purged.purge()?;
+        log::info!("store '{name}' is purged");
+        for (key, _) in self.writers.of_store(store) {
+            if !is_input_key(&key, self.storage.input_key()) && purged.record(&key).is_err() {
+                self.writers.detach(store, &key);
+            }
         }
-        let at = Timestamp::now();
-        let purging = self.storage.store(&plain::store_at(&store.name())).purge()?;
-        log::info!("store '{}' is purged", store.name());
-        self.purges.by_store.lock().insert(store.name(), Report { at, purging });
-        self.invalidate(&cached);
-        self.distrust_names();
+        self.writers.types().forget_gone(&purged);
+        self.purges.note(store.name(), purging);
+        self.trust.invalidate(&cached);
+        self.trust.distrust_names();
         Ok(())
     }
 
-    /// A write to the metadata's text. It is checked and kept when the file is closed.
-    pub(super) fn write_metadata(
-        &self,
-        edit: &MetadataEdit,
-        data: &[u8],
-        offset: u64,
-    ) -> FsResult<()> {
-        let end = offset.saturating_add(data.len() as u64);
-        if end > MAX_METADATA_BYTES {
-            return Err(FsError::TooLarge);
-        }
-        let (Ok(begin), Ok(end)) = (usize::try_from(offset), usize::try_from(end)) else {
-            return Err(FsError::TooLarge);
-        };
-        let mut text = edit.text.lock();
-        if text.bytes.len() < end {
-            text.bytes.resize(end, 0);
-        }
-        if let Some(room) = text.bytes.get_mut(begin..end) {
-            room.copy_from_slice(data);
-        }
-        text.dirty = true;
-        Ok(())
-    }
-
-    /// Keeps the metadata's text if it was changed and any SDK could read it.
+    /// Keeps the metadata's text if it was changed and any SDK could read it. Who is told that it cannot be kept is not
+    /// told again.
     pub(super) fn keep_metadata(&self, edit: &MetadataEdit) -> FsResult<()> {
         let mut text = edit.text.lock();
-        if text.dirty {
+        if text.is_dirty {
+            text.is_dirty = false;
             self.store(&edit.store).set_metadata_text(Some(&text.bytes))?;
-            text.dirty = false;
         }
         Ok(())
     }
 
     /// Makes the bytes of a record the metadata of a store, as a save by rename does.
-    pub(super) fn adopt_metadata(
-        &self,
-        store: &StoreNode,
-        value: &dyn crate::backend::Value,
-    ) -> FsResult<()> {
+    pub(super) fn adopt_metadata(&self, store: &StoreNode, value: &dyn Value) -> FsResult<()> {
         let size = value.attributes()?.size;
         if size > MAX_METADATA_BYTES {
             return Err(FsError::TooLarge);

@@ -1,5 +1,7 @@
 //! What a file-system call can fail with.
 
+use std::io;
+
 use crate::model::Error;
 
 /// The result of a file-system call.
@@ -74,6 +76,39 @@ pub enum FsError {
     /// Not supported by this mount: the kernel need not ask again.
     #[error("not supported by this mount")]
     UnsupportedHere,
+}
+
+/// The system's number of a storage's error, as a caller is told it.
+pub(crate) fn number_of(error: &Error) -> i32 {
+    match error {
+        Error::NoSuchStore { .. } | Error::NoSuchStoreId { .. } | Error::NoSuchRecord { .. } => {
+            libc::ENOENT
+        }
+        Error::StoreExists { .. } | Error::RecordExists { .. } => libc::EEXIST,
+        Error::InvalidStoreName { .. }
+        | Error::InvalidKey { .. }
+        | Error::AmbiguousOpen { .. }
+        | Error::DamagedMetadata { .. } => libc::EINVAL,
+        Error::NotUnicode { .. } => libc::EILSEQ,
+        Error::NameTooLong { .. } => libc::ENAMETOOLONG,
+        Error::ReadOnly => libc::EROFS,
+        Error::Io { source, .. } => number_of_io(source),
+    }
+}
+
+/// An error that the system gave keeps its number; one that was made up gets that of its kind.
+fn number_of_io(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(match error.kind() {
+        io::ErrorKind::NotFound => libc::ENOENT,
+        io::ErrorKind::PermissionDenied => libc::EACCES,
+        io::ErrorKind::AlreadyExists => libc::EEXIST,
+        io::ErrorKind::InvalidInput => libc::EINVAL,
+        io::ErrorKind::StorageFull => libc::ENOSPC,
+        io::ErrorKind::QuotaExceeded => libc::EDQUOT,
+        io::ErrorKind::FileTooLarge => libc::EFBIG,
+        io::ErrorKind::TimedOut => libc::ETIMEDOUT,
+        _ => libc::EIO,
+    })
 }
 
 #[cfg(test)]

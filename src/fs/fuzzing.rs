@@ -3,7 +3,7 @@
 // Said by the names, and read by nobody else.
 #![allow(missing_docs, clippy::missing_errors_doc)]
 
-use super::FsResult;
+use super::error::FsResult;
 use super::name::{self, Name};
 use crate::model::{Key, StoreName};
 

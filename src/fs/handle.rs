@@ -1,31 +1,34 @@
 //! Open files and directories.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::control::{MetadataEdit, PurgeTrigger};
-use super::dir::Listing;
-use super::session::{Session, Share};
+use super::listings::Listing;
+use super::writers::{Share, WriteSession};
 use crate::backend::Value;
+use crate::ranks::{Mutex, Table};
 
 /// The number of an open file or directory.
-pub type Handle = u64;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Handle(pub u64);
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// What is open.
 #[derive(Debug)]
 pub(super) enum Open {
     /// A record, for reading: one version to its end (P1).
     Reader(Arc<dyn Value>),
+    /// A record that had never been published when it was opened for reading, as it grows.
+    Follower(Arc<WriteSession>),
     /// A record, for writing.
-    Writer {
-        session: Arc<Session>,
-        /// Whether every write goes to the end.
-        append: bool,
-        /// What this handle has done that is not published.
-        share: Share,
-    },
+    Writer(Writer),
     /// A text that was made at open: `@status`, `@purge`, or the metadata.
     Text(Vec<u8>),
     /// `@purge`, for writing.
@@ -36,36 +39,46 @@ pub(super) enum Open {
     Directory(Listing),
 }
 
-/// All that is open. A leaf lock guards the table; what is open guards itself.
+/// A record that is open for writing.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) session: Arc<WriteSession>,
+    /// What this handle has done that is not published.
+    pub(super) share: Share,
+    /// The thread that has opened it; 0 if it has no number.
+    pub(super) opened_by: u32,
+}
+
+/// All that is open. What is open guards itself.
 #[derive(Debug, Default)]
 pub(super) struct HandleTable {
-    inner: Mutex<Inner>,
+    handles: Mutex<Table, Handles>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct Handles {
     open: HashMap<Handle, Arc<Open>>,
-    next: Handle,
+    last: u64,
 }
 
 impl HandleTable {
     pub(super) fn insert(&self, open: Open) -> Handle {
-        let mut inner = self.inner.lock();
-        inner.next += 1;
-        let handle = inner.next;
-        inner.open.insert(handle, Arc::new(open));
+        let mut handles = self.handles.lock();
+        handles.last += 1;
+        let handle = Handle(handles.last);
+        handles.open.insert(handle, Arc::new(open));
         handle
     }
 
     pub(super) fn get(&self, handle: Handle) -> Option<Arc<Open>> {
-        self.inner.lock().open.get(&handle).cloned()
+        self.handles.lock().open.get(&handle).cloned()
     }
 
     pub(super) fn remove(&self, handle: Handle) -> Option<Arc<Open>> {
-        self.inner.lock().open.remove(&handle)
+        self.handles.lock().open.remove(&handle)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.inner.lock().open.len()
+        self.handles.lock().open.len()
     }
 }

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::FsError;
+use super::error::FsError;
 use crate::model::{Key, StoreName};
 
 /// The store's metadata.
@@ -21,6 +21,9 @@ pub(super) const STATUS: &[u8] = b"@status";
 
 /// Our own directory in the storage.
 const PRIVATE: &[u8] = b".storefs";
+
+/// The directory of all key-value stores, in the root.
+pub(super) const STORES: &[u8] = b"key_value_stores";
 
 const SIDECAR_SUFFIX: &[u8] = b".__metadata__.json";
 
@@ -56,7 +59,7 @@ fn parse_plain(directory: &StoreName, name: &[u8]) -> Result<Name, FsError> {
     match (path.as_slice(), name) {
         ([], STATUS) => Ok(Name::Status),
         ([], PRIVATE) => Err(FsError::Reserved),
-        ([_, _], PURGE) if path.first().is_some_and(|top| top.as_bytes() == super::STORES_NAME) => {
+        ([_, _], PURGE) if path.first().is_some_and(|top| top.as_bytes() == STORES) => {
             Ok(Name::Purge)
         }
         _ => Key::from_bytes(name).map(Name::Record).map_err(|_| FsError::InvalidName),

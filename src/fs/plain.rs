@@ -4,9 +4,11 @@
 //! that an SDK finds all that it knows, its temporaries and lock directories too. Their files are records without
 //! a type: read and published like all others, so nobody sees a half-written one.
 
-use super::inode::{Node, StoreNode};
+use super::error::{FsError, FsResult};
 use super::name::Name;
-use super::{FileSystem, FsError, FsResult};
+use super::store_node::StoreNode;
+use super::system::FileSystem;
+use super::versions::Node;
 use crate::model::{Error, StoreName};
 
 /// The plain directories in the root of every mount, where the storage has them.

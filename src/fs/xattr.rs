@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use super::inode::{Node, StoreNode, VersionNode};
-use super::{FileSystem, FsError, FsResult, Ino};
+use super::error::{FsError, FsResult};
+use super::ino::Ino;
+use super::store_node::StoreNode;
+use super::system::FileSystem;
+use super::versions::{Node, VersionNode};
 use crate::model::{ContentType, Error, Key};
 
 /// The freedesktop name of a file's MIME type.
@@ -26,6 +29,7 @@ impl FileSystem {
         match &*self.node(ino)? {
             Node::Store(store) => self.store_fact(store, name),
             Node::Version(version) if name == MIME_TYPE => self.version_type(version),
+            Node::Ticket(ticket) if name == MIME_TYPE => self.version_type(&ticket.version),
             node => match record_of(node) {
                 Some((store, key)) if name == MIME_TYPE => self.mime_type(&store, &key),
                 _ => Err(FsError::NoAttribute),
@@ -72,9 +76,11 @@ impl FileSystem {
             return Err(FsError::Invalid);
         }
         let content_type = ContentType::new(text);
+        // A version that is being published has the type before it, or the next one has it.
+        let _held = self.writers.hold(&store, &key);
         let published =
             self.change_type(&node, |fs| fs.store(&store).set_content_type(&key, &content_type))?;
-        self.hand_set.set(&store.name(), &key, content_type, published);
+        self.writers.types().set(&store.name(), &key, content_type, published);
         Ok(())
     }
 
@@ -89,7 +95,8 @@ impl FileSystem {
         let Some((store, key)) = record_of(&node).filter(|_| name == MIME_TYPE) else {
             return Err(FsError::NoAttribute);
         };
-        self.hand_set.forget(&store.name(), &key);
+        let _held = self.writers.hold(&store, &key);
+        self.writers.types().forget(&store.name(), &key);
         self.change_type(&node, |fs| fs.store(&store).reset_content_type(&key))?;
         Ok(())
     }
@@ -116,7 +123,7 @@ impl FileSystem {
 
     fn mime_type(&self, store: &StoreNode, key: &Key) -> FsResult<Vec<u8>> {
         let store = self.store(store);
-        if let Some(content_type) = self.hand_set.get(&store, key)? {
+        if let Some(content_type) = self.writers.types().get(&store, key)? {
             return Ok(content_type.as_str().as_bytes().to_vec());
         }
         match store.content_type(key) {
@@ -130,7 +137,7 @@ impl FileSystem {
     /// name now. Not that the kernel must look again: it does so once, and the record may be replaced again.
     fn version_type(&self, version: &VersionNode) -> FsResult<Vec<u8>> {
         let (store, key) = (self.store(&version.store), version.key());
-        let content_type = match self.hand_set.get(&store, &key)? {
+        let content_type = match self.writers.types().get(&store, &key)? {
             Some(content_type) => Some(content_type),
             None => store.content_type_of_version(&key, &version.stamp(), version.open_value())?,
         };
@@ -172,7 +179,8 @@ impl FileSystem {
 fn record_of(node: &Node) -> Option<(Arc<StoreNode>, Key)> {
     match node {
         Node::Version(version) => Some((Arc::clone(&version.store), version.key())),
-        Node::Writer(session) => Some(session.record()),
+        Node::Ticket(ticket) => Some((Arc::clone(&ticket.version.store), ticket.version.key())),
+        Node::Writer(session) => session.record(),
         _ => None,
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use fuser::{FopenFlags, INodeNo, Request, TimeOrNow};
+use fuser::{FileHandle, FopenFlags, INodeNo, Request, TimeOrNow};
 
-use crate::fs::{Caller, FileAttr, FileKind, OpenMode, Opened};
+use crate::fs::{Caller, FileAttr, FileKind, Handle, Ino, OpenMode, Opened, Position};
 use crate::model::TimeChange;
 
 /// The size in which reads and writes do best, in bytes.
@@ -14,11 +14,24 @@ pub(super) fn caller(request: &Request) -> Caller {
     Caller { uid: request.uid(), gid: request.gid(), thread: request.pid() }
 }
 
+pub(super) fn ino(number: INodeNo) -> Ino {
+    Ino(number.0)
+}
+
+pub(super) fn handle(number: FileHandle) -> Handle {
+    Handle(number.0)
+}
+
+/// Where a request writes. Its own flags tell whether to the end: a program may have changed them since it opened the
+/// file, and what comes from a memory map has a place of its own.
+pub(super) fn position(flags: i32, offset: u64) -> Position {
+    if flags & libc::O_APPEND != 0 { Position::End } else { Position::At(offset) }
+}
+
 pub(super) fn open_mode(flags: i32) -> OpenMode {
     let access = flags & libc::O_ACCMODE;
     OpenMode {
         write: access != libc::O_RDONLY,
-        append: flags & libc::O_APPEND != 0,
         truncate: flags & libc::O_TRUNC != 0,
         exclusive: flags & libc::O_EXCL != 0,
     }
@@ -56,7 +69,7 @@ pub(super) fn kind(kind: FileKind) -> fuser::FileType {
 pub(super) fn file_attr(attr: &FileAttr) -> fuser::FileAttr {
     let attributes = &attr.attributes;
     fuser::FileAttr {
-        ino: INodeNo(attr.ino),
+        ino: INodeNo(attr.ino.0),
         size: attributes.size,
         blocks: attributes.blocks,
         atime: attributes.accessed,
@@ -76,7 +89,7 @@ pub(super) fn file_attr(attr: &FileAttr) -> fuser::FileAttr {
 
 pub(super) fn fopen_flags(opened: &Opened, direct_writes: bool) -> FopenFlags {
     let mut flags = FopenFlags::empty();
-    let is_direct = opened.direct || (opened.for_writing && direct_writes);
+    let is_direct = opened.direct || (opened.is_written && direct_writes);
     flags.set(FopenFlags::FOPEN_DIRECT_IO, is_direct);
     flags.set(FopenFlags::FOPEN_KEEP_CACHE, opened.keep_cache);
     flags.set(FopenFlags::FOPEN_NOFLUSH, opened.no_flush);

@@ -1,16 +1,13 @@
-//! The only table from errors to errno.
-
-use std::io;
+//! The only table from errors to errno; what a storage says has its number in [`number_of`].
 
 use fuser::Errno;
 
-use crate::fs::FsError;
-use crate::model::Error;
+use crate::fs::{FsError, number_of};
 
 /// The errno of an error.
 pub(super) fn of(error: &FsError) -> Errno {
     match error {
-        FsError::Storage(error) => of_storage(error),
+        FsError::Storage(error) => Errno::from_i32(number_of(error)),
         FsError::NotFound => Errno::ENOENT,
         FsError::Exists => Errno::EEXIST,
         FsError::NotDirectory => Errno::ENOTDIR,
@@ -32,39 +29,6 @@ pub(super) fn of(error: &FsError) -> Errno {
     }
 }
 
-fn of_storage(error: &Error) -> Errno {
-    match error {
-        Error::NoSuchStore { .. } | Error::NoSuchStoreId { .. } | Error::NoSuchRecord { .. } => {
-            Errno::ENOENT
-        }
-        Error::StoreExists { .. } | Error::RecordExists { .. } => Errno::EEXIST,
-        Error::InvalidStoreName { .. }
-        | Error::InvalidKey { .. }
-        | Error::AmbiguousOpen { .. }
-        | Error::DamagedMetadata { .. } => Errno::EINVAL,
-        Error::NotUnicode { .. } => Errno::EILSEQ,
-        Error::NameTooLong { .. } => Errno::ENAMETOOLONG,
-        Error::ReadOnly => Errno::EROFS,
-        Error::Io { source, .. } => of_io(source),
-    }
-}
-
-/// An error that the system gave keeps its number; one that was made up gets that of its kind.
-fn of_io(error: &io::Error) -> Errno {
-    let number = error.raw_os_error().unwrap_or(match error.kind() {
-        io::ErrorKind::NotFound => libc::ENOENT,
-        io::ErrorKind::PermissionDenied => libc::EACCES,
-        io::ErrorKind::AlreadyExists => libc::EEXIST,
-        io::ErrorKind::InvalidInput => libc::EINVAL,
-        io::ErrorKind::StorageFull => libc::ENOSPC,
-        io::ErrorKind::QuotaExceeded => libc::EDQUOT,
-        io::ErrorKind::FileTooLarge => libc::EFBIG,
-        io::ErrorKind::TimedOut => libc::ETIMEDOUT,
-        _ => libc::EIO,
-    });
-    Errno::from_i32(number)
-}
-
 /// How loudly an errno is logged: what callers ask for all day is no news.
 pub(super) fn level(errno: Errno) -> log::Level {
     match errno.code() {
@@ -81,7 +45,10 @@ pub(super) fn level(errno: Errno) -> log::Level {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
+    use crate::model::Error;
 
     #[test]
     fn every_kind_has_its_errno() {

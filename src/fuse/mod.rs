@@ -1,7 +1,8 @@
 //! The FUSE adapter: each kernel request becomes one call of the file system, each outcome one reply.
 //!
-//! Nothing is decided here, and no state is kept but the files that the kernel reads itself (`backing`). A panic in a
-//! request is logged and answered with EIO, so that it does not take an event loop, and with it the mount, down.
+//! Nothing is decided here but where a request waits (`waiting`), and no state is kept but the files that the kernel reads
+//! itself (`backing`). A panic in a request is logged and answered with EIO, so that it does not take an event loop, and
+//! with it the mount, down.
 
 mod answer;
 mod backing;
@@ -9,8 +10,9 @@ mod convert;
 mod errno;
 mod init;
 mod notify;
+mod waiting;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -18,30 +20,35 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
-    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation,
-    INodeNo, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek,
-    ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo,
+    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use parking_lot::Mutex;
 
-use crate::fs::{AttrChange, FileSystem, FsError};
+use crate::fs::{AttrChange, Caller, Entry, FileSystem, FsError, FsResult, Opened};
 use crate::model::AttributeChange;
-use answer::answer_entry;
+use answer::{About, GENERATION, Reply, Wait, run, serve};
 use backing::Backings;
-use convert::{caller, file_attr, fopen_flags, kind, open_mode, time_change};
+use convert::{
+    caller, file_attr, fopen_flags, handle, ino, kind, open_mode, position, time_change,
+};
 pub use notify::attach_notifier;
-
-/// Inode numbers are never reused, so one generation is enough.
-const GENERATION: Generation = Generation(0);
+pub(crate) use waiting::SERVING_THREADS;
+use waiting::Waiting;
 
 /// Number of an entry whose inode is not known, as libfuse has it.
 const UNKNOWN_INODE: INodeNo = INodeNo(0xffff_ffff);
 
+/// The extended attribute that takes a look at a record's bytes, if it has no type yet.
+const MIME_TYPE: &str = "user.mime_type";
+
 /// Speaks for a [`FileSystem`] to the kernel.
 pub struct Adapter {
     fs: Arc<FileSystem>,
-    backings: Backings,
+    backings: Arc<Backings>,
+    waiting: Arc<Waiting>,
     /// Whether what is open for writing bypasses the kernel's cache.
     direct_writes: bool,
     /// Called once, when the session has ended. A leaf lock.
@@ -58,8 +65,122 @@ impl Adapter {
     /// Makes the adapter of a file system. `on_destroy` is called when the session has ended, however it did.
     #[must_use]
     pub fn new(fs: Arc<FileSystem>, on_destroy: Box<dyn FnOnce() + Send>) -> Self {
-        let on_destroy = Mutex::new(Some(on_destroy));
-        Self { fs, backings: Backings::default(), direct_writes: false, on_destroy }
+        Self {
+            fs,
+            backings: Arc::default(),
+            waiting: Arc::default(),
+            direct_writes: false,
+            on_destroy: Mutex::new(Some(on_destroy)),
+        }
+    }
+
+    /// Makes one call of the file system, and replies with what it came to.
+    fn serve<T>(
+        &self,
+        wait: Wait,
+        about: About,
+        reply: impl Reply<T>,
+        call: impl FnOnce(&FileSystem) -> FsResult<T> + Send + 'static,
+    ) {
+        serve((&self.fs, &self.waiting, wait), about, reply, call);
+    }
+
+    /// Makes one call that waits for nothing.
+    fn call<T>(
+        &self,
+        operation: &'static str,
+        ino: INodeNo,
+        call: impl FnOnce(&FileSystem) -> FsResult<T>,
+    ) -> Result<T, Errno> {
+        run(About { operation, ino }, || call(&self.fs))
+    }
+
+    /// Looks a name up as soon as the kernel has let go of something, on a thread of its own: it is those that serve to
+    /// whom the kernel says so.
+    fn lookup_when_there_is_room(
+        &self,
+        caller: Caller,
+        parent: INodeNo,
+        name: OsString,
+        reply: ReplyEntry,
+    ) {
+        let fs = Arc::clone(&self.fs);
+        let about = About { operation: "lookup", ino: parent };
+        let wait = move || {
+            let look = || fs.lookup(&caller, ino(parent), name.as_bytes());
+            reply.answer(&fs, run(about, || fs.when_there_is_room(look)));
+        };
+        let spawned = std::thread::Builder::new().name("storefs-waiting".to_owned()).spawn(wait);
+        if let Err(error) = spawned {
+            // The reply went with the thread, and has told the kernel of an error.
+            log::error!("lookup beneath inode {parent}: no thread to wait in: {error}");
+        }
+    }
+}
+
+fn about(operation: &'static str, ino: INodeNo) -> About {
+    About { operation, ino }
+}
+
+/// An open, and the files that the kernel may be given for it.
+struct Opening {
+    reply: ReplyOpen,
+    ino: INodeNo,
+    backings: Arc<Backings>,
+    direct_writes: bool,
+}
+
+impl Reply<Opened> for Opening {
+    fn answer(self, _: &FileSystem, outcome: Result<Opened, Errno>) {
+        let Self { reply, ino, backings, direct_writes } = self;
+        let opened = match outcome {
+            Ok(opened) => opened,
+            Err(errno) => return reply.error(errno),
+        };
+        let number = FileHandle(opened.handle.0);
+        let flags = fopen_flags(&opened, direct_writes);
+        let file = opened.large.as_deref().and_then(|value| value.local_file());
+        match file.and_then(|file| backings.open(&reply, ino.0, number.0, file)) {
+            // The kernel refuses the flag here: there is no cache of its own to keep.
+            Some(id) => {
+                reply.opened_passthrough(number, flags - FopenFlags::FOPEN_KEEP_CACHE, &id);
+            }
+            None => reply.opened(number, flags),
+        }
+    }
+}
+
+/// A file that is made and opened.
+struct Creating {
+    reply: ReplyCreate,
+    direct_writes: bool,
+}
+
+impl Reply<(Entry, Opened)> for Creating {
+    fn answer(self, _: &FileSystem, outcome: Result<(Entry, Opened), Errno>) {
+        match outcome {
+            // One time to live serves for name and attributes here; both are zero.
+            Ok((entry, opened)) => self.reply.created(
+                &entry.entry_ttl,
+                &file_attr(&entry.attr),
+                GENERATION,
+                FileHandle(opened.handle.0),
+                fopen_flags(&opened, self.direct_writes),
+            ),
+            Err(errno) => self.reply.error(errno),
+        }
+    }
+}
+
+/// Bytes that are read.
+struct Reading(ReplyData);
+
+impl Reply<Vec<u8>> for Reading {
+    fn answer(self, _: &FileSystem, outcome: Result<Vec<u8>, Errno>) {
+        match outcome {
+            Ok(bytes) => self.0.data(&bytes),
+            Err(errno) => self.0.error(errno),
+        }
     }
 }
 
@@ -75,6 +196,8 @@ impl Filesystem for Adapter {
     }
 
     fn destroy(&mut self) {
+        // What was released last may still be being published.
+        self.waiting.wait();
         if let Some(on_destroy) = self.on_destroy.lock().take() {
             on_destroy();
         }
@@ -82,36 +205,42 @@ impl Filesystem for Adapter {
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let caller = caller(req);
-        let call = |fs: &FileSystem| match fs.lookup_to_trust(&caller, parent.0, name.as_bytes()) {
+        if self.fs.lookup_waits(ino(parent), name.as_bytes()) {
+            let name = name.to_owned();
+            return self.serve(Wait::Maybe, about("lookup", parent), reply, move |fs| {
+                fs.lookup(&caller, ino(parent), name.as_bytes())
+            });
+        }
+        let call = |fs: &FileSystem| match fs.lookup(&caller, ino(parent), name.as_bytes()) {
             Err(FsError::TooManyOpen) => Ok(None),
             entry => entry.map(Some),
         };
         match self.call("lookup", parent, call) {
-            Ok(Some(entry)) => answer_entry(reply, Ok(entry)),
+            Ok(Some(entry)) => reply.answer(&self.fs, Ok(entry)),
             Ok(None) => self.lookup_when_there_is_room(caller, parent, name.to_owned(), reply),
             Err(errno) => reply.error(errno),
         }
     }
 
-    fn forget(&self, _req: &Request, ino: INodeNo, lookups: u64) {
+    fn forget(&self, _req: &Request, number: INodeNo, lookups: u64) {
         // A call without a reply: what could fail has been logged.
-        let _ = self.call("forget", ino, |fs| {
-            fs.forget(ino.0, lookups);
+        let _ = self.call("forget", number, |fs| {
+            fs.forget(ino(number), lookups);
             Ok(())
         });
     }
 
-    fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        match self.call("getattr", ino, |fs| fs.getattr(ino.0)) {
-            Ok(attr) => reply.attr(&self.fs.attr_ttl(ino.0), &file_attr(&attr)),
-            Err(errno) => reply.error(errno),
-        }
+    fn getattr(&self, _req: &Request, number: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        let wait = Wait::maybe(self.fs.inode_waits(ino(number)));
+        self.serve(wait, about("getattr", number), (reply, number), move |fs| {
+            fs.getattr(ino(number))
+        });
     }
 
     fn setattr(
         &self,
         req: &Request,
-        ino: INodeNo,
+        number: INodeNo,
         mode: Option<u32>,
         uid: Option<u32>,
         gid: Option<u32>,
@@ -134,11 +263,10 @@ impl Filesystem for Adapter {
             modified: mtime.map(time_change),
         };
         let change = AttrChange { size, attributes };
-        let call = |fs: &FileSystem| fs.setattr(&caller(req), ino.0, &change, fh.map(|fh| fh.0));
-        match self.call("setattr", ino, call) {
-            Ok(attr) => reply.attr(&self.fs.attr_ttl(ino.0), &file_attr(&attr)),
-            Err(errno) => reply.error(errno),
-        }
+        let caller = caller(req);
+        self.serve(Wait::Maybe, about("setattr", number), (reply, number), move |fs| {
+            fs.setattr(&caller, ino(number), &change, fh.map(handle))
+        });
     }
 
     fn mknod(
@@ -154,8 +282,9 @@ impl Filesystem for Adapter {
         if !matches!(mode & libc::S_IFMT, 0 | libc::S_IFREG) {
             return reply.error(Errno::EPERM);
         }
-        self.reply_entry("mknod", parent, reply, |fs| {
-            fs.mknod(&caller(req), parent.0, name.as_bytes(), mode & !umask)
+        let (caller, name) = (caller(req), name.to_owned());
+        self.serve(Wait::Maybe, about("mknod", parent), reply, move |fs| {
+            fs.mknod(&caller, ino(parent), name.as_bytes(), mode & !umask)
         });
     }
 
@@ -168,17 +297,24 @@ impl Filesystem for Adapter {
         umask: u32,
         reply: ReplyEntry,
     ) {
-        self.reply_entry("mkdir", parent, reply, |fs| {
-            fs.mkdir(&caller(req), parent.0, name.as_bytes(), mode & !umask)
+        let (caller, name) = (caller(req), name.to_owned());
+        self.serve(Wait::Maybe, about("mkdir", parent), reply, move |fs| {
+            fs.mkdir(&caller, ino(parent), name.as_bytes(), mode & !umask)
         });
     }
 
     fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.acknowledge("unlink", parent, reply, |fs| fs.unlink(parent.0, name.as_bytes()));
+        let name = name.to_owned();
+        self.serve(Wait::Maybe, about("unlink", parent), reply, move |fs| {
+            fs.unlink(ino(parent), name.as_bytes())
+        });
     }
 
     fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.acknowledge("rmdir", parent, reply, |fs| fs.rmdir(parent.0, name.as_bytes()));
+        let name = name.to_owned();
+        self.serve(Wait::Maybe, about("rmdir", parent), reply, move |fs| {
+            fs.rmdir(ino(parent), name.as_bytes())
+        });
     }
 
     fn symlink(
@@ -206,8 +342,10 @@ impl Filesystem for Adapter {
             return reply.error(Errno::EINVAL);
         }
         let exclusive = flags.contains(RenameFlags::RENAME_NOREPLACE);
-        self.acknowledge("rename", parent, reply, |fs| {
-            fs.rename(parent.0, name.as_bytes(), newparent.0, newname.as_bytes(), exclusive)
+        let (name, new_name) = (name.to_owned(), newname.to_owned());
+        self.serve(Wait::Maybe, about("rename", parent), reply, move |fs| {
+            let (name, new_name) = (name.as_bytes(), new_name.as_bytes());
+            fs.rename(ino(parent), name, ino(newparent), new_name, exclusive)
         });
     }
 
@@ -222,27 +360,22 @@ impl Filesystem for Adapter {
         reply.error(Errno::EPERM);
     }
 
-    fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, req: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if self.fs.is_without_opens() {
             // The kernel asks no more.
             return reply.error(Errno::ENOSYS);
         }
-        match self.call("open", ino, |fs| fs.open(&caller(req), ino.0, open_mode(flags.0))) {
-            Ok(opened) => {
-                let (handle, flags) =
-                    (FileHandle(opened.handle), fopen_flags(&opened, self.direct_writes));
-                let file = opened.large.as_deref().and_then(|value| value.local_file());
-                match file.and_then(|file| self.backings.open(&reply, ino.0, handle.0, file)) {
-                    // The kernel refuses the flag here: there is no cache of its own to keep.
-                    Some(id) => {
-                        let flags = flags - FopenFlags::FOPEN_KEEP_CACHE;
-                        reply.opened_passthrough(handle, flags, &id);
-                    }
-                    None => reply.opened(handle, flags),
-                }
-            }
-            Err(errno) => reply.error(errno),
-        }
+        let caller = caller(req);
+        let wait = Wait::maybe(self.fs.inode_waits(ino(number)));
+        let reply = Opening {
+            reply,
+            ino: number,
+            backings: Arc::clone(&self.backings),
+            direct_writes: self.direct_writes,
+        };
+        self.serve(wait, about("open", number), reply, move |fs| {
+            fs.open(&caller, ino(number), open_mode(flags.0))
+        });
     }
 
     fn create(
@@ -255,26 +388,18 @@ impl Filesystem for Adapter {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        let call = |fs: &FileSystem| {
-            fs.create(&caller(req), parent.0, name.as_bytes(), mode & !umask, open_mode(flags))
-        };
-        match self.call("create", parent, call) {
-            // One time to live serves for name and attributes here; both are zero.
-            Ok((entry, opened)) => reply.created(
-                &entry.entry_ttl,
-                &file_attr(&entry.attr),
-                GENERATION,
-                FileHandle(opened.handle),
-                fopen_flags(&opened, self.direct_writes),
-            ),
-            Err(errno) => reply.error(errno),
-        }
+        let wait = Wait::maybe(self.fs.lookup_waits(ino(parent), name.as_bytes()));
+        let (caller, name) = (caller(req), name.to_owned());
+        let reply = Creating { reply, direct_writes: self.direct_writes };
+        self.serve(wait, about("create", parent), reply, move |fs| {
+            fs.create(&caller, ino(parent), name.as_bytes(), mode & !umask, open_mode(flags))
+        });
     }
 
     fn read(
         &self,
         _req: &Request,
-        ino: INodeNo,
+        number: INodeNo,
         fh: FileHandle,
         offset: u64,
         size: u32,
@@ -282,40 +407,48 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let mut buffer = vec![0; usize::try_from(size).unwrap_or(0)];
-        let call = |fs: &FileSystem| match fs.is_without_opens() {
-            true => fs.read_inode(ino.0, &mut buffer, offset),
-            false => fs.read(fh.0, &mut buffer, offset),
-        };
-        match self.call("read", ino, call) {
-            Ok(count) => reply.data(buffer.get(..count).unwrap_or_default()),
-            Err(errno) => reply.error(errno),
-        }
+        let wait = Wait::maybe(self.fs.handle_waits(handle(fh)).busy);
+        self.serve(wait, about("read", number), Reading(reply), move |fs| {
+            let mut buffer = vec![0; usize::try_from(size).unwrap_or(0)];
+            let count = match fs.is_without_opens() {
+                true => fs.read_inode(ino(number), &mut buffer, offset),
+                false => fs.read(handle(fh), &mut buffer, offset),
+            }?;
+            buffer.truncate(count);
+            Ok(buffer)
+        });
     }
 
     fn write(
         &self,
         _req: &Request,
-        ino: INodeNo,
+        number: INodeNo,
         fh: FileHandle,
         offset: u64,
         data: &[u8],
         _write_flags: WriteFlags,
-        _flags: OpenFlags,
+        flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        match self.call("write", ino, |fs| fs.write(fh.0, data, offset)) {
-            // A request is at most 16 MiB long.
-            Ok(()) => reply.written(u32::try_from(data.len()).unwrap_or(u32::MAX)),
-            Err(errno) => reply.error(errno),
+        let position = position(flags.0, offset);
+        let sync = flags.0 & (libc::O_SYNC | libc::O_DSYNC) != 0;
+        // A request is at most 16 MiB long.
+        let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        if sync || self.fs.handle_waits(handle(fh)).busy {
+            let data = data.to_vec();
+            return self.serve(Wait::Maybe, about("write", number), reply, move |fs| {
+                fs.write(handle(fh), &data, position, sync).map(|()| count)
+            });
         }
+        let written = self.call("write", number, |fs| fs.write(handle(fh), data, position, sync));
+        reply.answer(&self.fs, written.map(|()| count));
     }
 
     fn flush(
         &self,
-        _req: &Request,
-        ino: INodeNo,
+        req: &Request,
+        number: INodeNo,
         fh: FileHandle,
         _lock_owner: LockOwner,
         reply: ReplyEmpty,
@@ -324,13 +457,15 @@ impl Filesystem for Adapter {
             // Nor does it say that it closes.
             return reply.error(Errno::ENOSYS);
         }
-        self.acknowledge("flush", ino, reply, |fs| fs.flush(fh.0));
+        let caller = caller(req);
+        let wait = Wait::maybe(self.fs.handle_waits(handle(fh)).publishes);
+        self.serve(wait, about("flush", number), reply, move |fs| fs.flush(&caller, handle(fh)));
     }
 
     fn release(
         &self,
         _req: &Request,
-        ino: INodeNo,
+        number: INodeNo,
         fh: FileHandle,
         _flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
@@ -338,8 +473,9 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         self.backings.release(fh.0);
-        self.acknowledge("release", ino, reply, |fs| {
-            fs.release(fh.0);
+        let wait = Wait::maybe(self.fs.handle_waits(handle(fh)).publishes);
+        self.serve(wait, about("release", number), reply, move |fs| {
+            fs.release(handle(fh));
             Ok(())
         });
     }
@@ -347,17 +483,19 @@ impl Filesystem for Adapter {
     fn fsync(
         &self,
         _req: &Request,
-        ino: INodeNo,
+        number: INodeNo,
         fh: FileHandle,
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.acknowledge("fsync", ino, reply, |fs| fs.fsync(ino.0, fh.0));
+        self.serve(Wait::Maybe, about("fsync", number), reply, move |fs| {
+            fs.fsync(ino(number), handle(fh))
+        });
     }
 
-    fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        match self.call("opendir", ino, |fs| fs.opendir(ino.0)) {
-            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::empty()),
+    fn opendir(&self, _req: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        match self.call("opendir", number, |fs| fs.opendir(ino(number))) {
+            Ok(handle) => reply.opened(FileHandle(handle.0), FopenFlags::empty()),
             Err(errno) => reply.error(errno),
         }
     }
@@ -365,18 +503,18 @@ impl Filesystem for Adapter {
     fn readdir(
         &self,
         _req: &Request,
-        ino: INodeNo,
+        number: INodeNo,
         fh: FileHandle,
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
         let call = |fs: &FileSystem| {
-            fs.readdir(fh.0, offset, |listed| {
+            fs.readdir(handle(fh), offset, |listed| {
                 let name = OsStr::from_bytes(listed.name);
                 reply.add(UNKNOWN_INODE, listed.next, kind(listed.kind), name)
             })
         };
-        match self.call("readdir", ino, call) {
+        match self.call("readdir", number, call) {
             Ok(()) => reply.ok(),
             Err(errno) => reply.error(errno),
         }
@@ -385,13 +523,13 @@ impl Filesystem for Adapter {
     fn readdirplus(
         &self,
         _req: &Request,
-        ino: INodeNo,
+        number: INodeNo,
         fh: FileHandle,
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
         let call = |fs: &FileSystem| {
-            fs.readdirplus(fh.0, offset, |listed, entry| {
+            fs.readdirplus(handle(fh), offset, |listed, entry| {
                 let attr = file_attr(&entry.attr);
                 // The crate knows one time to live for both; the shorter one is always true.
                 let ttl = entry.entry_ttl.min(entry.attr_ttl);
@@ -399,7 +537,7 @@ impl Filesystem for Adapter {
                 reply.add(attr.ino, listed.next, name, &ttl, &attr, GENERATION)
             })
         };
-        match self.call("readdirplus", ino, call) {
+        match self.call("readdirplus", number, call) {
             Ok(()) => reply.ok(),
             Err(errno) => reply.error(errno),
         }
@@ -408,26 +546,26 @@ impl Filesystem for Adapter {
     fn releasedir(
         &self,
         _req: &Request,
-        ino: INodeNo,
+        _ino: INodeNo,
         fh: FileHandle,
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
-        self.acknowledge("releasedir", ino, reply, |fs| {
-            fs.releasedir(fh.0);
-            Ok(())
-        });
+        self.fs.releasedir(handle(fh));
+        reply.ok();
     }
 
     fn fsyncdir(
         &self,
         _req: &Request,
-        ino: INodeNo,
+        number: INodeNo,
         _fh: FileHandle,
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.acknowledge("fsyncdir", ino, reply, |fs| fs.fsyncdir(ino.0));
+        self.serve(Wait::Maybe, about("fsyncdir", number), reply, move |fs| {
+            fs.fsyncdir(ino(number))
+        });
     }
 
     fn statfs(&self, _req: &Request, ino: INodeNo, reply: ReplyStatfs) {
@@ -454,7 +592,7 @@ impl Filesystem for Adapter {
     fn setxattr(
         &self,
         _req: &Request,
-        ino: INodeNo,
+        number: INodeNo,
         name: &OsStr,
         value: &[u8],
         flags: i32,
@@ -462,30 +600,48 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         let create = flags & libc::XATTR_CREATE != 0;
-        self.acknowledge("setxattr", ino, reply, |fs| {
-            fs.setxattr(ino.0, name.as_bytes(), value, create)
+        let (name, value) = (name.to_owned(), value.to_vec());
+        self.serve(Wait::Maybe, about("setxattr", number), reply, move |fs| {
+            fs.setxattr(ino(number), name.as_bytes(), &value, create)
         });
     }
 
-    fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        self.reply_xattr("getxattr", ino, size, reply, |fs| fs.getxattr(ino.0, name.as_bytes()));
+    fn getxattr(
+        &self,
+        _req: &Request,
+        number: INodeNo,
+        name: &OsStr,
+        size: u32,
+        reply: ReplyXattr,
+    ) {
+        if name != MIME_TYPE {
+            let value =
+                self.call("getxattr", number, |fs| fs.getxattr(ino(number), name.as_bytes()));
+            return (reply, size).answer(&self.fs, value);
+        }
+        self.serve(Wait::Maybe, about("getxattr", number), (reply, size), move |fs| {
+            fs.getxattr(ino(number), MIME_TYPE.as_bytes())
+        });
     }
 
-    fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        self.reply_xattr("listxattr", ino, size, reply, |fs| {
-            let names = fs.listxattr(ino.0)?;
+    fn listxattr(&self, _req: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
+        self.serve(Wait::Never, about("listxattr", number), (reply, size), move |fs| {
+            let names = fs.listxattr(ino(number))?;
             Ok(names.into_iter().flat_map(|name| name.into_iter().chain([0])).collect())
         });
     }
 
-    fn removexattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.acknowledge("removexattr", ino, reply, |fs| fs.removexattr(ino.0, name.as_bytes()));
+    fn removexattr(&self, _req: &Request, number: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = name.to_owned();
+        self.serve(Wait::Maybe, about("removexattr", number), reply, move |fs| {
+            fs.removexattr(ino(number), name.as_bytes())
+        });
     }
 
     fn fallocate(
         &self,
         _req: &Request,
-        ino: INodeNo,
+        number: INodeNo,
         fh: FileHandle,
         offset: u64,
         length: u64,
@@ -496,7 +652,9 @@ impl Filesystem for Adapter {
             return reply.error(Errno::EOPNOTSUPP);
         }
         let keep_size = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
-        self.acknowledge("fallocate", ino, reply, |fs| fs.reserve(fh.0, offset, length, keep_size));
+        self.serve(Wait::Maybe, about("fallocate", number), reply, move |fs| {
+            fs.reserve(handle(fh), offset, length, keep_size)
+        });
     }
 
     // The rest is answered without a word: the kernel asks once and then does it itself, or not at all.

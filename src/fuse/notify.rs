@@ -40,7 +40,7 @@ fn pruned(inodes: &[Ino]) -> Vec<u8> {
     body.extend(count.to_ne_bytes());
     // What is kept for later.
     body.extend([0; 12]);
-    inodes.iter().for_each(|ino| body.extend(ino.to_ne_bytes()));
+    inodes.iter().for_each(|ino| body.extend(ino.0.to_ne_bytes()));
     body
 }
 
@@ -56,7 +56,7 @@ struct Kernel {
 impl Invalidate for Kernel {
     fn attributes(&self, inodes: &[Ino]) {
         for ino in inodes {
-            if let Err(error) = self.notifier.inval_inode(INodeNo(*ino), ATTRIBUTES_ONLY, 0) {
+            if let Err(error) = self.notifier.inval_inode(INodeNo(ino.0), ATTRIBUTES_ONLY, 0) {
                 log::debug!("the kernel did not drop the attributes of inode {ino}: {error}");
             }
         }

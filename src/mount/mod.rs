@@ -14,6 +14,7 @@ mod error;
 mod options;
 mod preflight;
 mod signals;
+mod sweeper;
 mod table;
 mod unmount;
 mod write_back;
@@ -35,6 +36,7 @@ use options::KernelOptions;
 use preflight::Places;
 pub use signals::CaughtSignals;
 use signals::Request;
+use sweeper::Sweeper;
 pub use table::{FILE_SYSTEM_TYPE, Mount, MountTable};
 pub use unmount::{Unmounted, unmount};
 use write_back::WriteBack;
@@ -107,6 +109,8 @@ pub struct MountedFs {
     connection: OwnedFd,
     sender: Sender<Event>,
     events: Receiver<Event>,
+    /// `None` once the mount has ended.
+    sweeper: Option<Sweeper>,
     /// `None` once the mount has ended and the times are written.
     write_back: Option<WriteBack>,
 }
@@ -135,6 +139,7 @@ impl MountedFs {
         }
         let fs = Arc::new(FileSystem::new(storage.clone(), config.fs.clone()));
         let write_back = WriteBack::start(storage)?;
+        let sweeper = Some(Sweeper::start(&fs)?);
 
         let (sender, events) = mpsc::channel();
         let on_destroy = {
@@ -160,7 +165,7 @@ impl MountedFs {
         let mountpoint = places.mountpoint.clone();
         log::info!("mounted '{}' at '{}'", places.source.display(), mountpoint.display());
         let write_back = Some(write_back);
-        Ok(Self { fs, mountpoint, device, connection, sender, events, write_back })
+        Ok(Self { fs, mountpoint, device, connection, sender, events, sweeper, write_back })
     }
 
     /// Where it is mounted, absolute and free of symbolic links.
@@ -261,6 +266,19 @@ impl MountedFs {
         table.of_device(device).filter(on_top).map(|mount| mount.mountpoint.clone()).collect()
     }
 
+    /// The places where this mount is left dead. Its device number is no proof, but nobody else's mount of ours that is dead
+    /// is of use to anybody.
+    fn dead_at(&self) -> Vec<PathBuf> {
+        let (Some(device), Ok(table)) = (self.device.as_deref(), MountTable::read()) else {
+            return Vec::new();
+        };
+        let is_dead = |path: &PathBuf| {
+            rustix::fs::stat(path).is_err_and(|error| error == rustix::io::Errno::NOTCONN)
+        };
+        let ours = table.of_device(device).filter(|mount| mount.is_ours());
+        ours.map(|mount| mount.mountpoint.clone()).filter(is_dead).collect()
+    }
+
     /// Whether the kernel still holds the mount. `fuse_dev_poll` reports an error once it does not.
     fn is_connected(&self) -> bool {
         let mut fds = [PollFd::new(&self.connection, PollFlags::empty())];
@@ -271,12 +289,14 @@ impl MountedFs {
     /// Writes the last times.
     fn finish(&mut self) -> Result<(), MountError> {
         let Some(write_back) = self.write_back.take() else { return Ok(()) };
-        // A session that failed leaves a mount that nobody serves; whoever looked at it would wait for ever.
-        for path in self.seen_at() {
+        // A session that failed leaves a mount that nobody serves; whoever looked at it would wait for ever. One whose
+        // connection was aborted leaves a dead one.
+        for path in self.seen_at().into_iter().chain(self.dead_at()) {
             if let Err(error) = unmount::detach(&path) {
                 log::error!("{error}");
             }
         }
+        self.sweeper = None;
         self.fs.stop_watching();
         log::info!("unmounted '{}'", self.mountpoint.display());
         write_back.finish()

@@ -4,9 +4,7 @@ use std::ffi::OsStr;
 
 use fuser::{Config, MountOption, SessionACL};
 
-/// Threads that take requests from the kernel. A request holds its thread while it is served, so that one
-/// slow publish leaves three threads to everybody else; more would only compete for the same disk.
-const SERVING_THREADS: usize = 4;
+use crate::fuse::SERVING_THREADS;
 
 /// The subtype that makes the mount's type `fuse.storefs`, by which our own mounts are told from others'.
 ///

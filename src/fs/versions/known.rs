@@ -4,7 +4,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::inode::{Ino, Node};
+use super::node::Node;
+use crate::fs::ino::Ino;
 use crate::model::{Key, StoreName};
 
 /// The name under which an inode is found.
@@ -32,7 +33,7 @@ pub(super) struct Known {
 
 /// A node that the kernel may know. It stays what it is, whatever becomes of the name.
 #[derive(Clone, Debug)]
-pub(super) struct KnownNode(pub(super) Arc<Known>);
+pub(in crate::fs) struct KnownNode(pub(super) Arc<Known>);
 
 impl Deref for KnownNode {
     type Target = Node;
@@ -90,7 +91,7 @@ impl Known {
                 Some(act(Slot::Version(store, key)))
             }
             Node::Text(text) => Some(act(Slot::Text(text.parent, text.name))),
-            Node::Root | Node::Stores | Node::Status | Node::Writer(_) => None,
+            Node::Root | Node::Stores | Node::Status | Node::Writer(_) | Node::Ticket(_) => None,
         }
     }
 

@@ -1,6 +1,6 @@
-//! Telling the kernel that what it has cached is no longer so.
+//! What the kernel is told: that what it has cached is no longer so.
 
-use super::{FileSystem, Ino};
+use crate::fs::ino::Ino;
 
 /// Has the kernel ask for the attributes of inodes again. Implemented where the kernel is spoken to.
 ///
@@ -19,17 +19,4 @@ pub trait Invalidate: Send + Sync + std::fmt::Debug {
     /// Has the kernel forget inodes, as far as nobody uses them. Not to be called by all threads that serve at once:
     /// what was just being read when its reader went away is waited for. Does nothing where the kernel cannot be told.
     fn unused(&self, _inodes: &[Ino]) {}
-}
-
-impl FileSystem {
-    /// Says how to reach the kernel. Only the first call counts.
-    pub fn set_notifier(&self, notifier: Box<dyn Invalidate>) {
-        let _ = self.notifier.set(notifier);
-    }
-
-    pub(super) fn invalidate(&self, inodes: &[Ino]) {
-        if let Some(notifier) = self.notifier.get() {
-            notifier.attributes(inodes);
-        }
-    }
 }

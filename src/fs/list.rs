@@ -1,124 +1,20 @@
 //! Listing directories: the names are taken once for each open directory.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
-use super::inode::{Node, StoreNode};
-use super::watch::ListedLooks;
-use super::{Entry, FileKind, FileSystem, FsError, FsResult, Handle, Ino, handle::Open, name};
-use crate::engine::{Look, Scan};
+use super::entry::{Entry, FileKind};
+use super::error::{FsError, FsResult};
+use super::handle::{Handle, Open};
+use super::ino::Ino;
+use super::listings::{DOTS, Listing, Names};
+use super::name;
+use super::plain;
+use super::store_node::StoreNode;
+use super::system::FileSystem;
+use super::trust::ListedLooks;
+use super::versions::Node;
+use crate::engine::Look;
 use crate::model::{Error, Key, StoreName};
-
-/// An open directory. Its names are taken at the first read and again after each rewind, so that what is
-/// removed while it is read neither hides nor doubles anything. Those of a very large store are taken in portions,
-/// so that the first do not wait for the last.
-#[derive(Debug)]
-pub(super) struct Listing {
-    directory: Ino,
-    /// Rank 1: held while names are taken, so that they are taken once.
-    names: Mutex<Option<Names>>,
-}
-
-impl Listing {
-    pub(super) fn new(directory: Ino) -> Self {
-        Self { directory, names: Mutex::new(None) }
-    }
-}
-
-/// Names, end to end in one buffer: a store of a million records is listed from here in its bytes plus eight
-/// for each. First come directories, then files that are no records, then records by their keys. A cookie is the
-/// number of names before the place where the listing goes on.
-#[derive(Default)]
-struct Names {
-    bytes: Vec<u8>,
-    /// Where each name ends in `bytes`.
-    ends: Vec<usize>,
-    /// So many of the first names are directories.
-    directories: usize,
-    /// So many of the first names stand for no record.
-    others: usize,
-    /// Whether the directory is a plain one.
-    is_plain: bool,
-    /// Where further records come from.
-    rest: Option<Scan>,
-}
-
-impl std::fmt::Debug for Names {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Names").field("taken", &self.ends.len()).finish_non_exhaustive()
-    }
-}
-
-/// So many names are taken first: the first that are listed must not wait for a medium that seeks.
-const FIRST_PORTION: usize = 1024;
-
-/// So many names are taken at a time at most, each portion being twice the one before.
-const LARGEST_PORTION: usize = 32 * 1024;
-
-/// What every directory begins with.
-const DOTS: [&[u8]; 2] = [b".", b".."];
-
-impl Names {
-    fn push(&mut self, name: &[u8]) {
-        self.bytes.extend_from_slice(name);
-        self.ends.push(self.bytes.len());
-    }
-
-    /// Adds a directory, before anything else is added.
-    fn push_directory(&mut self, name: &[u8]) {
-        self.push_other(name);
-        self.directories = self.ends.len();
-    }
-
-    /// Adds what is no record, before any record is added.
-    fn push_other(&mut self, name: &[u8]) {
-        self.push(name);
-        self.others = self.ends.len();
-    }
-
-    /// Takes further records. Gives back whether there were any.
-    fn take_more(&mut self) -> FsResult<bool> {
-        let Some(rest) = &mut self.rest else { return Ok(false) };
-        let before = self.ends.len();
-        let portion = before.clamp(FIRST_PORTION, LARGEST_PORTION);
-        for key in rest.take(portion) {
-            self.bytes.extend_from_slice(key?.as_bytes());
-            self.ends.push(self.bytes.len());
-        }
-        let taken = self.ends.len() - before;
-        if taken < portion {
-            self.rest = None;
-        }
-        Ok(taken > 0)
-    }
-
-    /// The bytes of a name, those of its key if it is a record's; of nothing if there are not so many names.
-    fn get(&self, at: usize) -> &[u8] {
-        let end = |at: usize| self.ends.get(at).copied().unwrap_or_default();
-        let begin = at.checked_sub(1).map_or(0, end);
-        self.bytes.get(begin..end(at)).unwrap_or_default()
-    }
-
-    fn is_record(&self, at: usize) -> bool {
-        at >= self.others
-    }
-
-    /// A name as it is shown.
-    fn shown(&self, at: usize) -> Cow<'_, [u8]> {
-        match self.is_record(at) {
-            true => name::shown_in(self.is_plain, self.get(at)),
-            false => Cow::Borrowed(self.get(at)),
-        }
-    }
-
-    /// Gives a name as a listing shows it to `add`.
-    fn listed(&self, at: usize, add: impl FnOnce(Listed<'_>) -> bool) -> bool {
-        let kind = if at < self.directories { FileKind::Directory } else { FileKind::File };
-        add(Listed { name: &self.shown(at), kind, next: at as u64 + 1 })
-    }
-}
 
 /// How far a listing has come.
 enum Step {
@@ -170,7 +66,7 @@ impl FileSystem {
         mut add: impl FnMut(&Listed<'_>) -> bool,
     ) -> FsResult<()> {
         self.list(handle, cookie, |_, names, at| {
-            let full = names.listed(at, |listed| add(&listed));
+            let full = listed(names, at, |listed| add(listed));
             Ok(if full { Step::Full } else { Step::Next(at + 1) })
         })
     }
@@ -206,6 +102,9 @@ impl FileSystem {
     }
 
     /// Calls `step` with the place of each name from a cookie on, or of the first of those that it will list.
+    ///
+    /// What fails behind names that are listed already is told by the next call, since these would be lost with it, and
+    /// the lookups that they count.
     fn list(
         &self,
         handle: Handle,
@@ -214,30 +113,34 @@ impl FileSystem {
     ) -> FsResult<()> {
         let open = self.handles.get(handle).ok_or(FsError::BadHandle)?;
         let Open::Directory(listing) = &*open else { return Err(FsError::BadHandle) };
-        let directory = listing.directory;
-        let mut names = listing.names.lock();
-        if cookie == 0 {
-            *names = None;
-        }
-        let names = match &mut *names {
-            Some(names) => names,
-            names => names.insert(self.names_of(directory)?),
-        };
-        let Ok(mut at) = usize::try_from(cookie) else { return Ok(()) };
-        loop {
-            while at >= names.ends.len() {
-                if !names.take_more()? {
-                    return Ok(());
+        let directory = listing.directory();
+        let Ok(first) = usize::try_from(cookie) else { return Ok(()) };
+        let mut at = first;
+        let listed = listing.with_names(
+            cookie == 0,
+            || self.names_of(directory),
+            |names| loop {
+                while at >= names.len() {
+                    if !names.take_more()? {
+                        return Ok(());
+                    }
                 }
-            }
-            match step(directory, names, at)? {
-                Step::Next(next) => at = next,
-                Step::Full => return Ok(()),
-                Step::NoRoomFor(ino) => {
-                    self.forget(ino, 1);
-                    return Ok(());
+                match step(directory, names, at)? {
+                    Step::Next(next) => at = next,
+                    Step::Full => return Ok(()),
+                    Step::NoRoomFor(ino) => {
+                        self.forget(ino, 1);
+                        return Ok(());
+                    }
                 }
+            },
+        );
+        match listed {
+            Err(error) if at > first => {
+                log::debug!("a listing ends early: {error}");
+                Ok(())
             }
+            listed => listed,
         }
     }
 
@@ -251,7 +154,7 @@ impl FileSystem {
     ) -> FsResult<Step> {
         if at < DOTS.len() {
             let entry = self.entry(self.getattr(directory)?);
-            let full = names.listed(at, |listed| add(&listed, &entry));
+            let full = listed(names, at, |listed| add(listed, &entry));
             return Ok(if full { Step::Full } else { Step::Next(at + 1) });
         }
         let name = names.shown(at);
@@ -262,9 +165,14 @@ impl FileSystem {
             Err(FsError::Storage(error)) if error.is_not_found() => {
                 return Ok(Step::Next(at + 1));
             }
+            // One bad record must not hide the others: it is listed, and whoever asks for it is told.
+            Err(FsError::Storage(error)) if names.is_record(at) => {
+                log::warn!("'{}' is listed by its name alone: {error}", name.escape_ascii());
+                self.bad_entry(directory, &Key::from_bytes(names.get(at))?)?
+            }
             entry => entry?,
         };
-        Ok(match names.listed(at, |listed| add(&listed, &entry)) {
+        Ok(match listed(names, at, |listed| add(listed, &entry)) {
             true => Step::NoRoomFor(entry.attr.ino),
             false => Step::Next(at + 1),
         })
@@ -281,14 +189,14 @@ impl FileSystem {
     ) -> FsResult<Step> {
         let mut outcome = Ok(Step::Next(from));
         // Before the store is opened: what is told of from here on is not trusted.
-        let looks = self.begin_listed(store);
+        let looks = self.trust.begin_listed(store);
         let looked = self.store(store).look_at_records(&mut |look| {
             outcome = self.list_looked_at(store, names, from, &looks, look, add);
         });
         match looked {
             Ok(()) => outcome,
             // All that is left of it has gone.
-            Err(error) if error.is_not_found() => Ok(Step::Next(names.ends.len())),
+            Err(error) if error.is_not_found() => Ok(Step::Next(names.len())),
             Err(error) => Err(error.into()),
         }
     }
@@ -302,23 +210,33 @@ impl FileSystem {
         look: &mut Look<'_>,
         add: &mut impl FnMut(&Listed<'_>, &Entry) -> bool,
     ) -> FsResult<Step> {
-        for at in from..names.ends.len() {
+        for at in from..names.len() {
             let key = Key::from_bytes(names.get(at))?;
-            if self.sessions.get(store, &key).is_some() {
+            if self.writers.get(store, &key).is_some() {
                 return Ok(Step::Next(at));
             }
             let attributes = match look(&key) {
                 Err(error) if error.is_not_found() && names.is_plain => return Ok(Step::Next(at)),
                 Err(error) if error.is_not_found() => continue,
-                attributes => attributes?,
+                // A matter for itself.
+                Err(_) => return Ok(Step::Next(at)),
+                Ok(attributes) => attributes,
             };
-            let ino = self.inodes.version(store, &key, attributes);
-            let entry = self.listed_record(looks, &key, self.file(ino, attributes));
-            if names.listed(at, |listed| add(&listed, &entry)) {
+            let ino = self.versions.version(store, &key, attributes);
+            let entry = self.trust.listed_record(looks, &key, self.file(ino, attributes));
+            if listed(names, at, |listed| add(listed, &entry)) {
                 return Ok(Step::NoRoomFor(ino));
             }
         }
-        Ok(Step::Next(names.ends.len()))
+        Ok(Step::Next(names.len()))
+    }
+
+    /// The entry of a record that cannot be looked at, of which the kernel may keep nothing.
+    fn bad_entry(&self, directory: Ino, key: &Key) -> FsResult<Entry> {
+        let store = self.store_node(directory)?;
+        let attributes = self.made_up(0, None);
+        let ino = self.versions.version(&store, key, attributes);
+        Ok(Entry::unkept(self.file(ino, attributes)))
     }
 
     fn names_of(&self, directory: Ino) -> FsResult<Names> {
@@ -326,8 +244,8 @@ impl FileSystem {
         DOTS.iter().for_each(|dots| names.push_directory(dots));
         match &*self.node(directory)? {
             Node::Root => {
-                names.push_directory(super::STORES_NAME);
-                for top in super::plain::TOP {
+                names.push_directory(name::STORES);
+                for top in plain::TOP {
                     if self.storage.store(&StoreName::plain_root().child(top)?).attributes().is_ok()
                     {
                         names.push_directory(top.as_bytes());
@@ -343,9 +261,8 @@ impl FileSystem {
                 stores.iter().for_each(|store| names.push_directory(store.as_str().as_bytes()));
             }
             Node::Store(node) => {
-                for session in self.sessions.of_store(node) {
-                    session.settle();
-                }
+                // Before those on the disk, where they may be a moment later.
+                let new = self.writers.new_records(node);
                 let store = self.store(node);
                 let own = store.name();
                 if own.is_plain() {
@@ -361,12 +278,17 @@ impl FileSystem {
                         Err(error) => return Err(error.into()),
                     }
                 }
-                names.is_plain = own.is_plain();
-                names.rest = Some(store.scan()?);
+                names.begin_records(own.is_plain(), new, store.scan()?);
                 names.take_more()?;
             }
             _ => return Err(FsError::NotDirectory),
         }
         Ok(names)
     }
+}
+
+/// Gives a name as a listing shows it to `add`.
+fn listed(names: &Names, at: usize, add: impl FnOnce(&Listed<'_>) -> bool) -> bool {
+    let kind = if names.is_directory(at) { FileKind::Directory } else { FileKind::File };
+    add(&Listed { name: &names.shown(at), kind, next: at as u64 + 1 })
 }

@@ -4,19 +4,18 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
-use parking_lot::Mutex;
-
-use super::inode::{Ino, StoreNode};
 use crate::backend::Value;
+use crate::fs::ino::Ino;
+use crate::fs::store_node::StoreNode;
 use crate::model::{Attributes, Key, Stamp, system_time};
+use crate::ranks::{Mutex, TableEntry};
 
 /// One published version of a record.
 #[derive(Debug)]
-pub(super) struct VersionNode {
-    pub(super) store: Arc<StoreNode>,
+pub(in crate::fs) struct VersionNode {
+    pub(in crate::fs) store: Arc<StoreNode>,
     key: Key,
-    /// A leaf lock.
-    state: Mutex<VersionState>,
+    state: Mutex<TableEntry, VersionState>,
 }
 
 /// The last that was seen of a version.
@@ -52,12 +51,12 @@ impl VersionState {
 }
 
 impl VersionNode {
-    pub(super) fn new(store: Arc<StoreNode>, key: Key, attributes: &Attributes) -> Self {
+    pub(in crate::fs) fn new(store: Arc<StoreNode>, key: Key, attributes: &Attributes) -> Self {
         Self { store, key, state: Mutex::new(VersionState::new(attributes)) }
     }
 
     /// A version whose inode was that of its writers.
-    pub(super) fn left_by_writers(
+    pub(in crate::fs) fn left_by_writers(
         store: Arc<StoreNode>,
         key: Key,
         attributes: &Attributes,
@@ -67,28 +66,33 @@ impl VersionNode {
     }
 
     /// The same version under another name.
-    pub(super) fn moved(&self, store: Arc<StoreNode>, key: Key, attributes: &Attributes) -> Self {
+    pub(in crate::fs) fn moved(
+        &self,
+        store: Arc<StoreNode>,
+        key: Key,
+        attributes: &Attributes,
+    ) -> Self {
         let state = self.state.lock();
         let (has_drafts_cached, value) = (state.has_drafts_cached, state.value.clone());
         let state = VersionState { has_drafts_cached, value, ..VersionState::new(attributes) };
         Self { store, key, state: Mutex::new(state) }
     }
 
-    pub(super) fn key(&self) -> Key {
+    pub(in crate::fs) fn key(&self) -> Key {
         self.key.clone()
     }
 
     /// The record, as the table of inodes finds it.
-    pub(super) fn record(&self) -> (Ino, &Key) {
+    pub(in crate::fs) fn record(&self) -> (Ino, &Key) {
         (self.store.ino, &self.key)
     }
 
-    pub(super) fn stamp(&self) -> Stamp {
+    pub(in crate::fs) fn stamp(&self) -> Stamp {
         self.state.lock().stamp
     }
 
     /// The last that was seen of this version.
-    pub(super) fn attributes(&self) -> Attributes {
+    pub(in crate::fs) fn attributes(&self) -> Attributes {
         let state = self.state.lock();
         Attributes {
             size: state.stamp.size,
@@ -104,25 +108,25 @@ impl VersionNode {
     }
 
     /// Notes that owner, mode, times or name changed through this mount: the bytes are still the same.
-    pub(super) fn set_attributes(&self, attributes: &Attributes) {
+    pub(in crate::fs) fn set_attributes(&self, attributes: &Attributes) {
         let mut state = self.state.lock();
         let (has_drafts_cached, value) = (state.has_drafts_cached, state.value.take());
         *state = VersionState { has_drafts_cached, value, ..VersionState::new(attributes) };
     }
 
     /// The open bytes of this version, also when the record is replaced or gone.
-    pub(super) fn open_value(&self) -> Option<Arc<dyn Value>> {
+    pub(in crate::fs) fn open_value(&self) -> Option<Arc<dyn Value>> {
         self.state.lock().value.as_ref()?.upgrade()
     }
 
     /// Whether what the kernel has cached of this inode is of this version. Asked by an open, which has the kernel drop
     /// what is not: from then on it is.
-    pub(super) fn keeps_cache(&self) -> bool {
+    pub(in crate::fs) fn keeps_cache(&self) -> bool {
         !std::mem::take(&mut self.state.lock().has_drafts_cached)
     }
 
     /// Takes a reader's value, or gives back the one that other readers have open already.
-    pub(super) fn share_value(&self, value: Arc<dyn Value>) -> Arc<dyn Value> {
+    pub(in crate::fs) fn share_value(&self, value: Arc<dyn Value>) -> Arc<dyn Value> {
         let mut state = self.state.lock();
         if let Some(shared) = state.value.as_ref().and_then(|value| value.upgrade()) {
             return shared;

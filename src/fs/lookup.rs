@@ -1,0 +1,219 @@
+//! Looking names up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attr::{PURGE_MODE, TEXT_MODE};
+use super::entry::{Caller, Entry, FileAttr, FileKind};
+use super::error::{FsError, FsResult};
+use super::ino::{Ino, ROOT, STATUS, STORES};
+use super::name::{self, Name};
+use super::plain;
+use super::store_node::StoreNode;
+use super::system::FileSystem;
+use super::versions::{Node, Ticket, VersionNode};
+use super::writers::{Join, Led, WriteSession};
+use crate::model::{Error, Key, StoreName};
+
+impl FileSystem {
+    /// Looks a name up and counts the lookup. The kernel may trust the outcome for as long as it says.
+    ///
+    /// # Errors
+    /// [`FsError::NotFound`], and what the storage says.
+    pub fn lookup(&self, caller: &Caller, parent: Ino, name: &[u8]) -> FsResult<Entry> {
+        let looked_up = self.lookup_for(caller, parent, name);
+        if looked_up.is_err() {
+            // No open follows a name that is not there.
+            self.withdraw(caller);
+        }
+        looked_up
+    }
+
+    /// Whether a lookup has to wait for what others do to the record.
+    #[must_use]
+    pub fn lookup_waits(&self, parent: Ino, name: &[u8]) -> bool {
+        let Some(node) = self.versions.get(parent) else { return false };
+        let Node::Store(store) = &*node else { return false };
+        let Ok(Name::Record(key)) = store.parse(name) else { return false };
+        self.writers.is_held(store, &key)
+            || self.writers.get(store, &key).is_some_and(|session| session.is_busy())
+    }
+
+    fn lookup_for(&self, caller: &Caller, parent: Ino, name: &[u8]) -> FsResult<Entry> {
+        if let Node::Store(store) = &*self.node(parent)?
+            && let Ok(Name::Record(key)) = store.parse(name)
+        {
+            match self.writers.announcements().of_lookup(caller.thread, store, &key) {
+                Led::Published => {}
+                Led::Writers => return self.announced_writer_entry(caller, store, &key),
+                Led::Held => return self.held_entry(caller, store, &key),
+                Led::Ticket => return self.ticket_entry(store, &key),
+            }
+        }
+        self.trusted_entry_of(parent, name)
+    }
+
+    /// The writers' inode of a record that is about to be opened for writing.
+    fn announced_writer_entry(
+        &self,
+        caller: &Caller,
+        store: &Arc<StoreNode>,
+        key: &Key,
+    ) -> FsResult<Entry> {
+        let session = self.session_of_record(store, key, Join::Announce(caller.thread))?;
+        self.writer_entry(&session)
+    }
+
+    /// The writers' inode, which they know by no more than its number: only when asked for its attributes can we show
+    /// the number that vim compares.
+    pub(super) fn writer_entry(&self, session: &Arc<WriteSession>) -> FsResult<Entry> {
+        self.versions.count_writer_lookup(session);
+        self.told(self.counted(session.ino), |ino| {
+            Ok(Entry::unkept(self.file(ino, session.attributes()?)))
+        })
+    }
+
+    /// The current version of a record that is about to be opened for reading, held until it is.
+    fn held_entry(&self, caller: &Caller, store: &Arc<StoreNode>, key: &Key) -> FsResult<Entry> {
+        if let Some(session) = self.writers.new_record(store, key) {
+            return self.writer_entry(&session);
+        }
+        let value = self.store(store).open_value(key)?;
+        let attributes = value.attributes()?;
+        let counted = self.counted(self.versions.version(store, key, attributes));
+        // Shared already, so that it counts as open if the kernel asks for attributes before it opens it.
+        let value = match self.versions.get(counted.ino()).as_deref() {
+            Some(Node::Version(version)) => version.share_value(value),
+            _ => value,
+        };
+        self.writers.announcements().hold(caller.thread, counted.ino(), value);
+        self.told(counted, |ino| Ok(self.entry(self.file(ino, attributes)).untrusted()))
+    }
+
+    /// An inode of its own, for a caller that cannot be told from others who are about to open the record.
+    fn ticket_entry(&self, store: &Arc<StoreNode>, key: &Key) -> FsResult<Entry> {
+        if let Some(session) = self.writers.new_record(store, key) {
+            return self.writer_entry(&session);
+        }
+        let value = self.store(store).open_value(key)?;
+        let attributes = value.attributes()?;
+        let version = VersionNode::new(Arc::clone(store), key.clone(), &attributes);
+        let ino = self.versions.ticket(Ticket::new(version, value));
+        Ok(Entry::unkept(self.file(ino, attributes)))
+    }
+
+    /// The entry of a name as everybody sees it, counting a lookup.
+    pub(super) fn entry_of(&self, parent: Ino, name: &[u8]) -> FsResult<Entry> {
+        match &*self.node(parent)? {
+            Node::Root => match name {
+                name::STORES => self.fixed_entry(STORES),
+                name::STATUS => self.status_entry(),
+                _ => self.directory_entry(&plain::top(name).ok_or(FsError::NotFound)?),
+            },
+            Node::Stores => self.directory_entry(&store_name(name).map_err(|_| FsError::NotFound)?),
+            Node::Store(store) => match store.parse(name) {
+                Ok(Name::Status) => self.status_entry(),
+                Ok(Name::Metadata) => self.metadata_entry(store),
+                Ok(Name::Purge) => self.purge_entry(store),
+                Ok(Name::Record(key)) => match self.record_entry(store, &key) {
+                    Err(FsError::NotFound) if store.is_plain() => {
+                        self.directory_entry(&plain::child(store, name)?)
+                    }
+                    entry => entry,
+                },
+                Err(_) => Err(FsError::NotFound),
+            },
+            _ => Err(FsError::NotDirectory),
+        }
+    }
+
+    /// The entry of a store or plain directory.
+    fn directory_entry(&self, name: &StoreName) -> FsResult<Entry> {
+        self.storage.store(name).attributes()?;
+        let store = self.versions.store(name);
+        self.told(self.counted(store.ino), |_| Ok(self.entry(self.store_attr(&store)?)))
+    }
+
+    fn metadata_entry(&self, store: &Arc<StoreNode>) -> FsResult<Entry> {
+        if self.is_without_opens() {
+            let text = self.store(store).metadata_text()?.ok_or(FsError::NotFound)?;
+            return Ok(self.text_entry(store.ino, name::METADATA, text.bytes, text.attributes));
+        }
+        let counted = self.counted(self.versions.metadata(store));
+        self.told(counted, |ino| Ok(self.entry(self.metadata_attr(ino, store)?)))
+    }
+
+    fn purge_entry(&self, store: &Arc<StoreNode>) -> FsResult<Entry> {
+        if self.is_without_opens() {
+            let directory = self.store(store).attributes()?;
+            let shown = self.made_up(PURGE_MODE, Some(&directory));
+            return Ok(self.text_entry(store.ino, name::PURGE, self.purge_text(store), shown));
+        }
+        let counted = self.counted(self.versions.purge(store));
+        self.told(counted, |ino| Ok(self.entry(self.getattr(ino)?)))
+    }
+
+    fn status_entry(&self) -> FsResult<Entry> {
+        if self.is_without_opens() {
+            let shown = self.made_up(TEXT_MODE, None);
+            return Ok(self.text_entry(ROOT, name::STATUS, self.status_text(), shown));
+        }
+        self.fixed_entry(STATUS)
+    }
+
+    fn fixed_entry(&self, ino: Ino) -> FsResult<Entry> {
+        self.versions.count_lookup(ino);
+        self.told(self.counted(ino), |ino| Ok(self.entry(self.getattr(ino)?)))
+    }
+
+    /// The entry of a record as everybody sees it: its published version, or if it was never published, what its writers
+    /// have written so far.
+    fn record_entry(&self, store: &Arc<StoreNode>, key: &Key) -> FsResult<Entry> {
+        if let Some(pinned) = self.pinned.get() {
+            return self.pinned_record_entry(pinned, store, key);
+        }
+        let session = self.writers.get(store, key);
+        if let Some(session) = &session {
+            if session.is_new() {
+                return self.writer_entry(session);
+            }
+            session.wait_for_release();
+        }
+        let attributes = match self.store(store).record(key) {
+            Err(Error::NoSuchRecord { .. }) => return Err(FsError::NotFound),
+            record => record?,
+        };
+        let counted = self.counted(self.versions.version(store, key, attributes));
+        self.told(counted, |ino| {
+            let entry = self.entry(self.file(ino, attributes));
+            // Once a session publishes, the name stands for another inode; until then the kernel asks each time.
+            Ok(if session.is_some() { entry.untrusted() } else { entry })
+        })
+    }
+
+    /// The inode's entry, with the time to live that the options say.
+    pub(super) fn entry(&self, attr: FileAttr) -> Entry {
+        let attr_ttl = self.attr_ttl(attr.ino);
+        Entry { attr, entry_ttl: self.trust.untold_ttl(), attr_ttl }
+    }
+
+    /// The entry of a name, which the kernel may trust for long where each change of it is told.
+    fn trusted_entry_of(&self, parent: Ino, name: &[u8]) -> FsResult<Entry> {
+        let look = self.begin_look(parent, name);
+        let entry = self.entry_of(parent, name)?;
+        Ok(match look {
+            Some(look) => self.trust.trusted(&look, entry, self.trust.watched_ttl()),
+            // The kernel would open it for as long without asking.
+            None if self.is_without_opens() && entry.attr.kind == FileKind::File => {
+                Entry { entry_ttl: Duration::ZERO, ..entry }
+            }
+            None => entry,
+        })
+    }
+}
+
+/// Reads the name of a store.
+pub(super) fn store_name(name: &[u8]) -> FsResult<StoreName> {
+    let text = std::str::from_utf8(name).map_err(|_| FsError::NotUnicode)?;
+    Ok(StoreName::new(text)?)
+}

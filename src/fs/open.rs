@@ -1,0 +1,423 @@
+//! Opening and creating files.
+
+use std::sync::Arc;
+
+use super::control::{MetadataEdit, PurgeTrigger};
+use super::entry::{Caller, Entry};
+use super::error::{FsError, FsResult};
+use super::handle::{Handle, Open, Writer};
+use super::ino::Ino;
+use super::name::Name;
+use super::store_node::StoreNode;
+use super::system::FileSystem;
+use super::versions::{Node, Ticket, VersionNode};
+use super::writers::{Join, Purpose, Share, WriteSession};
+use crate::engine::{Staging, Value};
+use crate::failpoint;
+use crate::model::{Error, Key};
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenMode {
+    /// For writing.
+    pub write: bool,
+    /// Emptied at open.
+    pub truncate: bool,
+    /// Only if it is not there.
+    pub exclusive: bool,
+}
+
+impl OpenMode {
+    fn changes(self) -> bool {
+        self.write || self.truncate
+    }
+}
+
+/// The size in bytes from which the kernel reads a version itself, where it can. Giving it the file costs two system
+/// calls, and what it reads so is copied again each time; smaller ones are read as fast or faster from its own cache.
+/// Where the two meet was measured, see docs/PERFORMANCE.md.
+const LARGE: u64 = 256 * 1024;
+
+/// An open file, and how the kernel may cache it.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The handle.
+    pub handle: Handle,
+    /// Whether reads and writes bypass the kernel's cache: for texts that change by themselves.
+    pub direct: bool,
+    /// Whether what the kernel has cached of the inode is still right.
+    pub keep_cache: bool,
+    /// Whether closing needs no request.
+    pub no_flush: bool,
+    /// Whether it is a record that is being written, so that its bytes change.
+    pub is_written: bool,
+    /// A version whose file the kernel had better read itself.
+    pub large: Option<Arc<dyn Value>>,
+}
+
+impl FileSystem {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`FsError::Stale`] if the inode is not what its name shows now, or stands for a published version and is
+    /// to be written: the kernel then looks the name up again and opens what it finds.
+    pub fn open(&self, caller: &Caller, ino: Ino, mode: OpenMode) -> FsResult<Opened> {
+        if mode.changes() {
+            self.refuse_if_read_only()?;
+        }
+        match &*self.node(ino)? {
+            Node::Root | Node::Stores | Node::Store(_) => Err(FsError::IsDirectory),
+            Node::Status if mode.changes() => Err(FsError::NotPermitted),
+            Node::Status => Ok(self.open_text(self.status_text())),
+            Node::Text(text) => Ok(self.open_text(text.bytes.clone())),
+            Node::Purge(store) if mode.write => {
+                Ok(self.direct(Open::Purge(PurgeTrigger::new(Arc::clone(store)))))
+            }
+            Node::Purge(store) => Ok(self.direct(Open::Text(self.purge_text(store)))),
+            Node::Metadata(store) => self.open_metadata(store, mode),
+            Node::Version(version) if mode.changes() => {
+                Err(self.look_again(caller, &version.store, Purpose::Write))
+            }
+            Node::Version(version) => self.open_version(caller, ino, version),
+            Node::Ticket(ticket) => self.open_ticket(caller, ino, ticket, mode),
+            Node::Writer(session) if mode.changes() => self.open_writer(caller, ino, session, mode),
+            Node::Writer(session) => self.open_follower(caller, ino, session),
+        }
+    }
+
+    /// Creates and opens a file, or opens it if it is there and `mode` is not exclusive.
+    ///
+    /// # Errors
+    /// [`FsError::Exists`], [`FsError::Reserved`], [`FsError::InvalidName`], [`FsError::NotUnicode`], and
+    /// what the storage says of the key.
+    pub fn create(
+        &self,
+        caller: &Caller,
+        parent: Ino,
+        name: &[u8],
+        permissions: u32,
+        mode: OpenMode,
+    ) -> FsResult<(Entry, Opened)> {
+        self.refuse_if_read_only()?;
+        // An open that was announced has become this: its announcement must not lead a later lookup.
+        self.withdraw(caller);
+        let store = self.store_node(parent)?;
+        match store.parse(name)? {
+            Name::Purge | Name::Status => Err(FsError::Exists),
+            Name::Metadata => self.create_metadata(&store, mode),
+            Name::Record(key) => self.create_record(caller, &store, &key, permissions, mode),
+        }
+    }
+
+    /// Whether what is asked of an inode has to wait for what others do to the record.
+    #[must_use]
+    pub fn inode_waits(&self, ino: Ino) -> bool {
+        match self.versions.get(ino).as_deref() {
+            Some(Node::Writer(session)) => session.is_busy(),
+            Some(Node::Ticket(ticket)) => {
+                self.writers.is_held(&ticket.version.store, &ticket.version.key())
+            }
+            _ => false,
+        }
+    }
+
+    /// Answers an open so that the kernel looks the name up again, and is led to what it is for.
+    pub(super) fn look_again(
+        &self,
+        caller: &Caller,
+        store: &StoreNode,
+        purpose: Purpose,
+    ) -> FsError {
+        self.writers.announcements().announce(caller.thread, store, purpose);
+        FsError::Stale
+    }
+
+    fn open_text(&self, text: Vec<u8>) -> Opened {
+        Opened { no_flush: true, ..self.direct(Open::Text(text)) }
+    }
+
+    fn direct(&self, open: Open) -> Opened {
+        Opened { direct: true, ..self.opened_as(open) }
+    }
+
+    fn opened_as(&self, open: Open) -> Opened {
+        Opened {
+            handle: self.handles.insert(open),
+            direct: false,
+            keep_cache: false,
+            no_flush: false,
+            is_written: false,
+            large: None,
+        }
+    }
+
+    fn open_version(&self, caller: &Caller, ino: Ino, version: &VersionNode) -> FsResult<Opened> {
+        let store = &version.store;
+        let value = match self.writers.announcements().end(caller.thread, ino) {
+            // Held by the lookup, and to be opened whatever has become of the record since then.
+            Some(value) => value,
+            None => {
+                let key = version.key();
+                if let Some(session) = self.writers.get(store, &key) {
+                    session.wait_for_release();
+                }
+                let value = match self.store(store).open_value(&key) {
+                    // The name may stand for something else by now; if for nothing, the next lookup tells.
+                    Err(Error::NoSuchRecord { .. }) => {
+                        return Err(self.look_again(caller, store, Purpose::Read));
+                    }
+                    value => value?,
+                };
+                if value.attributes()?.stamp != version.stamp() {
+                    return Err(self.look_again(caller, store, Purpose::Read));
+                }
+                value
+            }
+        };
+        self.open_value(version, value)
+    }
+
+    fn open_value(&self, version: &VersionNode, value: Arc<dyn Value>) -> FsResult<Opened> {
+        let value = version.share_value(value);
+        // The kernel notes a time of access where it reads a file itself.
+        let is_passed = self.options.passthrough && !self.options.read_only;
+        let is_large = is_passed && version.attributes().size >= LARGE;
+        let large = is_large.then(|| Arc::clone(&value));
+        // Only Crawlee JS 3 writes in place: then pages may be of what the version was before.
+        let is_unchanged = value.attributes()?.stamp.same_bytes(&version.stamp());
+        let keep_cache = version.keeps_cache() && is_unchanged;
+        Ok(Opened { keep_cache, no_flush: true, large, ..self.opened_as(Open::Reader(value)) })
+    }
+
+    /// What one lookup has found for this open alone: it becomes what the open is for.
+    fn open_ticket(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        ticket: &Ticket,
+        mode: OpenMode,
+    ) -> FsResult<Opened> {
+        let version = &ticket.version;
+        if !mode.changes() {
+            return match ticket.take() {
+                Some(value) => self.open_value(version, value),
+                None => self.open_version(caller, ino, version),
+            };
+        }
+        let session = match self.session_of_record(&version.store, &version.key(), Join::Open) {
+            Err(FsError::Storage(error)) if error.is_not_found() => {
+                return Err(self.look_again(caller, &version.store, Purpose::Write));
+            }
+            session => session?,
+        };
+        self.versions.become_writer(ino, &session);
+        self.open_session(caller, &session, mode, false)
+    }
+
+    /// An open for writing, of the inode that was looked up for it.
+    fn open_writer(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        session: &Arc<WriteSession>,
+        mode: OpenMode,
+    ) -> FsResult<Opened> {
+        self.writers.announcements().end(caller.thread, ino);
+        // An open that comes late goes on from what is there by now.
+        let goes_on =
+            self.writers.is_open_expected(session, caller.thread) || self.goes_on(session)?;
+        if !goes_on || !self.writers.open_announced(session, caller.thread) {
+            let Some((store, _)) = session.record() else { return Err(FsError::Stale) };
+            return Err(self.look_again(caller, &store, Purpose::Write));
+        }
+        self.open_session(caller, session, mode, false)
+    }
+
+    fn goes_on(&self, session: &WriteSession) -> FsResult<bool> {
+        match self.writers.hold_session(session) {
+            Some((_held, store, _)) => session.refresh(&self.store(&store)),
+            // A file that has no name, opened by way of a descriptor of it.
+            None => Ok(session.is_live()),
+        }
+    }
+
+    /// A record that has never been published is read as it grows. Of any other, a reader sees what is published: he came
+    /// here by a lookup that was meant for writing, or from before the first publish.
+    fn open_follower(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        session: &Arc<WriteSession>,
+    ) -> FsResult<Opened> {
+        self.writers.announcements().end(caller.thread, ino);
+        if session.is_new() {
+            self.writers.follow(session);
+            let open = Open::Follower(Arc::clone(session));
+            return Ok(Opened { is_written: true, ..self.opened_as(open) });
+        }
+        match session.record() {
+            Some((store, _)) => Err(self.look_again(caller, &store, Purpose::Read)),
+            None => Err(FsError::Stale),
+        }
+    }
+
+    fn open_session(
+        &self,
+        caller: &Caller,
+        session: &Arc<WriteSession>,
+        mode: OpenMode,
+        is_created: bool,
+    ) -> FsResult<Opened> {
+        let share = Share::default();
+        if is_created {
+            session.take_part_in_creation(&share);
+        }
+        if mode.truncate
+            && let Err(error) = session.truncate_at_open(&|store| self.stage(store), &share)
+        {
+            self.leave(session, &share);
+            return Err(error);
+        }
+        let session = Arc::clone(session);
+        let open = Open::Writer(Writer { session, share, opened_by: caller.thread });
+        // Pages may be of a version that the session went on from before an SDK replaced it.
+        Ok(Opened { is_written: true, ..self.opened_as(open) })
+    }
+
+    fn open_metadata(&self, store: &Arc<StoreNode>, mode: OpenMode) -> FsResult<Opened> {
+        let text = self.store(store).metadata_text()?.ok_or(FsError::NotFound)?;
+        if !mode.changes() {
+            return Ok(self.open_text(text.bytes));
+        }
+        let bytes = if mode.truncate { Vec::new() } else { text.bytes };
+        Ok(self.edit_metadata(store, bytes))
+    }
+
+    fn edit_metadata(&self, store: &Arc<StoreNode>, bytes: Vec<u8>) -> Opened {
+        self.direct(Open::Metadata(MetadataEdit::new(Arc::clone(store), bytes)))
+    }
+
+    fn create_metadata(&self, store: &Arc<StoreNode>, mode: OpenMode) -> FsResult<(Entry, Opened)> {
+        let counted = self.counted(self.versions.metadata(store));
+        let ino = counted.ino();
+        let kept = self.store(store).metadata_text()?;
+        let attr = match &kept {
+            Some(_) if mode.exclusive => return Err(FsError::Exists),
+            Some(text) => self.file(ino, text.attributes),
+            None => self.virtual_file(ino, 0o644, Some(&self.store(store).attributes()?)),
+        };
+        let bytes = kept.filter(|_| !mode.truncate).map(|text| text.bytes).unwrap_or_default();
+        counted.told();
+        Ok((Entry::unkept(attr), self.edit_metadata(store, bytes)))
+    }
+
+    fn create_record(
+        &self,
+        caller: &Caller,
+        store: &Arc<StoreNode>,
+        key: &Key,
+        permissions: u32,
+        mode: OpenMode,
+    ) -> FsResult<(Entry, Opened)> {
+        self.store(store).check_key(key)?;
+        let (session, is_created) =
+            self.session_for_create(caller, store, key, permissions, mode.exclusive)?;
+        let opened = self.open_session(caller, &session, mode, is_created)?;
+        Ok((self.writer_entry(&session)?, opened))
+    }
+
+    /// The session of a record that is created, or of the one that is there already, with a handle added. Gives back
+    /// whether it was created.
+    fn session_for_create(
+        &self,
+        caller: &Caller,
+        store: &Arc<StoreNode>,
+        key: &Key,
+        permissions: u32,
+        exclusive: bool,
+    ) -> FsResult<(Arc<WriteSession>, bool)> {
+        let _held = self.writers.hold(store, key);
+        if exclusive && self.writers.new_record(store, key).is_some() {
+            return Err(FsError::Exists);
+        }
+        if !exclusive && let Some(session) = self.joined_session(store, key, Join::Open)? {
+            return Ok((session, false));
+        }
+        match self.store(store).open_value(key) {
+            Ok(_) if exclusive => Err(FsError::Exists),
+            Ok(base) => Ok((self.begin_on(base, store, key, Join::Open), false)),
+            Err(Error::NoSuchRecord { .. }) => {
+                // Whoever still writes a record of this name that others have removed goes on without the name.
+                self.writers.detach(store, key);
+                let staging = self.stage_for(caller, store, permissions)?;
+                let ino = self.versions.writer_number();
+                let session =
+                    WriteSession::of_new_record(ino, Arc::clone(store), key.clone(), staging);
+                let session = Arc::new(session);
+                self.writers.begin(store, key, Join::Open, &session);
+                Ok((session, true))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Joins the write session of a record that is there, beginning one if need be.
+    pub(super) fn session_of_record(
+        &self,
+        store: &Arc<StoreNode>,
+        key: &Key,
+        how: Join,
+    ) -> FsResult<Arc<WriteSession>> {
+        let _held = self.writers.hold(store, key);
+        failpoint::pass("open for writing: record held");
+        if let Some(session) = self.joined_session(store, key, how)? {
+            return Ok(session);
+        }
+        let base = self.store(store).open_value(key)?;
+        Ok(self.begin_on(base, store, key, how))
+    }
+
+    /// Joins the write session of a record, if it has one. For who holds the record.
+    fn joined_session(
+        &self,
+        store: &StoreNode,
+        key: &Key,
+        how: Join,
+    ) -> FsResult<Option<Arc<WriteSession>>> {
+        if let Some(session) = self.writers.get(store, key)
+            && !session.refresh(&self.store(store))?
+        {
+            self.writers.detach(store, key);
+            return Ok(None);
+        }
+        Ok(self.writers.join(store, key, how))
+    }
+
+    fn begin_on(
+        &self,
+        base: Arc<dyn Value>,
+        store: &Arc<StoreNode>,
+        key: &Key,
+        how: Join,
+    ) -> Arc<WriteSession> {
+        let ino = self.versions.writer_number();
+        let shown = self.versions.known_version(store, key).unwrap_or(ino);
+        let session = WriteSession::of_record(ino, shown, Arc::clone(store), key.clone(), base);
+        let session = Arc::new(session);
+        self.writers.begin(store, key, how, &session);
+        session
+    }
+
+    /// Staging for a record that the caller creates. A daemon that serves other users makes their files theirs.
+    fn stage_for(
+        &self,
+        caller: &Caller,
+        store: &StoreNode,
+        permissions: u32,
+    ) -> FsResult<Box<dyn Staging>> {
+        let staging = self.stage(Some(store))?;
+        let made = staging.attributes()?;
+        staging.set_attributes(&caller.owning(permissions, &made))?;
+        Ok(staging)
+    }
+}

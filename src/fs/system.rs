@@ -1,0 +1,206 @@
+//! The mounted storage: its owners, and what they are asked together.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::json;
+
+use super::control::PurgeReports;
+use super::entry::{Caller, Entry};
+use super::error::{FsError, FsResult};
+use super::handle::HandleTable;
+use super::ino::Ino;
+use super::pinned::Pinned;
+use super::store_node::StoreNode;
+use super::trust::Trust;
+use super::versions::{KnownNode, Node, Versions};
+use super::writers::Writers;
+use crate::engine::{Storage, Store};
+
+/// How a storage is shown.
+#[derive(Clone, Debug)]
+pub struct FsOptions {
+    /// Show every file as this user's.
+    pub uid: Option<u32>,
+    /// Show every file as this group's.
+    pub gid: Option<u32>,
+    /// Take these permission bits away from everything that is shown.
+    pub umask: Option<u32>,
+    /// How long the kernel may trust names and attributes.
+    pub ttl: Duration,
+    /// Refuse changes of attributes that have no effect, instead of accepting them.
+    pub strict: bool,
+    /// Refuse every change.
+    pub read_only: bool,
+    /// Serve extended attributes.
+    pub xattr: bool,
+    /// Let the kernel read large records by itself, where it can.
+    pub passthrough: bool,
+    /// Show the storage as it is on disk: sidecars, temporaries and all.
+    pub plain: bool,
+}
+
+impl Default for FsOptions {
+    fn default() -> Self {
+        Self {
+            uid: None,
+            gid: None,
+            umask: None,
+            ttl: Duration::from_secs(1),
+            strict: false,
+            read_only: false,
+            xattr: true,
+            passthrough: true,
+            plain: false,
+        }
+    }
+}
+
+/// A mounted storage.
+///
+/// Each field owns its part and is asked by its methods alone. What concerns several of them is in the files that say
+/// what the kernel asks: `lookup`, `open`, `write`, `attr`, `xattr`, `remove`, `rename`, `list`, `purge`, `changes`.
+#[derive(Debug)]
+pub struct FileSystem {
+    pub(super) storage: Storage,
+    pub(super) options: FsOptions,
+    pub(super) versions: Versions,
+    pub(super) handles: HandleTable,
+    pub(super) writers: Writers,
+    pub(super) purges: PurgeReports,
+    pub(super) trust: Trust,
+    /// Set once, when the mount begins, where it is served without opens.
+    pub(super) pinned: OnceLock<Pinned>,
+    pub(super) started: (Instant, SystemTime),
+    /// Publishes that failed after their writer had closed, so that only the log could tell.
+    pub(super) late_failures: AtomicU64,
+}
+
+/// A lookup that the kernel is about to be told of. Dropped before that, it is taken back.
+#[must_use]
+pub(super) struct Counted<'a> {
+    fs: &'a FileSystem,
+    ino: Ino,
+}
+
+impl Counted<'_> {
+    pub(super) fn ino(&self) -> Ino {
+        self.ino
+    }
+
+    /// The kernel is told.
+    pub(super) fn told(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.fs.forget(self.ino, 1);
+    }
+}
+
+impl FileSystem {
+    /// Shows a storage.
+    #[must_use]
+    pub fn new(storage: Storage, options: FsOptions) -> Self {
+        Self {
+            versions: Versions::new(options.plain),
+            storage,
+            trust: Trust::new(options.ttl),
+            options,
+            handles: HandleTable::default(),
+            writers: Writers::default(),
+            purges: PurgeReports::default(),
+            pinned: OnceLock::new(),
+            started: (Instant::now(), SystemTime::now()),
+            late_failures: AtomicU64::new(0),
+        }
+    }
+
+    /// The storage that is shown.
+    #[must_use]
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    /// State and counters of the mount.
+    #[must_use]
+    pub fn status(&self) -> serde_json::Value {
+        json!({
+            "pid": std::process::id(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": self.started.0.elapsed().as_secs(),
+            "read_only": self.options.read_only,
+            "input_key": self.storage.input_key(),
+            "inodes": self.versions.len(),
+            "handles": self.handles.len(),
+            "write_sessions": self.writers.len(),
+            "late_failures": self.late_failures.load(Ordering::Relaxed),
+            "pinned": self.pinned.get().map(Pinned::len),
+            "watching": self.trust.is_watching(),
+            "watch": self.trust.status(),
+        })
+    }
+
+    /// Takes back lookups.
+    pub fn forget(&self, ino: Ino, lookups: u64) {
+        if let Some(pinned) = self.pinned.get() {
+            pinned.forget(ino, lookups);
+        }
+        match self.versions.forget(ino, lookups).as_deref() {
+            Some(Node::Writer(session)) if !session.is_live() => self.writers.forget(session),
+            Some(Node::Store(store)) => self.store_forgotten(store),
+            _ => {}
+        }
+    }
+
+    /// A lookup that a table has just counted.
+    pub(super) fn counted(&self, ino: Ino) -> Counted<'_> {
+        Counted { fs: self, ino }
+    }
+
+    /// The entry of an inode whose lookup is counted.
+    pub(super) fn told(
+        &self,
+        counted: Counted<'_>,
+        entry: impl FnOnce(Ino) -> FsResult<Entry>,
+    ) -> FsResult<Entry> {
+        let entry = entry(counted.ino())?;
+        counted.told();
+        Ok(entry)
+    }
+
+    pub(super) fn store(&self, node: &StoreNode) -> Store {
+        node.with_name(|name| self.storage.store(name))
+    }
+
+    pub(super) fn node(&self, ino: Ino) -> FsResult<KnownNode> {
+        self.versions.get(ino).ok_or(FsError::Stale)
+    }
+
+    pub(super) fn store_node(&self, ino: Ino) -> FsResult<Arc<StoreNode>> {
+        match &*self.node(ino)? {
+            Node::Store(store) => Ok(Arc::clone(store)),
+            Node::Root | Node::Stores => Err(FsError::NotPermitted),
+            _ => Err(FsError::NotDirectory),
+        }
+    }
+
+    pub(super) fn refuse_if_read_only(&self) -> FsResult<()> {
+        if self.options.read_only { Err(FsError::ReadOnly) } else { Ok(()) }
+    }
+
+    /// A publish failed of which nobody can be told.
+    pub(super) fn note_late_failure(&self, what: &str, error: &FsError) {
+        self.late_failures.fetch_add(1, Ordering::Relaxed);
+        log::error!("{what} could not be published after its last close: {error}");
+    }
+
+    /// What a thread has announced, it does not do.
+    pub(super) fn withdraw(&self, caller: &Caller) {
+        self.writers.announcements().withdraw(caller.thread);
+    }
+}

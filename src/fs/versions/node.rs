@@ -1,0 +1,34 @@
+//! What an inode stands for.
+
+use std::sync::Arc;
+
+use super::text::TextNode;
+use super::ticket::Ticket;
+use super::version::VersionNode;
+use crate::fs::store_node::StoreNode;
+use crate::fs::writers::WriteSession;
+
+/// What an inode stands for.
+#[derive(Debug)]
+pub(in crate::fs) enum Node {
+    /// The root.
+    Root,
+    /// `key_value_stores`.
+    Stores,
+    /// `@status`.
+    Status,
+    /// A store, or a plain directory.
+    Store(Arc<StoreNode>),
+    /// `@purge` of a store.
+    Purge(Arc<StoreNode>),
+    /// `__metadata__.json` of a store.
+    Metadata(Arc<StoreNode>),
+    /// One published version of a record.
+    Version(VersionNode),
+    /// What the writers of a record see.
+    Writer(Arc<WriteSession>),
+    /// What one lookup found, for the open that follows.
+    Ticket(Box<Ticket>),
+    /// A text as it was when it was looked up, where the kernel opens files without asking.
+    Text(Box<TextNode>),
+}

@@ -1,0 +1,286 @@
+//! The table of inodes: which number stands for what, and how often the kernel has heard it.
+
+use std::sync::Arc;
+
+use super::index::Index;
+use super::known::{KnownNode, Slot};
+use super::node::Node;
+use super::text::TextNode;
+use super::ticket::Ticket;
+use super::trim;
+use super::version::VersionNode;
+use crate::fs::ino::{Ino, ROOT, STATUS, STORES};
+use crate::fs::store_node::StoreNode;
+use crate::fs::writers::WriteSession;
+use crate::model::{Attributes, Key, Stamp, StoreName};
+use crate::ranks::{Mutex, Table};
+
+/// The table. One lock guards all of it, so that a lookup count never changes between a look and an increment.
+#[derive(Debug)]
+pub(in crate::fs) struct Versions {
+    index: Mutex<Table, Index>,
+}
+
+impl Versions {
+    /// With `is_plain`, the root is a plain directory.
+    pub(in crate::fs) fn new(is_plain: bool) -> Self {
+        let root = match is_plain {
+            true => Node::Store(Arc::new(StoreNode::new(ROOT, StoreName::plain_root()))),
+            false => Node::Root,
+        };
+        let mut index = Index::default();
+        for (ino, node) in [(ROOT, root), (STORES, Node::Stores), (STATUS, Node::Status)] {
+            // One reference of our own keeps the fixed inodes for ever.
+            index.add(ino, node, false);
+        }
+        Self { index: Mutex::new(index) }
+    }
+
+    /// The node of an inode, if the kernel may still know it.
+    pub(in crate::fs) fn get(&self, ino: Ino) -> Option<KnownNode> {
+        self.index.lock().by_number(ino).map(|known| KnownNode(Arc::clone(known)))
+    }
+
+    /// Counts a lookup of a fixed inode.
+    pub(in crate::fs) fn count_lookup(&self, ino: Ino) {
+        if let Some(known) = self.index.lock().by_number(ino) {
+            known.set_lookups(known.lookups() + 1);
+        }
+    }
+
+    /// The inode of a store, counting a lookup.
+    pub(in crate::fs) fn store(&self, name: &StoreName) -> Arc<StoreNode> {
+        let mut index = self.index.lock();
+        if let Some(known) = index.found(Slot::Store(name))
+            && let Node::Store(store) = &known.node
+        {
+            return Arc::clone(store);
+        }
+        let ino = index.take_number();
+        let store = Arc::new(StoreNode::new(ino, name.clone()));
+        index.add(ino, Node::Store(Arc::clone(&store)), true);
+        store
+    }
+
+    /// The inode of a store's `@purge`, counting a lookup.
+    pub(in crate::fs) fn purge(&self, store: &Arc<StoreNode>) -> Ino {
+        self.index.lock().intern(Slot::Purge(store.ino), || Node::Purge(Arc::clone(store)))
+    }
+
+    /// The inode of a store's metadata, counting a lookup.
+    pub(in crate::fs) fn metadata(&self, store: &Arc<StoreNode>) -> Ino {
+        self.index.lock().intern(Slot::Metadata(store.ino), || Node::Metadata(Arc::clone(store)))
+    }
+
+    /// The inode of the version of a record that has these attributes, counting a lookup.
+    pub(in crate::fs) fn version(
+        &self,
+        store: &Arc<StoreNode>,
+        key: &Key,
+        attributes: Attributes,
+    ) -> Ino {
+        let mut index = self.index.lock();
+        let slot = Slot::Version(store.ino, key);
+        if let Some(known) = index.by_name(slot).cloned() {
+            if matches!(&known.node, Node::Version(version) if version.stamp() == attributes.stamp)
+            {
+                index.count(&known);
+                return known.ino;
+            }
+            // An older version: it stays known by number until it is forgotten.
+            index.release_slot(slot);
+        }
+        let ino = index.take_number();
+        let node = VersionNode::new(Arc::clone(store), key.clone(), &attributes);
+        index.add(ino, Node::Version(node), true);
+        ino
+    }
+
+    /// The writers of a record are gone: their inode stands for the version that they have left from now on, so that
+    /// the kernel keeps the name that it knows. Not if the version's bytes have an inode already, which the kernel may
+    /// be giving another name right now.
+    pub(in crate::fs) fn settle_writer(
+        &self,
+        ino: Ino,
+        store: &Arc<StoreNode>,
+        key: &Key,
+        attributes: &Attributes,
+    ) {
+        let mut index = self.index.lock();
+        let slot = Slot::Version(store.ino, key);
+        let is_known = index.stamp(slot).is_some_and(|known| known.same_bytes(&attributes.stamp));
+        if !is_known && index.by_number(ino).is_some() {
+            index.release_slot(slot);
+            let node = VersionNode::left_by_writers(Arc::clone(store), key.clone(), attributes);
+            index.replace(ino, Node::Version(node), true);
+        }
+    }
+
+    /// An inode for one lookup alone, which is counted: what it becomes, its open says.
+    pub(in crate::fs) fn ticket(&self, ticket: Ticket) -> Ino {
+        let mut index = self.index.lock();
+        let ino = index.take_number();
+        index.add(ino, Node::Ticket(Box::new(ticket)), false);
+        ino
+    }
+
+    /// An inode that stood for what a lookup had found is one of the writers' from now on.
+    pub(in crate::fs) fn become_writer(&self, ino: Ino, session: &Arc<WriteSession>) {
+        self.index.lock().replace(ino, Node::Writer(Arc::clone(session)), false);
+    }
+
+    /// The inode of a text, and its attributes, counting a lookup: the known one if that is the same, else a new one.
+    pub(in crate::fs) fn text(
+        &self,
+        (parent, name): (Ino, &'static [u8]),
+        is_same: impl Fn(&TextNode) -> bool,
+        text: impl FnOnce() -> TextNode,
+    ) -> (Ino, Attributes) {
+        let mut index = self.index.lock();
+        let slot = Slot::Text(parent, name);
+        if let Some(known) = index.by_name(slot).cloned()
+            && let Node::Text(text) = &known.node
+            && is_same(text)
+        {
+            index.count(&known);
+            return (known.ino, text.attributes);
+        }
+        // An older text stays known by number until it is forgotten.
+        index.release_slot(slot);
+        let (ino, text) = (index.take_number(), text());
+        let attributes = text.attributes;
+        index.add(ino, Node::Text(Box::new(text)), true);
+        (ino, attributes)
+    }
+
+    /// The inode that the kernel knows for a record's name, if any.
+    pub(in crate::fs) fn known_version(&self, store: &StoreNode, key: &Key) -> Option<Ino> {
+        self.index.lock().by_name(Slot::Version(store.ino, key)).map(|known| known.ino)
+    }
+
+    /// The version that this inode stands for.
+    pub(in crate::fs) fn known_stamp(&self, store: &StoreNode, key: &Key) -> Option<Stamp> {
+        self.index.lock().stamp(Slot::Version(store.ino, key))
+    }
+
+    /// The store that the kernel knows by a name, if any.
+    pub(in crate::fs) fn known_store(&self, name: &StoreName) -> Option<Arc<StoreNode>> {
+        match &self.index.lock().by_name(Slot::Store(name))?.node {
+            Node::Store(store) => Some(Arc::clone(store)),
+            _ => None,
+        }
+    }
+
+    /// The record has another version than this inode, if it has one: the inode stays known by number.
+    pub(in crate::fs) fn unlink_replaced(&self, store: &StoreNode, key: &Key, current: &Stamp) {
+        let mut index = self.index.lock();
+        let slot = Slot::Version(store.ino, key);
+        if index.stamp(slot).is_some_and(|known| known != *current) {
+            index.release_slot(slot);
+        }
+    }
+
+    /// A number for the writers of a record.
+    pub(in crate::fs) fn writer_number(&self) -> Ino {
+        self.index.lock().take_number()
+    }
+
+    /// Counts a lookup of a session's inode. The kernel may just have forgotten an earlier one: then it is made
+    /// known again, as the number is still the session's.
+    pub(in crate::fs) fn count_writer_lookup(&self, session: &Arc<WriteSession>) {
+        let mut index = self.index.lock();
+        match index.by_number(session.ino) {
+            Some(known) => known.set_lookups(known.lookups() + 1),
+            None => index.add(session.ino, Node::Writer(Arc::clone(session)), false),
+        }
+    }
+
+    /// Takes back lookups. Gives back an inode that is dropped, this one or another.
+    pub(in crate::fs) fn forget(&self, ino: Ino, lookups: u64) -> Option<KnownNode> {
+        let mut index = self.index.lock();
+        let known = Arc::clone(index.by_number(ino)?);
+        known.set_lookups(known.lookups().saturating_sub(lookups));
+        if known.lookups() > 0 {
+            return None;
+        }
+        let dropped = if known.place().is_named { index.retire(&known) } else { Some(ino) };
+        let dropped = index.remove(dropped?)?;
+        let has_shrunk = index.shrink();
+        drop(index);
+        drop(known);
+        if has_shrunk {
+            trim::give_back_memory();
+        }
+        Some(KnownNode(dropped))
+    }
+
+    /// The record's version moves to another name: its inode follows, and what had that name loses it. Gives back
+    /// false if the kernel took another version for the record: that inode keeps its bytes and has no name now.
+    pub(in crate::fs) fn rename_version(
+        &self,
+        from: (&Arc<StoreNode>, &Key),
+        to: (&Arc<StoreNode>, &Key),
+        attributes: Attributes,
+    ) -> bool {
+        let mut index = self.index.lock();
+        index.release_slot(Slot::Version(to.0.ino, to.1));
+        let Some(known) = index.release_slot(Slot::Version(from.0.ino, from.1)) else {
+            return true;
+        };
+        let Node::Version(old) = &known.node else { return true };
+        if !old.stamp().same_bytes(&attributes.stamp) {
+            return false;
+        }
+        let node = Node::Version(old.moved(Arc::clone(to.0), to.1.clone(), &attributes));
+        index.replace(known.ino, node, true);
+        true
+    }
+
+    /// The record of this name is gone; its inode stays known by number.
+    pub(in crate::fs) fn unlink_version(&self, store: &StoreNode, key: &Key) {
+        self.index.lock().release_slot(Slot::Version(store.ino, key));
+    }
+
+    /// A store has another name.
+    pub(in crate::fs) fn rename_store(&self, from: &StoreName, to: &StoreName) {
+        let mut index = self.index.lock();
+        index.release_slot(Slot::Store(to));
+        index.rename_store(from, to);
+    }
+
+    /// A plain directory has another path, and so has all that is in it.
+    pub(in crate::fs) fn move_directory(&self, from: &StoreName, to: &StoreName) {
+        let mut index = self.index.lock();
+        index.release_slot(Slot::Store(to));
+        let names = index.slots.iter().filter_map(|known| match &known.node {
+            Node::Store(store) => Some(store.name()),
+            _ => None,
+        });
+        let moved: Vec<(StoreName, StoreName)> =
+            names.filter_map(|name| Some((name.clone(), name.moved(from, to)?))).collect();
+        for (old, new) in moved {
+            index.rename_store(&old, &new);
+        }
+    }
+
+    /// A store is gone; its inode stays known by number.
+    pub(in crate::fs) fn unlink_store(&self, name: &StoreName) {
+        self.index.lock().release_slot(Slot::Store(name));
+    }
+
+    /// The inodes of all records of a store whose names the kernel may have cached.
+    pub(in crate::fs) fn known_versions(&self, store: &StoreNode) -> Vec<Ino> {
+        let index = self.index.lock();
+        let inodes = index.slots.iter().filter_map(|known| match &known.node {
+            Node::Version(version) if version.store.ino == store.ino => Some(known.ino),
+            _ => None,
+        });
+        inodes.collect()
+    }
+
+    /// How many inodes the kernel may know.
+    pub(in crate::fs) fn len(&self) -> usize {
+        let index = self.index.lock();
+        index.known.len() - index.retired.len()
+    }
+}

@@ -1,0 +1,282 @@
+//! Reading, writing and closing files.
+
+use std::sync::Arc;
+
+use super::entry::Caller;
+use super::error::{FsError, FsResult};
+use super::handle::{Handle, Open, Writer};
+use super::ino::Ino;
+use super::store_node::StoreNode;
+use super::system::FileSystem;
+use super::versions::Node;
+use super::writers::{Left, Share, Target, WriteSession, is_last};
+use crate::engine::{Staging, Store};
+use crate::failpoint;
+use crate::model::{ContentType, Error, Key, StoreName};
+
+/// Where bytes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// At this offset.
+    At(u64),
+    /// At the end, wherever that is by now.
+    End,
+}
+
+/// Reads of a text at an offset.
+pub(super) fn read_text(text: &[u8], buffer: &mut [u8], offset: u64) -> usize {
+    let rest = usize::try_from(offset).ok().and_then(|offset| text.get(offset..));
+    let rest = rest.unwrap_or_default();
+    let count = rest.len().min(buffer.len());
+    for (into, byte) in buffer.iter_mut().zip(rest) {
+        *into = *byte;
+    }
+    count
+}
+
+impl FileSystem {
+    /// Reads at an offset; fewer bytes than asked for only at the end.
+    ///
+    /// # Errors
+    /// [`FsError::BadHandle`], and what the storage says.
+    pub fn read(&self, handle: Handle, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
+        match &*self.opened(handle)? {
+            Open::Reader(value) => Ok(value.read_at(buffer, offset)?),
+            Open::Follower(session) | Open::Writer(Writer { session, .. }) => {
+                session.read(buffer, offset)
+            }
+            Open::Text(bytes) => Ok(read_text(bytes, buffer, offset)),
+            Open::Purge(trigger) => Ok(read_text(&self.purge_text(&trigger.store), buffer, offset)),
+            Open::Metadata(edit) => Ok(edit.read(buffer, offset)),
+            Open::Directory(_) => Err(FsError::IsDirectory),
+        }
+    }
+
+    /// Writes; with `sync`, so that it is published and survives a power cut.
+    ///
+    /// # Errors
+    /// [`FsError::BadHandle`]; [`FsError::Invalid`] for anything but `1` into `@purge`; what the storage says.
+    pub fn write(
+        &self,
+        handle: Handle,
+        data: &[u8],
+        position: Position,
+        sync: bool,
+    ) -> FsResult<()> {
+        self.refuse_if_read_only()?;
+        match (&*self.opened(handle)?, position) {
+            (Open::Writer(Writer { session, share, .. }), position) => {
+                let offset = match position {
+                    Position::At(offset) => Some(offset),
+                    Position::End => None,
+                };
+                session.write(&|store| self.stage(store), data, offset, share)?;
+                if sync { self.publish(session, true) } else { Ok(()) }
+            }
+            (Open::Purge(trigger), Position::At(offset)) => self.write_purge(trigger, data, offset),
+            (Open::Purge(trigger), Position::End) => self.write_purge(trigger, data, 0),
+            (Open::Metadata(edit), position) => edit.write(data, position),
+            (Open::Reader(_) | Open::Follower(_) | Open::Text(_) | Open::Directory(_), _) => {
+                Err(FsError::BadHandle)
+            }
+        }
+    }
+
+    /// Whether reading or writing this handle has to wait for what is done to what it has open; and closing it for a
+    /// medium.
+    #[must_use]
+    pub fn handle_waits(&self, handle: Handle) -> Waits {
+        match self.handles.get(handle).as_deref() {
+            Some(Open::Follower(session)) => Waits { busy: session.is_busy(), publishes: false },
+            Some(Open::Writer(writer)) => {
+                let publishes = writer.session.would_publish(&writer.share);
+                Waits { busy: publishes.is_none(), publishes: publishes != Some(false) }
+            }
+            Some(Open::Purge(_) | Open::Metadata(_)) => Waits { busy: true, publishes: true },
+            _ => Waits { busy: false, publishes: false },
+        }
+    }
+
+    /// Reserves room for a file that is being written.
+    ///
+    /// # Errors
+    /// [`FsError::BadHandle`], and what the storage says.
+    pub fn reserve(&self, handle: Handle, offset: u64, len: u64, keep_size: bool) -> FsResult<()> {
+        match &*self.opened(handle)? {
+            Open::Writer(Writer { session, share, .. }) => {
+                session.reserve(&|store| self.stage(store), offset, len, keep_size, share)
+            }
+            _ => Err(FsError::BadHandle),
+        }
+    }
+
+    /// A descriptor of the handle is being closed: what was written is published, and the writer is told if that
+    /// fails (P3, P7).
+    ///
+    /// # Errors
+    /// What the storage says; [`FsError::Failed`] if an earlier write had failed.
+    pub fn flush(&self, caller: &Caller, handle: Handle) -> FsResult<()> {
+        match &*self.opened(handle)? {
+            Open::Writer(writer) => self.close_writer(caller, writer),
+            Open::Metadata(edit) => self.keep_metadata(edit),
+            _ => Ok(()),
+        }
+    }
+
+    fn close_writer(&self, caller: &Caller, writer: &Writer) -> FsResult<()> {
+        let Writer { session, share, opened_by } = writer;
+        if session.would_publish(share) == Some(false) {
+            return Ok(());
+        }
+        let is_last = session.is_merely_opened(share)
+            && is_last(caller.thread, *opened_by, [session.ino, session.shown_ino]);
+        failpoint::pass("close: begun");
+        self.with_target(session, |target| session.close(target, share, is_last))
+    }
+
+    /// Publishes what was written and makes it durable (P5). A handle for reading makes the record durable that has
+    /// the name now, whoever has published it.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn fsync(&self, ino: Ino, handle: Handle) -> FsResult<()> {
+        if self.is_without_opens() {
+            return Ok(());
+        }
+        match &*self.opened(handle)? {
+            Open::Writer(Writer { session, .. }) => self.publish(session, true),
+            Open::Metadata(edit) => {
+                self.keep_metadata(edit)?;
+                Ok(self.store(&edit.store).sync()?)
+            }
+            Open::Reader(_) if !self.options.read_only => match &*self.node(ino)? {
+                Node::Version(version) => {
+                    match self.store(&version.store).sync_record(&version.key()) {
+                        Err(Error::NoSuchRecord { .. }) => Ok(()),
+                        synced => Ok(synced?),
+                    }
+                }
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a directory's records durable, or which stores there are.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub fn fsyncdir(&self, ino: Ino) -> FsResult<()> {
+        match &*self.node(ino)? {
+            _ if self.options.read_only => Ok(()),
+            Node::Store(store) => Ok(self.store(store).sync()?),
+            Node::Root | Node::Stores => Ok(self.storage.sync_stores()?),
+            _ => Ok(()),
+        }
+    }
+
+    /// The last descriptor of the handle is closed.
+    pub fn release(&self, handle: Handle) {
+        let Some(open) = self.handles.remove(handle) else { return };
+        match &*open {
+            Open::Writer(Writer { session, share, .. }) => self.leave(session, share),
+            Open::Follower(session) => self.writers.unfollow(session),
+            Open::Metadata(edit) => {
+                if let Err(error) = self.keep_metadata(edit) {
+                    self.note_late_failure("the metadata", &error);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn opened(&self, handle: Handle) -> FsResult<Arc<Open>> {
+        self.handles.get(handle).ok_or(FsError::BadHandle)
+    }
+
+    /// Takes back a handle of a session and publishes what is left in it.
+    pub(super) fn leave(&self, session: &Arc<WriteSession>, share: &Share) {
+        let held = self.writers.hold_session(session);
+        if let Some((_, store, key)) = &held {
+            let store = self.store(store);
+            let released = self.published_type(&store, key).and_then(|content_type| {
+                let target = Target { store: &store, content_type: content_type.as_ref() };
+                let released = session.release(&target, share);
+                self.forget_trust(session);
+                released
+            });
+            if let Err(error) = released {
+                self.note_late_failure(
+                    &format!("record '{key}' of store '{}'", store.name()),
+                    &error,
+                );
+            }
+        }
+        if let Some(left) = self.writers.leave(session) {
+            self.settle_left(session, left);
+        }
+    }
+
+    /// A session has ended: its inode stands for the version that it leaves. For who holds the record.
+    pub(super) fn settle_left(&self, session: &WriteSession, left: Left) {
+        match left {
+            Left::Version(store, key, attributes) => {
+                self.versions.settle_writer(session.ino, &store, &key, &attributes);
+            }
+            Left::Unseen(store, key) => self.writers.types().forget(&store.name(), &key),
+            Left::Nothing => {}
+        }
+    }
+
+    /// A change by path is done: no open follows, and so no release.
+    pub(super) fn leave_unopened(&self, session: &Arc<WriteSession>, caller: &Caller) {
+        let _held = self.writers.hold_session(session);
+        if let Some(left) = self.writers.withdraw(session, caller.thread) {
+            self.settle_left(session, left);
+        }
+    }
+
+    pub(super) fn publish(&self, session: &WriteSession, durable: bool) -> FsResult<()> {
+        self.with_target(session, |target| session.publish(target, durable))
+    }
+
+    /// Does something with the record of a session held, and its name and type with it. What has no name is published
+    /// nowhere.
+    fn with_target(
+        &self,
+        session: &WriteSession,
+        act: impl FnOnce(&Target<'_>) -> FsResult<()>,
+    ) -> FsResult<()> {
+        let Some((_held, store, key)) = self.writers.hold_session(session) else {
+            return session.refuse_after_failure();
+        };
+        let store = self.store(&store);
+        let content_type = self.published_type(&store, &key)?;
+        failpoint::pass("publish: record held");
+        let done = act(&Target { store: &store, content_type: content_type.as_ref() });
+        self.forget_trust(session);
+        done
+    }
+
+    /// The type that a record is published under, if it was set by hand. For who holds the record.
+    fn published_type(&self, store: &Store, key: &Key) -> FsResult<Option<ContentType>> {
+        Ok(self.writers.types().get(store, key)?)
+    }
+
+    /// Begins a new version of a record. What has no name any more is staged as any other.
+    pub(super) fn stage(&self, store: Option<&StoreNode>) -> crate::Result<Box<dyn Staging>> {
+        match store {
+            Some(store) => self.store(store).stage(),
+            None => self.storage.store(&StoreName::default_store()).stage(),
+        }
+    }
+}
+
+/// Whether a request waits for others or for a medium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// Somebody is just doing something to what the handle has open.
+    pub busy: bool,
+    /// Closing publishes.
+    pub publishes: bool,
+}

@@ -1,0 +1,273 @@
+//! Opens that were answered "stale", so that the kernel looks the name up again, and opens what it is given then.
+//!
+//! The kernel looks again only once, so the second open must succeed, whatever is published meanwhile. What it looks up
+//! for, a lookup does not say: it is known from the open before it, by the thread that asks. This is the whole machine;
+//! a row is what a thread has announced, a column what comes from it next:
+//!
+//! | announced | lookup of a record | lookup that fails | open of what it was given | create | 10 s |
+//! | --- | --- | --- | --- | --- | --- |
+//! | nothing | the published version | | as it says | as it says | |
+//! | to write | the writers' inode, kept alive until the open | nothing | nothing; a handle of the writers | nothing | nothing |
+//! | to read | the version of now, its bytes held | nothing | nothing; those bytes | nothing | nothing |
+//! | to write, of another record by now | the published version | nothing | nothing | nothing | nothing |
+//!
+//! A record by another name is meant where the record was renamed between the two lookups: so an announcement names no
+//! record until the first lookup, which may be of any.
+//!
+//! A caller without a number (in another PID namespace) cannot be told from others like it. While any of them has
+//! announced an open in a store, each of their lookups there gets a [ticket](crate::fs::versions): an inode of its own,
+//! that becomes what its open says.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::backend::Value;
+use crate::fs::ino::{Ino, STATUS};
+use crate::fs::store_node::{RecordId, StoreNode};
+use crate::model::Key;
+use crate::ranks::{Condvar, Mutex, Table};
+
+/// How long an announced open is waited for: the kernel looks the name up again at once, but each of its requests may
+/// wait for one that waits for a medium. Whoever is killed in between leaves nothing behind for longer.
+pub(in crate::fs) const FOLLOWS_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a thread is about to open a record for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::fs) enum Purpose {
+    /// For writing.
+    Write,
+    /// For reading.
+    Read,
+}
+
+/// Where a lookup leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::fs) enum Led {
+    /// To the published version, as everybody's.
+    Published,
+    /// To the writers' inode.
+    Writers,
+    /// To the version of now, whose bytes are held.
+    Held,
+    /// To an inode of its own.
+    Ticket,
+}
+
+/// The opens that are waited for.
+#[derive(Debug, Default)]
+pub(in crate::fs) struct Announcements {
+    inner: Mutex<Table, Inner>,
+    /// Signalled when the first is announced, and at the end.
+    begun: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    by_thread: HashMap<u32, Announcement>,
+    /// By store, until when each counts, of callers without a number.
+    unknown: HashMap<Ino, Vec<Instant>>,
+    is_closed: bool,
+}
+
+#[derive(Debug)]
+struct Announcement {
+    until: Instant,
+    purpose: Purpose,
+    /// What was looked up since.
+    record: Option<RecordId>,
+    /// The version that the lookup found, by its inode.
+    held: Option<(Ino, Arc<dyn Value>)>,
+}
+
+impl Announcements {
+    /// An open of a record of this store is answered "stale".
+    ///
+    /// A thread that announces twice, with no lookup in between, has come by no name (an open through `/proc/self/fd`):
+    /// nothing follows then.
+    pub(in crate::fs) fn announce(&self, thread: u32, store: &StoreNode, purpose: Purpose) {
+        let until = Instant::now() + FOLLOWS_WITHIN;
+        let mut inner = self.inner.lock();
+        let was_empty = inner.is_empty();
+        if thread == 0 {
+            inner.unknown.entry(store.ino).or_default().push(until);
+        } else if inner.by_thread.get(&thread).is_some_and(|known| known.record.is_none()) {
+            inner.by_thread.remove(&thread);
+        } else {
+            let announcement = Announcement { until, purpose, record: None, held: None };
+            inner.by_thread.insert(thread, announcement);
+        }
+        drop(inner);
+        if was_empty {
+            self.begun.notify_all();
+        }
+    }
+
+    /// Where this lookup of a record leads. The kernel may look up twice, to find that the name has another inode and to
+    /// take that one; so the announcement stays until the open.
+    pub(in crate::fs) fn of_lookup(&self, thread: u32, store: &StoreNode, key: &Key) -> Led {
+        let mut inner = self.inner.lock();
+        if inner.is_empty() {
+            return Led::Published;
+        }
+        let now = Instant::now();
+        if thread == 0 {
+            let waiting = inner.unknown.get(&store.ino);
+            let is_waited_for = waiting.is_some_and(|all| all.iter().any(|until| *until > now));
+            return if is_waited_for { Led::Ticket } else { Led::Published };
+        }
+        let Some(announcement) = inner.by_thread.get_mut(&thread) else { return Led::Published };
+        let record = store.record(key);
+        if announcement.until < now || announcement.record.as_ref().is_some_and(|r| *r != record) {
+            inner.by_thread.remove(&thread);
+            return Led::Published;
+        }
+        announcement.record = Some(record);
+        match announcement.purpose {
+            Purpose::Write => Led::Writers,
+            Purpose::Read => Led::Held,
+        }
+    }
+
+    /// The announced lookup has found this version: its bytes are held until the open.
+    pub(in crate::fs) fn hold(&self, thread: u32, ino: Ino, value: Arc<dyn Value>) {
+        let replaced = match self.inner.lock().by_thread.get_mut(&thread) {
+            Some(announcement) => announcement.held.replace((ino, value)),
+            None => Some((ino, value)),
+        };
+        // Closes a file, which is for outside of the lock.
+        drop(replaced);
+    }
+
+    /// The open has come, or nothing follows: gives back what was held of this inode. What callers without a number have
+    /// announced lasts its time, since this open may be another one's.
+    pub(in crate::fs) fn end(&self, thread: u32, ino: Ino) -> Option<Arc<dyn Value>> {
+        let mut inner = self.inner.lock();
+        if inner.by_thread.is_empty() {
+            return None;
+        }
+        let ended = inner.by_thread.remove(&thread);
+        drop(inner);
+        ended?.held.filter(|(held, _)| *held == ino).map(|(_, value)| value)
+    }
+
+    /// What a thread has announced comes to nothing.
+    pub(in crate::fs) fn withdraw(&self, thread: u32) {
+        // What was held of no inode is closed.
+        drop(self.end(thread, STATUS));
+    }
+
+    /// Forgets what was waited for long enough. Gives back whether there is more.
+    pub(in crate::fs) fn expire(&self, now: Instant) -> bool {
+        let mut inner = self.inner.lock();
+        let expired: Vec<Announcement> = inner
+            .by_thread
+            .extract_if(|_, announcement| announcement.until <= now)
+            .map(|(_, announcement)| announcement)
+            .collect();
+        inner.unknown.retain(|_, waiting| {
+            waiting.retain(|until| *until > now);
+            !waiting.is_empty()
+        });
+        let is_empty = inner.is_empty();
+        drop(inner);
+        drop(expired);
+        !is_empty
+    }
+
+    /// Waits until an open is announced. Gives back false once nobody announces any more.
+    pub(in crate::fs) fn wait(&self) -> bool {
+        let mut inner = self.inner.lock();
+        while inner.is_empty() && !inner.is_closed {
+            self.begun.wait(&mut inner);
+        }
+        !inner.is_closed
+    }
+
+    /// Waits for so long, or until nobody announces any more; gives back false then.
+    pub(in crate::fs) fn pause(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        let mut inner = self.inner.lock();
+        while !inner.is_closed {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            self.begun.wait_for(&mut inner, left);
+        }
+        !inner.is_closed
+    }
+
+    /// Nobody announces any more.
+    pub(in crate::fs) fn close(&self) {
+        self.inner.lock().is_closed = true;
+        self.begun.notify_all();
+    }
+}
+
+impl Inner {
+    fn is_empty(&self) -> bool {
+        self.by_thread.is_empty() && self.unknown.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::StoreName;
+
+    fn store() -> StoreNode {
+        StoreNode::new(Ino(16), StoreName::default_store())
+    }
+
+    fn key(text: &str) -> Key {
+        Key::new(text).unwrap()
+    }
+
+    #[test]
+    fn p03_an_announcement_is_for_the_first_record_looked_up_and_for_no_other() {
+        let (announcements, store) = (Announcements::default(), store());
+        announcements.announce(1, &store, Purpose::Write);
+        assert_eq!(announcements.of_lookup(2, &store, &key("k")), Led::Published);
+        assert_eq!(announcements.of_lookup(1, &store, &key("k")), Led::Writers);
+        assert_eq!(announcements.of_lookup(1, &store, &key("k")), Led::Writers, "twice");
+        assert_eq!(announcements.of_lookup(1, &store, &key("other")), Led::Published);
+        assert_eq!(announcements.of_lookup(1, &store, &key("k")), Led::Published, "it is over");
+    }
+
+    #[test]
+    fn p03_an_announcement_ends_with_its_open_and_with_time() {
+        let (announcements, store) = (Announcements::default(), store());
+        announcements.announce(1, &store, Purpose::Read);
+        assert!(announcements.expire(Instant::now()));
+        assert_eq!(announcements.end(1, Ino(20)).map(drop), None);
+        assert_eq!(announcements.of_lookup(1, &store, &key("k")), Led::Published);
+        announcements.announce(1, &store, Purpose::Write);
+        announcements.announce(0, &store, Purpose::Write);
+        assert!(!announcements.expire(Instant::now() + FOLLOWS_WITHIN));
+        assert_eq!(announcements.of_lookup(1, &store, &key("k")), Led::Published);
+        assert_eq!(announcements.of_lookup(0, &store, &key("k")), Led::Published);
+    }
+
+    #[test]
+    fn p03_an_open_that_comes_by_no_name_announces_nothing() {
+        let (announcements, store) = (Announcements::default(), store());
+        announcements.announce(1, &store, Purpose::Write);
+        announcements.announce(1, &store, Purpose::Write);
+        assert_eq!(announcements.of_lookup(1, &store, &key("k")), Led::Published);
+    }
+
+    #[test]
+    fn p22_callers_without_a_number_get_tickets_while_any_of_them_may_open() {
+        let (announcements, store) = (Announcements::default(), store());
+        announcements.announce(0, &store, Purpose::Write);
+        announcements.announce(0, &store, Purpose::Read);
+        for _ in 0..3 {
+            assert_eq!(announcements.of_lookup(0, &store, &key("k")), Led::Ticket);
+            assert_eq!(announcements.of_lookup(1, &store, &key("k")), Led::Published);
+            announcements.end(0, Ino(20));
+        }
+        announcements.expire(Instant::now() + FOLLOWS_WITHIN);
+        assert_eq!(announcements.of_lookup(0, &store, &key("k")), Led::Published);
+    }
+}

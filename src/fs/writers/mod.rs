@@ -1,0 +1,27 @@
+//! Writers: who is writing which record, and who may change a record at all.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `table` | which record has which session |
+//! | `session` | what the writers of one record share, and when it is published |
+//! | `users` | who has a session open |
+//! | `failure` | the first failure of a session |
+//! | `record_locks` | holding the records that an operation changes |
+//! | `announcements` | how an open for writing comes by the writers' inode |
+//! | `by_hand` | content types that were set by hand |
+//! | `duplicates`, `stragglers` | which close is the last one |
+
+mod announcements;
+mod by_hand;
+mod duplicates;
+mod failure;
+mod record_locks;
+mod session;
+mod stragglers;
+mod table;
+mod users;
+
+pub(in crate::fs) use announcements::{FOLLOWS_WITHIN, Led, Purpose};
+pub(in crate::fs) use duplicates::is_last;
+pub(in crate::fs) use session::{Left, Share, Target, WriteSession};
+pub(in crate::fs) use table::{Join, Writers};

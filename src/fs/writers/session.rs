@@ -1,0 +1,644 @@
+//! Write sessions: all that are writing one record share one staging file (P3, P6).
+//!
+//! A session begins when a record is created or opened for writing and ends when its last handle is released.
+//! It has an inode of its own, which only its writers see: what they write is in no cache of a reader. What a
+//! session holds becomes the record when it is published: at close if anything was written, at fsync, and at
+//! the latest at release. After that the session goes on from the version that it published.
+//!
+//! A record that has never been published is in the mount as its session is: by the same inode, for everybody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::failure::Failure;
+use super::stragglers::Stragglers;
+use super::users::Users;
+use crate::backend::{Staging, Value};
+use crate::engine::{PublishAs, Store};
+use crate::fs::error::{FsError, FsResult};
+use crate::fs::ino::Ino;
+use crate::fs::store_node::StoreNode;
+use crate::model::{AttributeChange, Attributes, ContentType, Error, Key, Result, Stamp};
+use crate::ranks::{Condvar, Mutex, MutexGuard, OpenFile, TableEntry};
+
+/// How long a look at a record waits for a release that the kernel has already queued.
+///
+/// A shell's `> file` closes a duplicate before it writes, so a close with nothing but a truncation behind it
+/// does not publish where it cannot be seen whether a duplicate is left. If it was the last close, the release follows
+/// at once and publishes; a look that comes between the two waits for it, since close() has returned. Only a bound:
+/// nobody waits longer than it takes.
+const RELEASE_FOLLOWS_WITHIN: Duration = Duration::from_millis(20);
+
+/// How long is waited while the release may be in the hands of a thread that is held up.
+const RELEASE_IS_HELD_UP_FOR: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether such a thread has come to rest.
+const LOOK_AT_THREADS_EVERY: Duration = Duration::from_millis(1);
+
+/// The writers of one record.
+#[derive(Debug)]
+pub(in crate::fs) struct WriteSession {
+    pub(in crate::fs) ino: Ino,
+    /// The number that `fstat` tells: the one that `stat` told before the open, since vim compares the two.
+    pub(in crate::fs) shown_ino: Ino,
+    pub(super) users: Mutex<TableEntry, Users>,
+    /// Whether a write or publish failed: a part of what the writer meant is never published, and whoever opens
+    /// the record next begins anew.
+    failure: Failure,
+    /// Whether the record has a name and has never been published, so that the session is all there is of it. Changes
+    /// with `state`, and is read without waiting for what is done to that.
+    is_unpublished: AtomicBool,
+    /// Held over the backend's I/O for this one record.
+    state: Mutex<OpenFile, State>,
+    /// Signalled when `state` has been published or released.
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    place: Place,
+    content: Content,
+    /// Counts publishes, from 1.
+    generation: u64,
+}
+
+/// Where the record is. Changes only while the record is held.
+#[derive(Clone, Debug)]
+enum Place {
+    /// It has a name.
+    At(Arc<StoreNode>, Key),
+    /// Its name was removed, or given to another record: what is written goes nowhere, as with any unlinked file.
+    Nowhere,
+}
+
+/// What the writers see.
+#[derive(Debug)]
+enum Content {
+    /// A published version, with nothing written over it.
+    Published(Arc<dyn Value>),
+    /// What was written; over a published version, or for a record that never was.
+    Staged { staging: Box<dyn Staging>, base: Option<Arc<dyn Value>>, change: Change },
+    /// Nobody writes any more. The last that was seen of what there was.
+    Ended(Option<Attributes>),
+}
+
+/// How what is staged differs from what is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// Only by room that was reserved.
+    Reserved,
+    /// The record was created or truncated by an open, and not written to.
+    Opened,
+    /// As `Opened`, and a handle that took part in it was closed at this time: if it was the last, it is to be published.
+    Closed(Instant),
+    /// By bytes or a length.
+    Written,
+}
+
+/// What a handle has done that is not published: the session's generation at the time, or 0.
+///
+/// Closing a handle publishes only what it took part in. The kernel releases a handle some time after close() has
+/// returned; by then the next writer may be in the middle of a new version of the same session.
+#[derive(Debug, Default)]
+pub(in crate::fs) struct Share(AtomicU64);
+
+impl Share {
+    fn take_part(&self, state: &State) {
+        self.0.store(state.generation, Ordering::Relaxed);
+    }
+
+    fn has_part_in(&self, state: &State) -> bool {
+        self.0.load(Ordering::Relaxed) == state.generation
+    }
+}
+
+/// Begins a new version of a record of a store, or of one that has no name any more.
+pub(in crate::fs) type Stage<'a> = &'a dyn Fn(Option<&StoreNode>) -> Result<Box<dyn Staging>>;
+
+/// Where a session publishes to, and the content type if one was set by hand.
+#[derive(Debug)]
+pub(in crate::fs) struct Target<'a> {
+    pub(in crate::fs) store: &'a Store,
+    pub(in crate::fs) content_type: Option<&'a ContentType>,
+}
+
+/// What a session leaves.
+#[derive(Debug)]
+pub(in crate::fs) enum Left {
+    /// A version of this record.
+    Version(Arc<StoreNode>, Key, Attributes),
+    /// A record was created that nobody will ever see.
+    Unseen(Arc<StoreNode>, Key),
+    /// What has no name, or cannot be looked at.
+    Nothing,
+}
+
+impl WriteSession {
+    /// A session of a record that does not exist, holding its first bytes.
+    pub(in crate::fs) fn of_new_record(
+        ino: Ino,
+        store: Arc<StoreNode>,
+        key: Key,
+        staging: Box<dyn Staging>,
+    ) -> Self {
+        let content = Content::Staged { staging, base: None, change: Change::Opened };
+        Self::new((ino, ino), Place::At(store, key), content)
+    }
+
+    /// A session of a published record.
+    pub(in crate::fs) fn of_record(
+        ino: Ino,
+        shown_ino: Ino,
+        store: Arc<StoreNode>,
+        key: Key,
+        base: Arc<dyn Value>,
+    ) -> Self {
+        Self::new((ino, shown_ino), Place::At(store, key), Content::Published(base))
+    }
+
+    fn new((ino, shown_ino): (Ino, Ino), place: Place, content: Content) -> Self {
+        let is_new = matches!(content, Content::Staged { base: None, .. });
+        Self {
+            ino,
+            shown_ino,
+            is_unpublished: AtomicBool::new(is_new),
+            users: Mutex::default(),
+            failure: Failure::default(),
+            state: Mutex::new(State { place, content, generation: 1 }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// The record, now; `None` if its name is gone.
+    pub(in crate::fs) fn record(&self) -> Option<(Arc<StoreNode>, Key)> {
+        match &self.state.lock().place {
+            Place::At(store, key) => Some((Arc::clone(store), key.clone())),
+            Place::Nowhere => None,
+        }
+    }
+
+    /// Whether the record has a name.
+    pub(in crate::fs) fn has_name(&self) -> bool {
+        matches!(self.state.lock().place, Place::At(..))
+    }
+
+    /// Whether anybody has the session open for writing or is about to.
+    pub(in crate::fs) fn is_live(&self) -> bool {
+        self.users.lock().are_writing()
+    }
+
+    /// Whether another writer may join.
+    pub(in crate::fs) fn is_joinable(&self) -> bool {
+        !self.failure.has_happened() && self.is_live()
+    }
+
+    /// Whether somebody is just doing something that others have to wait for.
+    pub(in crate::fs) fn is_busy(&self) -> bool {
+        self.state.is_locked()
+    }
+
+    /// Goes on from the version that is the record now, if nothing is written: an SDK may have replaced the one
+    /// that the session began with. Gives back false if the record is gone and nothing is written: whoever opens the
+    /// name next must not come by its bytes. For who holds the record.
+    pub(in crate::fs) fn refresh(&self, store: &Store) -> FsResult<bool> {
+        let mut state = self.state.lock();
+        let Place::At(_, key) = &state.place else { return Ok(false) };
+        let base = match &state.content {
+            Content::Published(base) => base,
+            Content::Staged { base: Some(base), change: Change::Reserved, .. } => base,
+            Content::Staged { .. } => return Ok(true),
+            Content::Ended(_) => return Ok(false),
+        };
+        match store.record(key) {
+            Ok(current) if current.stamp.same_bytes(&base.attributes()?.stamp) => Ok(true),
+            Ok(_) => {
+                let current = store.open_value(key)?;
+                state.content = Content::Published(current);
+                Ok(true)
+            }
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether the record has a name and has never been published, so that the session is all there is of it.
+    pub(in crate::fs) fn is_new(&self) -> bool {
+        self.is_unpublished.load(Ordering::SeqCst) && !self.failure.has_happened()
+    }
+
+    /// The version that the session has published or begun with, if the name is still its record's.
+    pub(in crate::fs) fn published_stamp(&self) -> Option<Stamp> {
+        let state = self.state.lock();
+        let (Content::Published(base) | Content::Staged { base: Some(base), .. }) = &state.content
+        else {
+            return None;
+        };
+        if matches!(state.place, Place::Nowhere) {
+            return None;
+        }
+        base.attributes().ok().map(|attributes| attributes.stamp)
+    }
+
+    /// The open that created the record takes its share in that.
+    pub(in crate::fs) fn take_part_in_creation(&self, share: &Share) {
+        let state = self.state.lock();
+        if matches!(state.content, Content::Staged { base: None, .. }) {
+            share.take_part(&state);
+        }
+    }
+
+    /// Empties the record, as an open with `O_TRUNC` does.
+    pub(in crate::fs) fn truncate_at_open(&self, stage: Stage<'_>, share: &Share) -> FsResult<()> {
+        let mut state = self.state.lock();
+        self.failure.refuse()?;
+        state.set_len(stage, 0)?;
+        state.note(Change::Opened);
+        share.take_part(&state);
+        Ok(())
+    }
+
+    /// Sets the length, through a handle or by name.
+    pub(in crate::fs) fn truncate(
+        &self,
+        stage: Stage<'_>,
+        len: u64,
+        share: Option<&Share>,
+    ) -> FsResult<()> {
+        let mut state = self.state.lock();
+        self.failure.refuse()?;
+        state.set_len(stage, len)?;
+        state.note(Change::Written);
+        if let Some(share) = share {
+            share.take_part(&state);
+        }
+        Ok(())
+    }
+
+    /// Writes at an offset, or at the end if there is none.
+    pub(in crate::fs) fn write(
+        &self,
+        stage: Stage<'_>,
+        data: &[u8],
+        offset: Option<u64>,
+        share: &Share,
+    ) -> FsResult<()> {
+        let mut state = self.state.lock();
+        self.failure.refuse()?;
+        let _panicked = self.failure.on_panic();
+        let written = state.write(stage, data, offset);
+        share.take_part(&state);
+        // A writer that was told of an error has not written what it meant to.
+        if let Err(FsError::Storage(error @ Error::Io { .. })) = &written {
+            self.failure.note(error);
+        }
+        written
+    }
+
+    /// Reserves room.
+    pub(in crate::fs) fn reserve(
+        &self,
+        stage: Stage<'_>,
+        offset: u64,
+        len: u64,
+        keep_size: bool,
+        share: &Share,
+    ) -> FsResult<()> {
+        let mut state = self.state.lock();
+        self.failure.refuse()?;
+        state.stage(stage, u64::MAX)?.reserve(offset, len, keep_size)?;
+        if !keep_size {
+            state.note(Change::Written);
+            share.take_part(&state);
+        }
+        Ok(())
+    }
+
+    /// Reads what the writers see.
+    pub(in crate::fs) fn read(&self, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
+        match &self.state.lock().content {
+            Content::Staged { staging, .. } => Ok(staging.read_at(buffer, offset)?),
+            Content::Published(base) => Ok(base.read_at(buffer, offset)?),
+            Content::Ended(_) => Ok(0),
+        }
+    }
+
+    /// Attributes of what the writers see.
+    pub(in crate::fs) fn attributes(&self) -> FsResult<Attributes> {
+        match &self.state.lock().content {
+            Content::Staged { staging, .. } => Ok(staging.attributes()?),
+            Content::Published(base) => Ok(base.attributes()?),
+            Content::Ended(last_seen) => last_seen.ok_or(FsError::Stale),
+        }
+    }
+
+    /// Changes owner, mode and times: of what is staged, and owner and mode of the published record too, as a disk shows
+    /// them to everybody at once. Times of what is staged are those of its content, and are published with it. For who
+    /// holds the record; `None` if that has no name.
+    pub(in crate::fs) fn set_attributes(
+        &self,
+        store: Option<&Store>,
+        change: &AttributeChange,
+    ) -> FsResult<()> {
+        let state = self.state.lock();
+        let published = match &state.content {
+            Content::Staged { staging, base, .. } => {
+                staging.set_attributes(change)?;
+                let owned = AttributeChange { accessed: None, modified: None, ..*change };
+                base.as_ref().map(|_| owned).filter(|owned| !owned.is_empty())
+            }
+            _ => Some(*change),
+        };
+        if let (Some(change), Some(store), Place::At(_, key)) = (published, store, &state.place) {
+            match store.set_record_attributes(key, &change) {
+                // Somebody has removed it; what is staged has the change.
+                Err(error) if error.is_not_found() => {}
+                changed => drop(changed?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes owner and mode of what is staged, as those of the published record are being changed by its name.
+    pub(in crate::fs) fn follow_attributes(&self, change: &AttributeChange) -> FsResult<()> {
+        if let Content::Staged { staging, .. } = &self.state.lock().content {
+            let owned = AttributeChange { accessed: None, modified: None, ..*change };
+            staging.set_attributes(&owned)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a close of this handle would publish anything. `None` if somebody is just doing something to the record.
+    pub(in crate::fs) fn would_publish(&self, share: &Share) -> Option<bool> {
+        let state = self.state.try_lock()?;
+        Some(share.has_part_in(&state) && state.is_changed())
+    }
+
+    /// After a failure, no call succeeds any more.
+    pub(in crate::fs) fn refuse_after_failure(&self) -> FsResult<()> {
+        self.failure.refuse()
+    }
+
+    /// Whether a close of this handle might publish only a truncation or creation.
+    pub(in crate::fs) fn is_merely_opened(&self, share: &Share) -> bool {
+        let state = self.state.lock();
+        let change = matches!(
+            &state.content,
+            Content::Staged { change: Change::Opened | Change::Closed(_), .. }
+        );
+        change && share.has_part_in(&state)
+    }
+
+    /// A handle is being closed: publishes what it took part in. A truncation or creation alone is published if this is
+    /// known to be its last descriptor; else it waits for the release. For who holds the record.
+    pub(in crate::fs) fn close(
+        &self,
+        target: &Target<'_>,
+        share: &Share,
+        is_last: bool,
+    ) -> FsResult<()> {
+        let mut state = self.state.lock();
+        if !share.has_part_in(&state) {
+            return Ok(());
+        }
+        self.failure.refuse()?;
+        match &mut state.content {
+            Content::Staged { change: change @ (Change::Opened | Change::Closed(_)), .. }
+                if !is_last =>
+            {
+                *change = Change::Closed(Instant::now());
+                Ok(())
+            }
+            Content::Staged {
+                change: Change::Opened | Change::Closed(_) | Change::Written,
+                ..
+            } => self.publish_state(&mut state, target, false),
+            _ => Ok(()),
+        }
+    }
+
+    /// Publishes what is unpublished; with `durable`, so that it survives a power cut. For who holds the record.
+    pub(in crate::fs) fn publish(&self, target: &Target<'_>, durable: bool) -> FsResult<()> {
+        let mut state = self.state.lock();
+        self.failure.refuse()?;
+        if state.is_changed() {
+            return self.publish_state(&mut state, target, durable);
+        }
+        let Place::At(_, key) = &state.place else { return Ok(()) };
+        if !durable {
+            return Ok(());
+        }
+        match target.store.sync_record(key) {
+            // Somebody has removed what this session had published.
+            Err(Error::NoSuchRecord { .. }) => Ok(()),
+            synced => Ok(synced?),
+        }
+    }
+
+    /// Publishes a record that is all its session's, or what a close has left to its release, before its name goes
+    /// elsewhere. For who holds the record.
+    pub(in crate::fs) fn publish_closed(&self, target: &Target<'_>) -> FsResult<()> {
+        let mut state = self.state.lock();
+        let is_due = match &state.content {
+            Content::Staged { base: None, .. } => true,
+            Content::Staged { change: Change::Closed(_), .. } => true,
+            _ => false,
+        };
+        if !is_due {
+            return Ok(());
+        }
+        self.failure.refuse()?;
+        self.publish_state(&mut state, target, false)
+    }
+
+    /// A handle is gone: publishes what it took part in and no close has. For who holds the record.
+    pub(in crate::fs) fn release(&self, target: &Target<'_>, share: &Share) -> FsResult<()> {
+        let mut state = self.state.lock();
+        let is_due = share.has_part_in(&state) && state.is_changed();
+        let published = if is_due && !self.failure.has_happened() {
+            self.publish_state(&mut state, target, false)
+        } else {
+            Ok(())
+        };
+        self.changed.notify_all();
+        published
+    }
+
+    /// The last writer is gone: lets go of all that is open, since the kernel may remember the inode for long. Who
+    /// followed the writers goes on with what they have published.
+    pub(in crate::fs) fn end(&self) -> Left {
+        let mut state = self.state.lock();
+        let base = match std::mem::replace(&mut state.content, Content::Ended(None)) {
+            Content::Published(base) => Some(base),
+            Content::Staged { base, .. } => base,
+            ended @ Content::Ended(_) => {
+                state.content = ended;
+                return Left::Nothing;
+            }
+        };
+        let last_seen = base.as_ref().and_then(|base| base.attributes().ok());
+        state.content = match base.clone().filter(|_| self.users.lock().are_following()) {
+            Some(base) => Content::Published(base),
+            None => Content::Ended(last_seen),
+        };
+        match (&state.place, last_seen) {
+            (Place::At(store, key), Some(seen)) => {
+                Left::Version(Arc::clone(store), key.clone(), seen)
+            }
+            (Place::At(store, key), None) if base.is_none() => {
+                Left::Unseen(Arc::clone(store), key.clone())
+            }
+            _ => Left::Nothing,
+        }
+    }
+
+    /// Who read along is gone, as the writers are: lets go of what they have left.
+    pub(in crate::fs) fn let_go(&self) {
+        let mut state = self.state.lock();
+        if let Content::Published(base) = &state.content {
+            state.content = Content::Ended(base.attributes().ok());
+        }
+    }
+
+    /// The record has another name. For who holds both.
+    pub(in crate::fs) fn rename(&self, store: &Arc<StoreNode>, key: &Key) {
+        self.state.lock().place = Place::At(Arc::clone(store), key.clone());
+    }
+
+    /// The record's name is gone. For who holds the record.
+    pub(in crate::fs) fn detach(&self) {
+        self.state.lock().place = Place::Nowhere;
+        self.is_unpublished.store(false, Ordering::SeqCst);
+    }
+
+    /// Waits for the release that follows a close, if one has just been, so that what close() promised is true. Not for
+    /// who holds the record: the release does.
+    pub(in crate::fs) fn wait_for_release(&self) {
+        let mut held_up: Option<Stragglers> = None;
+        let mut state = self.state.lock();
+        while let Some(closed_at) = state.closed_unpublished_at() {
+            let waited = closed_at.elapsed();
+            let pause = if waited < RELEASE_FOLLOWS_WITHIN {
+                RELEASE_FOLLOWS_WITHIN - waited
+            } else {
+                drop(state);
+                let are_left = held_up.get_or_insert_with(Stragglers::now).are_left();
+                if waited >= RELEASE_IS_HELD_UP_FOR || !are_left {
+                    return;
+                }
+                state = self.state.lock();
+                LOOK_AT_THREADS_EVERY
+            };
+            self.changed.wait_for(&mut state, pause);
+        }
+    }
+
+    fn publish_state(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        target: &Target<'_>,
+        durable: bool,
+    ) -> FsResult<()> {
+        let Place::At(_, key) = state.place.clone() else {
+            state.settle();
+            return Ok(());
+        };
+        let (staging, base, change) =
+            match std::mem::replace(&mut state.content, Content::Ended(None)) {
+                Content::Staged { staging, base, change } => (staging, base, change),
+                content => {
+                    state.content = content;
+                    return Ok(());
+                }
+            };
+        let publish =
+            PublishAs { content_type: target.content_type, durable, ..PublishAs::default() };
+        let _panicked = self.failure.on_panic();
+        match target.store.publish(&key, staging, &publish) {
+            Ok(value) => {
+                state.content = Content::Published(value);
+                state.generation += 1;
+                self.is_unpublished.store(false, Ordering::SeqCst);
+                self.changed.notify_all();
+                Ok(())
+            }
+            Err((error, staging)) => {
+                state.content = Content::Staged { staging, base, change };
+                self.failure.note(&error);
+                Err(error.into())
+            }
+        }
+    }
+}
+
+impl State {
+    /// Whether there is anything to publish.
+    fn is_changed(&self) -> bool {
+        match &self.content {
+            Content::Staged { change, .. } => *change != Change::Reserved,
+            Content::Published(_) | Content::Ended(_) => false,
+        }
+    }
+
+    /// Notes a change of what is staged. What was written stays written.
+    fn note(&mut self, change: Change) {
+        if let Content::Staged { change: noted, .. } = &mut self.content
+            && *noted != Change::Written
+        {
+            *noted = change;
+        }
+    }
+
+    /// What is staged has no name to be published under: it stays, and nobody has a share in it any more.
+    fn settle(&mut self) {
+        if let Content::Staged { change, .. } = &mut self.content {
+            *change = Change::Reserved;
+        }
+        self.generation += 1;
+    }
+
+    /// When a handle was closed, if the release that may follow is to publish.
+    fn closed_unpublished_at(&self) -> Option<Instant> {
+        match (&self.content, &self.place) {
+            (Content::Staged { change: Change::Closed(at), .. }, Place::At(..)) => Some(*at),
+            _ => None,
+        }
+    }
+
+    /// What is staged, beginning with as many as `most` bytes of the published version if nothing was.
+    fn stage(&mut self, stage: Stage<'_>, most: u64) -> FsResult<&dyn Staging> {
+        if let Content::Published(base) = &self.content {
+            let base = Arc::clone(base);
+            let staging = stage(match &self.place {
+                Place::At(store, _) => Some(store),
+                Place::Nowhere => None,
+            })?;
+            staging.begin_with(&*base, base.attributes()?.size.min(most))?;
+            let change = Change::Reserved;
+            self.content = Content::Staged { staging, base: Some(base), change };
+        }
+        match &self.content {
+            Content::Staged { staging, .. } => Ok(&**staging),
+            Content::Published(_) | Content::Ended(_) => Err(FsError::Failed(libc::EIO)),
+        }
+    }
+
+    fn set_len(&mut self, stage: Stage<'_>, len: u64) -> FsResult<()> {
+        let staging = self.stage(stage, len)?;
+        if staging.attributes()?.size != len {
+            staging.set_len(len)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, stage: Stage<'_>, data: &[u8], offset: Option<u64>) -> FsResult<()> {
+        let staging = self.stage(stage, u64::MAX)?;
+        let offset = match offset {
+            Some(offset) => offset,
+            None => staging.attributes()?.size,
+        };
+        staging.write_at(data, offset)?;
+        self.note(Change::Written);
+        Ok(())
+    }
+}
