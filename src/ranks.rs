@@ -39,18 +39,20 @@ macro_rules! ranks {
 ranks! {
     /// Records of the mount: held from the first look at what an operation changes to its last effect.
     Record = 0, "record";
-    /// One open file of the mount: a write session, a listing, an edit of metadata, a purge trigger.
-    OpenFile = 1, "open file";
+    /// The names of an open directory, while some of them are listed.
+    Listing = 1, "listing";
+    /// One open file of the mount: a write session, an edit of metadata, a purge trigger.
+    OpenFile = 2, "open file";
     /// The directory of a store stays in its place.
-    StoreGate = 2, "store gate";
+    StoreGate = 3, "store gate";
     /// The metadata of a store, held over read, change and write.
-    Metadata = 3, "metadata";
+    Metadata = 4, "metadata";
     /// The files of one record.
-    Key = 4, "key";
+    Key = 5, "key";
     /// A table: look, clone, release.
-    Table = 5, "table";
+    Table = 6, "table";
     /// What one entry of a table holds: a leaf, which may be taken while the table is held.
-    TableEntry = 6, "table entry";
+    TableEntry = 7, "table entry";
 }
 
 /// That this thread holds a lock of some rank. Dropped when the lock is.
@@ -278,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic = "a lock of rank 2 (store gate) is taken while one of rank 4 is held"]
+    #[should_panic = "a lock of rank 3 (store gate) is taken while one of rank 5 is held"]
     fn a_lock_out_of_turn_panics() {
         let (gate, key) = (Mutex::<StoreGate, ()>::new(()), Mutex::<Key, ()>::new(()));
         let _key = key.lock();
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic = "is taken while one of rank 5 is held"]
+    #[should_panic = "is taken while one of rank 6 is held"]
     fn a_second_lock_of_a_rank_panics() {
         let (one, other) = (Mutex::<Table, ()>::new(()), RwLock::<Table, ()>::new(()));
         let _one = one.lock();

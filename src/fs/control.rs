@@ -98,13 +98,15 @@ pub(super) struct MetadataEdit {
 #[derive(Debug)]
 struct EditedText {
     bytes: Vec<u8>,
-    /// Whether the bytes differ from what is kept, and nobody was told that they cannot be.
+    /// Whether the bytes differ from what is kept.
     is_dirty: bool,
+    /// Whether somebody was told that these bytes cannot be kept.
+    is_refused: bool,
 }
 
 impl MetadataEdit {
     pub(super) fn new(store: Arc<StoreNode>, bytes: Vec<u8>) -> Self {
-        Self { store, text: Mutex::new(EditedText { bytes, is_dirty: false }) }
+        Self { store, text: Mutex::new(EditedText { bytes, is_dirty: false, is_refused: false }) }
     }
 
     pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> usize {
@@ -131,7 +133,7 @@ impl MetadataEdit {
         if let Some(room) = text.bytes.get_mut(begin..end) {
             room.copy_from_slice(data);
         }
-        text.is_dirty = true;
+        (text.is_dirty, text.is_refused) = (true, false);
         Ok(())
     }
 
@@ -143,8 +145,13 @@ impl MetadataEdit {
             return Err(FsError::Invalid);
         }
         text.bytes.truncate(size);
-        text.is_dirty = size > 0;
+        (text.is_dirty, text.is_refused) = (size > 0, false);
         Ok(())
+    }
+
+    /// Whether somebody was told that the bytes cannot be kept.
+    pub(super) fn is_refused(&self) -> bool {
+        self.text.lock().is_refused
     }
 }
 
@@ -200,13 +207,13 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Keeps the metadata's text if it was changed and any SDK could read it. Who is told that it cannot be kept is not
-    /// told again.
+    /// Keeps the metadata's text if it was changed and any SDK could read it.
     pub(super) fn keep_metadata(&self, edit: &MetadataEdit) -> FsResult<()> {
         let mut text = edit.text.lock();
         if text.is_dirty {
-            text.is_dirty = false;
-            self.store(&edit.store).set_metadata_text(Some(&text.bytes))?;
+            let kept = self.store(&edit.store).set_metadata_text(Some(&text.bytes));
+            (text.is_dirty, text.is_refused) = (kept.is_err(), kept.is_err());
+            kept?;
         }
         Ok(())
     }

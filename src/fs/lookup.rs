@@ -23,8 +23,7 @@ impl FileSystem {
     pub fn lookup(&self, caller: &Caller, parent: Ino, name: &[u8]) -> FsResult<Entry> {
         let looked_up = self.lookup_for(caller, parent, name);
         if looked_up.is_err() {
-            // No open follows a name that is not there.
-            self.withdraw(caller);
+            self.writers.announcements().note_failed_lookup(caller.thread);
         }
         looked_up
     }

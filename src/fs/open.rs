@@ -198,6 +198,7 @@ impl FileSystem {
         mode: OpenMode,
     ) -> FsResult<Opened> {
         let version = &ticket.version;
+        self.writers.announcements().end(caller.thread, ino);
         if !mode.changes() {
             return match ticket.take() {
                 Some(value) => self.open_value(version, value),

@@ -181,7 +181,8 @@ impl FileSystem {
         match &*open {
             Open::Writer(Writer { session, share, .. }) => self.leave(session, share),
             Open::Follower(session) => self.writers.unfollow(session),
-            Open::Metadata(edit) => {
+            // Who was told at close is not told late.
+            Open::Metadata(edit) if !edit.is_refused() => {
                 if let Err(error) = self.keep_metadata(edit) {
                     self.note_late_failure("the metadata", &error);
                 }

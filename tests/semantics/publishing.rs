@@ -12,20 +12,41 @@ use super::Mounted;
 use crate::common::{TempMount, mime_type, names, sh, storefs, wait_until};
 
 #[test]
-fn p3_new_record_is_seen_by_nobody_until_it_is_closed() {
+fn p03_new_record_is_in_this_mount_from_its_creation_and_elsewhere_once_it_is_closed() {
     let Some(mounted) = Mounted::new() else { return };
     let record = mounted.record("new");
     let mut writer = File::create(&record).unwrap();
     writer.write_all(b"half").unwrap();
-    assert!(!record.exists());
-    assert!(File::open(&record).is_err());
-    assert!(!names(&mounted.mount.store("default")).contains("new"));
+    assert_eq!(fs::metadata(&record).unwrap().len(), 4);
+    let mut follower = File::open(&record).unwrap();
+    assert_eq!(fs::read(&record).unwrap(), b"half");
+    assert!(names(&mounted.mount.store("default")).contains("new"));
+    assert!(File::create_new(&record).is_err());
     assert!(!mounted.on_disk("new").exists());
     writer.write_all(b" and whole").unwrap();
+    let mut read = String::new();
+    follower.read_to_string(&mut read).unwrap();
+    assert_eq!(read, "half and whole", "who follows it sees it grow");
     drop(writer);
     assert_eq!(fs::read(&record).unwrap(), b"half and whole");
     assert_eq!(fs::read(mounted.on_disk("new")).unwrap(), b"half and whole");
     assert!(names(&mounted.mount.store("default")).contains("new"));
+}
+
+#[test]
+fn p03_an_empty_record_is_published_at_close() {
+    let Some(mounted) = Mounted::new() else { return };
+    fs::write(mounted.record("old"), b"old").unwrap();
+    let output = std::process::Command::new("sh")
+        .current_dir(mounted.mount.store("default"))
+        .arg("-c")
+        // What the command has left is on the disk when it has ended, for whoever looks there.
+        .arg("for i in 1 2 3 4 5 6 7 8 9; do : > new$i; test -e $DISK/new$i || exit 1; \
+              : > old; test -s $DISK/old && exit 2; echo x > old; test -s $DISK/old || exit 3; done")
+        .env("DISK", mounted.storage.store("default"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]
@@ -229,10 +250,12 @@ fn p7_publish_into_a_dropped_store_fails_the_close() {
     let record = mounted.mount.store("gone").join("r");
     let mut writer = File::create(&record).unwrap();
     writer.write_all(b"text").unwrap();
-    fs::remove_dir(mounted.mount.store("gone")).unwrap();
+    assert!(fs::remove_dir(mounted.mount.store("gone")).is_err(), "a new record is in it");
+    fs::remove_dir_all(mounted.storage.store("gone")).unwrap();
     let error = writer.sync_all().unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
-    assert!(writer.sync_all().is_err(), "a handle that failed stays failed");
+    let again = writer.sync_all().unwrap_err();
+    assert_eq!(again.kind(), error.kind(), "a handle that failed stays failed, and says the same");
     drop(writer);
     assert!(!mounted.storage.store("gone").exists());
 }

@@ -3,7 +3,7 @@
 use super::names::Names;
 use crate::fs::error::FsResult;
 use crate::fs::ino::Ino;
-use crate::ranks::{Mutex, OpenFile};
+use crate::ranks::{self, Mutex};
 
 /// An open directory. Its names are taken at the first read and again after each rewind, so that what is
 /// removed while it is read neither hides nor doubles anything. Those of a very large store are taken in portions,
@@ -12,7 +12,7 @@ use crate::ranks::{Mutex, OpenFile};
 pub(in crate::fs) struct Listing {
     directory: Ino,
     /// Held while names are taken, so that they are taken once.
-    names: Mutex<OpenFile, Option<Names>>,
+    names: Mutex<ranks::Listing, Option<Names>>,
 }
 
 impl Listing {

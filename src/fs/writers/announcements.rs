@@ -2,21 +2,20 @@
 //!
 //! The kernel looks again only once, so the second open must succeed, whatever is published meanwhile. What it looks up
 //! for, a lookup does not say: it is known from the open before it, by the thread that asks. This is the whole machine;
-//! a row is what a thread has announced, a column what comes from it next:
+//! a row is what a thread has announced for a store, a column what comes from it next:
 //!
-//! | announced | lookup of a record | lookup that fails | open of what it was given | create | 10 s |
-//! | --- | --- | --- | --- | --- | --- |
-//! | nothing | the published version | | as it says | as it says | |
-//! | to write | the writers' inode, kept alive until the open | nothing | nothing; a handle of the writers | nothing | nothing |
-//! | to read | the version of now, its bytes held | nothing | nothing; those bytes | nothing | nothing |
-//! | to write, of another record by now | the published version | nothing | nothing | nothing | nothing |
+//! | announced | lookup of a record there | open, or create | 10 s, or lookup of a second record there |
+//! | --- | --- | --- | --- |
+//! | nothing | the published version | as it says | |
+//! | to write | the writers' inode, kept alive until the open | a handle of the writers; nothing | nothing |
+//! | to read | the version of now, its bytes held | those bytes; nothing | nothing |
+//! | either, and a lookup has failed | a ticket | what the open says; nothing | nothing |
 //!
-//! A record by another name is meant where the record was renamed between the two lookups: so an announcement names no
-//! record until the first lookup, which may be of any.
+//! The record may have been renamed between the two lookups, so an announcement names no record until the first lookup.
 //!
-//! A caller without a number (in another PID namespace) cannot be told from others like it. While any of them has
-//! announced an open in a store, each of their lookups there gets a [ticket](crate::fs::versions): an inode of its own,
-//! that becomes what its open says.
+//! A *ticket* is an inode of one lookup's own, that becomes what its open says. It is given where a lookup cannot be told
+//! from others: behind a lookup that has failed, since the open may have failed with it; and to callers without a number
+//! (in another PID namespace), as long as any of them has announced an open in that store.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -74,8 +73,12 @@ struct Inner {
 struct Announcement {
     until: Instant,
     purpose: Purpose,
-    /// What was looked up since.
+    /// Where the record is, whatever its name is by now.
+    store: Ino,
+    /// What was looked up there since.
     record: Option<RecordId>,
+    /// Whether a lookup has failed: perhaps the open has too, and the next lookup is for something else.
+    has_failed: bool,
     /// The version that the lookup found, by its inode.
     held: Option<(Ino, Arc<dyn Value>)>,
 }
@@ -94,7 +97,7 @@ impl Announcements {
         } else if inner.by_thread.get(&thread).is_some_and(|known| known.record.is_none()) {
             inner.by_thread.remove(&thread);
         } else {
-            let announcement = Announcement { until, purpose, record: None, held: None };
+            let announcement = Announcement::new(until, purpose, store.ino);
             inner.by_thread.insert(thread, announcement);
         }
         drop(inner);
@@ -117,6 +120,10 @@ impl Announcements {
             return if is_waited_for { Led::Ticket } else { Led::Published };
         }
         let Some(announcement) = inner.by_thread.get_mut(&thread) else { return Led::Published };
+        if announcement.store != store.ino {
+            // On the way there, or elsewhere.
+            return Led::Published;
+        }
         let record = store.record(key);
         if announcement.until < now || announcement.record.as_ref().is_some_and(|r| *r != record) {
             inner.by_thread.remove(&thread);
@@ -124,8 +131,16 @@ impl Announcements {
         }
         announcement.record = Some(record);
         match announcement.purpose {
+            _ if announcement.has_failed => Led::Ticket,
             Purpose::Write => Led::Writers,
             Purpose::Read => Led::Held,
+        }
+    }
+
+    /// A lookup of this thread has failed: the next one may or may not be for what was announced.
+    pub(in crate::fs) fn note_failed_lookup(&self, thread: u32) {
+        if let Some(announcement) = self.inner.lock().by_thread.get_mut(&thread) {
+            announcement.has_failed = true;
         }
     }
 
@@ -205,6 +220,12 @@ impl Announcements {
     }
 }
 
+impl Announcement {
+    fn new(until: Instant, purpose: Purpose, store: Ino) -> Self {
+        Self { until, purpose, store, record: None, has_failed: false, held: None }
+    }
+}
+
 impl Inner {
     fn is_empty(&self) -> bool {
         self.by_thread.is_empty() && self.unknown.is_empty()
@@ -233,6 +254,24 @@ mod tests {
         assert_eq!(announcements.of_lookup(1, &store, &key("k")), Led::Writers, "twice");
         assert_eq!(announcements.of_lookup(1, &store, &key("other")), Led::Published);
         assert_eq!(announcements.of_lookup(1, &store, &key("k")), Led::Published, "it is over");
+    }
+
+    #[test]
+    fn p03_behind_a_lookup_that_failed_the_open_says_what_it_is_for() {
+        let (announcements, store) = (Announcements::default(), store());
+        announcements.announce(1, &store, Purpose::Write);
+        assert_eq!(announcements.of_lookup(1, &store, &key("k")), Led::Writers);
+        announcements.note_failed_lookup(1);
+        assert_eq!(announcements.of_lookup(1, &store, &key("k")), Led::Ticket);
+    }
+
+    #[test]
+    fn p03_directories_on_the_way_to_a_record_are_not_what_was_announced() {
+        let announcements = Announcements::default();
+        let (root, store) = (StoreNode::new(Ino(1), StoreName::plain_root()), store());
+        announcements.announce(1, &store, Purpose::Write);
+        assert_eq!(announcements.of_lookup(1, &root, &key("default")), Led::Published);
+        assert_eq!(announcements.of_lookup(1, &store, &key("k")), Led::Writers);
     }
 
     #[test]

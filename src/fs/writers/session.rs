@@ -368,10 +368,10 @@ impl WriteSession {
         Ok(())
     }
 
-    /// Whether a close of this handle would publish anything. `None` if somebody is just doing something to the record.
+    /// Whether a close of this handle would publish anything, or has to be told of a failure. `None` if somebody is just doing something to the record.
     pub(in crate::fs) fn would_publish(&self, share: &Share) -> Option<bool> {
         let state = self.state.try_lock()?;
-        Some(share.has_part_in(&state) && state.is_changed())
+        Some(share.has_part_in(&state) && (state.is_changed() || self.failure.has_happened()))
     }
 
     /// After a failure, no call succeeds any more.
@@ -439,11 +439,10 @@ impl WriteSession {
     /// elsewhere. For who holds the record.
     pub(in crate::fs) fn publish_closed(&self, target: &Target<'_>) -> FsResult<()> {
         let mut state = self.state.lock();
-        let is_due = match &state.content {
-            Content::Staged { base: None, .. } => true,
-            Content::Staged { change: Change::Closed(_), .. } => true,
-            _ => false,
-        };
+        let is_due = matches!(
+            state.content,
+            Content::Staged { base: None, .. } | Content::Staged { change: Change::Closed(_), .. }
+        );
         if !is_due {
             return Ok(());
         }
