@@ -121,7 +121,10 @@ fn shown_with_sidecars_the_storage_is_what_it_is_on_disk() {
     let writer = File::create(mount.path().join("unpublished")).unwrap();
     assert!(storage.path().join(".storefs").exists());
     let mut shown = tree(&mount.path());
-    assert!(shown.remove("unpublished").is_some(), "it is in the mount from its creation");
+    assert!(
+        shown.remove(std::path::Path::new("unpublished")).is_some(),
+        "it is in the mount from its creation"
+    );
     assert_eq!(shown, on_disk(&storage));
     assert!(mount.store("default").join("obj.lock").is_dir());
     let ours = mount.path().join(".storefs");
