@@ -638,6 +638,16 @@ fn p03_a_new_record_can_be_renamed_and_removed_before_it_is_published() {
     room.write(handle, "nowhere");
     assert_eq!(room.read(handle), "nowhere", "its writer still has it");
     room.close(handle);
+
+    let base = room.held();
+    let (ino, handle) = room.create(1, "followed");
+    let follower = room.open(2, ino, READ);
+    room.fs.unlink(room.store, b"followed").unwrap();
+    room.write(handle, "nowhere");
+    room.close(handle);
+    assert_eq!(room.read(follower), "nowhere", "who has it open goes on");
+    room.fs.release(follower);
+    assert_eq!(room.held(), base);
     assert_eq!(room.published("unlinked"), None);
     assert!(matches!(room.lookup(1, "unlinked"), Err(FsError::NotFound)));
 }

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -18,6 +18,9 @@ use crate::value::{self, Choices};
 /// The stores: two between which records are moved, and one that is purged.
 pub(crate) const STORES: [&str; 3] = ["other", "swept", "work"];
 pub(crate) const SWEPT: &str = "swept";
+
+/// How long a record is waited for that is being made. Only a bound: its writer is at it.
+const GROWN_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) const WORK: &str = "work";
 
 /// The record of lines, in [`WORK`].
@@ -171,7 +174,8 @@ impl World {
             Ok(())
         })?;
         let Some(mut file) = open else { return Ok(()) };
-        if choices.one_in(2) {
+        // What is purged meanwhile never comes back by this handle (P6).
+        if place.0 == SWEPT || choices.one_in(2) {
             return close(file).map_err(|error| self.over("close", &error));
         }
         // A further version by the same handle.
@@ -216,10 +220,14 @@ impl World {
         Ok(())
     }
 
-    /// Reads a record piece by piece, so that new versions are published between two of them.
+    /// Reads a record piece by piece, so that new versions are published between two of them. One that is new in this mount
+    /// is read as it grows (P3), and becomes whole; what was published torn never does.
     fn read(&self, place: &Place, choices: &mut Choices) -> Result<Option<Vec<u8>>, Over> {
-        let path = self.path(place);
-        match read_in_parts(&path, choices) {
+        let is_whole = |bytes: &[u8]| match place.1 == LOG {
+            true => lines_of(bytes).is_ok(),
+            false => value::number_of(bytes).is_ok(),
+        };
+        match read_in_parts(&self.path(place), choices, is_whole) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound && !self.is_over() => Ok(None),
             Err(error) => Err(self.over(&format!("reading {place:?}"), &error)),
@@ -408,7 +416,11 @@ fn write_in_parts(file: &mut File, bytes: &[u8], choices: &mut Choices) -> io::R
     Ok(())
 }
 
-fn read_in_parts(path: &Path, choices: &mut Choices) -> io::Result<Vec<u8>> {
+fn read_in_parts(
+    path: &Path,
+    choices: &mut Choices,
+    is_whole: impl Fn(&[u8]) -> bool,
+) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let mut bytes = vec![0; usize::try_from(choices.below(400)).unwrap()];
     let mut filled = 0;
@@ -423,6 +435,13 @@ fn read_in_parts(path: &Path, choices: &mut Choices) -> io::Result<Vec<u8>> {
         thread::sleep(Duration::from_micros(choices.below(2_000)));
     }
     file.read_to_end(&mut bytes)?;
+    let until = Instant::now() + GROWN_WITHIN;
+    while !is_whole(&bytes) && Instant::now() < until {
+        thread::sleep(Duration::from_millis(1));
+        bytes.clear();
+        io::Seek::rewind(&mut file)?;
+        file.read_to_end(&mut bytes)?;
+    }
     Ok(bytes)
 }
 

@@ -464,11 +464,16 @@ impl WriteSession {
     }
 
     /// The last writer is gone: lets go of all that is open, since the kernel may remember the inode for long. Who
-    /// followed the writers goes on with what they have published.
+    /// followed the writers goes on with what they have left, published or not.
     pub(in crate::fs) fn end(&self) -> Left {
         let mut state = self.state.lock();
+        let is_followed = self.users.lock().are_following();
         let base = match std::mem::replace(&mut state.content, Content::Ended(None)) {
             Content::Published(base) => Some(base),
+            Content::Staged { staging, base: None, change } if is_followed => {
+                state.content = Content::Staged { staging, base: None, change };
+                None
+            }
             Content::Staged { base, .. } => base,
             ended @ Content::Ended(_) => {
                 state.content = ended;
@@ -476,15 +481,17 @@ impl WriteSession {
             }
         };
         let last_seen = base.as_ref().and_then(|base| base.attributes().ok());
-        state.content = match base.clone().filter(|_| self.users.lock().are_following()) {
-            Some(base) => Content::Published(base),
-            None => Content::Ended(last_seen),
-        };
+        let is_unseen = base.is_none();
+        match base {
+            Some(base) if is_followed => state.content = Content::Published(base),
+            Some(_) => state.content = Content::Ended(last_seen),
+            None => {}
+        }
         match (&state.place, last_seen) {
             (Place::At(store, key), Some(seen)) => {
                 Left::Version(Arc::clone(store), key.clone(), seen)
             }
-            (Place::At(store, key), None) if base.is_none() => {
+            (Place::At(store, key), None) if is_unseen => {
                 Left::Unseen(Arc::clone(store), key.clone())
             }
             _ => Left::Nothing,
@@ -494,9 +501,12 @@ impl WriteSession {
     /// Who read along is gone, as the writers are: lets go of what they have left.
     pub(in crate::fs) fn let_go(&self) {
         let mut state = self.state.lock();
-        if let Content::Published(base) = &state.content {
-            state.content = Content::Ended(base.attributes().ok());
-        }
+        let last_seen = match &state.content {
+            Content::Published(base) => base.attributes().ok(),
+            Content::Staged { .. } => None,
+            Content::Ended(last_seen) => *last_seen,
+        };
+        state.content = Content::Ended(last_seen);
     }
 
     /// The record has another name. For who holds both.
