@@ -52,6 +52,10 @@ impl Failure {
 impl From<crate::Error> for Failure {
     fn from(error: crate::Error) -> Self {
         let hint = match &error {
+            crate::Error::NoSuchStore { .. } => "; 'storefs stores' lists what is there".to_owned(),
+            crate::Error::DamagedMetadata { .. } => {
+                "; 'storefs doctor' lists such stores".to_owned()
+            }
             crate::Error::NoSuchStoreId { .. } => " 'storefs stores' lists the ids.".to_owned(),
             crate::Error::NoSuchRecord { store, .. } => {
                 format!("; 'storefs keys {store}' lists what is there")

@@ -42,8 +42,9 @@ fn of_storage(error: &Error) -> Errno {
         | Error::InvalidKey { .. }
         | Error::AmbiguousOpen { .. }
         | Error::DamagedMetadata { .. } => Errno::EINVAL,
-        Error::NotUnicode { .. } => Errno::EILSEQ,
+        Error::NotUnicode { .. } | Error::Undecodable { .. } => Errno::EILSEQ,
         Error::NameTooLong { .. } => Errno::ENAMETOOLONG,
+        Error::ValueTooLarge { .. } => Errno::EFBIG,
         Error::ReadOnly => Errno::EROFS,
         Error::Io { source, .. } => of_io(source),
     }
@@ -99,6 +100,11 @@ mod tests {
             (storage(Error::DamagedMetadata { store: text(), reason: text() }), libc::EINVAL),
             (storage(Error::NotUnicode { name: text() }), libc::EILSEQ),
             (storage(Error::NameTooLong { name: text(), limit: 0 }), libc::ENAMETOOLONG),
+            (storage(Error::ValueTooLarge { key: text(), size: 0, limit: 0 }), libc::EFBIG),
+            (
+                storage(Error::Undecodable { key: text(), wanted: "", source: text().into() }),
+                libc::EILSEQ,
+            ),
             (storage(Error::ReadOnly), libc::EROFS),
             (storage(Error::io("", io::Error::from_raw_os_error(libc::EDQUOT))), libc::EDQUOT),
             (storage(Error::io("", io::Error::other("no number"))), libc::EIO),
