@@ -6,7 +6,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Storage;
-use super::iterate::{self, IterateKeys, KeyPage};
 use crate::backend::{
     Backend, Look, MetadataText, Publish, PublishError, PublishType, Purge, Purging, Reader,
     RenameRecord, Scan, Staging, Value, is_input_key,
@@ -101,7 +100,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::InvalidKey`], [`Error::NameTooLong`], [`Error::Io`]; then nothing has changed.
-    pub fn set_value(
+    pub fn set_value_from(
         &self,
         key: &Key,
         value: &mut dyn Read,
@@ -142,16 +141,6 @@ impl Store {
     pub fn record_exists(&self, key: &Key) -> Result<bool> {
         self.storage.activity().accessed(&self.name);
         self.exists(&self.resolve(key)?)
-    }
-
-    /// Lists one page of records, in ascending order of keys.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchStore`], [`Error::Io`].
-    pub fn iterate_keys(&self, query: &IterateKeys) -> Result<KeyPage> {
-        let page = iterate::page(self, query)?;
-        self.storage.activity().accessed(&self.name);
-        Ok(page)
     }
 
     /// Removes every record but the input, and what else the official SDK's purge removes; sets accessed and
