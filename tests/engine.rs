@@ -425,6 +425,35 @@ fn p12_store_of_js3_stays_one() {
     assert_eq!(get(&store, "shot.jpg").unwrap(), "x");
 }
 
+/// The names in a store's directory after a purge with the input key `k`, its metadata left out.
+fn left_by_a_purge(files: &[&str]) -> BTreeSet<String> {
+    let dir = temp_dir();
+    let store_dir = dir.path().join("key_value_stores/default");
+    fs::create_dir_all(&store_dir).unwrap();
+    for file in files {
+        fs::write(store_dir.join(file), "{}").unwrap();
+    }
+    let options = StorageOptions { input_key: Some("k".to_owned()), ..Default::default() };
+    let storage = Storage::open_directory(dir.path(), options).unwrap();
+    storage.find_store(&OpenStore::default()).unwrap().purge().unwrap().wait();
+    let names = fs::read_dir(store_dir).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name != "__metadata__.json").collect()
+}
+
+#[test]
+fn p16_a_purge_spares_the_key_input_in_every_layout_and_in_a_large_store() {
+    let sidecars = ["INPUT", "INPUT.json", "other", "__metadata__.json"];
+    // No sidecar is made for it: it is not the input of this run.
+    assert_eq!(left_by_a_purge(&sidecars), ["INPUT".to_owned()].into());
+    let many: Vec<String> = (0..3000).map(|number| format!("record-{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).chain(sidecars).collect();
+    assert_eq!(left_by_a_purge(&many), ["INPUT".to_owned()].into());
+    // In the layout of Crawlee JS 3 the record of that key has an extension.
+    let js3 = ["INPUT.json", "INPUT2.json", "k.txt", "other.json"];
+    assert_eq!(left_by_a_purge(&js3), ["INPUT.json", "k.txt"].map(str::to_owned).into());
+}
+
 #[test]
 fn p11_adopt_writes_the_missing_sidecar_once() {
     let dir = temp_dir();

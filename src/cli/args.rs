@@ -35,7 +35,7 @@ pub(super) struct CommonArgs {
     /// How records are kept on disk: with sidecars, as Crawlee JS 3 keeps them, or as each store is found to be
     #[arg(long, global = true, value_name = "DIALECT")]
     pub(super) dialect: Option<Dialect>,
-    /// Key of the record that a purge spares
+    /// Key of the input record, which a purge spares
     /// [default: $ACTOR_INPUT_KEY, $APIFY_INPUT_KEY, $CRAWLEE_INPUT_KEY, INPUT]
     #[arg(long, global = true, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
     pub(super) input_key: Option<String>,

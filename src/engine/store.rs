@@ -158,7 +158,8 @@ impl Store {
         let at = Timestamp::now();
         let purge = Purge { input_key: self.storage.input_key(), at };
         let purged = self.backend().purge_store(&self.name, &purge)?;
-        for key in purged.spared() {
+        let is_input = |key: &&Key| is_input_key(key, self.storage.input_key());
+        for key in purged.spared().iter().filter(is_input) {
             self.adopt(key)?;
         }
         Ok(purged)
