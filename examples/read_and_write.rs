@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             continue;
         };
         if record.content_type.is_json() {
-            println!("{key}: {} pages", record.json::<Value>()?["pages"]);
+            println!("{key}: {}", record.json::<Value>()?);
         } else if record.content_type.as_str().starts_with("text/html") {
             println!("{key}: {}", record.text()?);
         } else {

@@ -74,5 +74,7 @@ mod stripes;
 
 pub use model::{Error, Result};
 
-/// The crate of the times in this crate's API ([`model::Timestamp`]).
-pub use jiff;
+// Types of these crates are a part of the API.
+#[cfg(feature = "mount")]
+pub use fuse::fuser;
+pub use {jiff, serde_json};

@@ -435,7 +435,8 @@ fn left_by_a_purge(files: &[&str]) -> BTreeSet<String> {
     }
     let options = StorageOptions { input_key: Some("k".to_owned()), ..Default::default() };
     let storage = Storage::open_directory(dir.path(), options).unwrap();
-    storage.find_store(&OpenStore::default()).unwrap().purge().unwrap().wait();
+    let purging = storage.find_store(&OpenStore::default()).unwrap().purge().unwrap();
+    assert_ne!(purging.wait().removed, 0);
     let names = fs::read_dir(store_dir).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name != "__metadata__.json").collect()

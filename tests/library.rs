@@ -250,7 +250,7 @@ fn the_examples_write_list_and_purge() {
     let written = run("read_and_write", dir.path(), &[]);
     assert_eq!(
         written,
-        "OUTPUT: 3 pages\n\
+        "OUTPUT: {\"pages\":3,\"title\":\"storefs\"}\n\
          page.html: <p>hello</p>\n\
          raw: 2 bytes of application/x-raw\n\
          large: 1048576 bytes of text/plain; charset=utf-8\n\

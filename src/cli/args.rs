@@ -16,7 +16,7 @@ use super::mount_words::{MountWords, parse_id, parse_ttl, parse_umask};
 /// that from $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, or ./storage.
 #[derive(Debug, Parser)]
 #[command(name = "storefs", version, max_term_width = 100)]
-pub struct Cli {
+pub(super) struct Cli {
     /// Options of every command.
     #[command(flatten)]
     pub(super) common: CommonArgs,

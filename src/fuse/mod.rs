@@ -30,6 +30,7 @@ use crate::model::AttributeChange;
 use answer::answer_entry;
 use backing::Backings;
 use convert::{caller, file_attr, fopen_flags, kind, open_mode, time_change};
+pub use fuser;
 pub use notify::attach_notifier;
 
 /// Inode numbers are never reused, so one generation is enough.
