@@ -13,7 +13,7 @@ const INPUT_KEY_VARIABLES: [&str; 3] = ["ACTOR_INPUT_KEY", "APIFY_INPUT_KEY", "C
 pub struct StorageOptions {
     /// The input key; `None` is `INPUT`.
     pub input_key: Option<String>,
-    /// How a directory is read and written.
+    /// How a directory is read and written. The input key in it is not looked at: the one above holds.
     pub directory: DirectoryOptions,
 }
 
