@@ -61,7 +61,7 @@ fn key(number: usize) -> Key {
 }
 
 fn set_one(store: &Store, number: usize) {
-    store.set_value(&key(number), &mut VALUE.as_slice(), None).unwrap();
+    store.set_value(&key(number), VALUE, None).unwrap();
 }
 
 fn get_one(store: &Store, number: usize) {

@@ -88,7 +88,7 @@ fn default_store(storage: &Storage) -> Store {
 }
 
 fn set(store: &Store, name: &str, value: &str) {
-    store.set_value(&key(name), &mut value.as_bytes(), None).unwrap();
+    store.set_value(&key(name), value, None).unwrap();
 }
 
 fn get(store: &Store, name: &str) -> Option<String> {
@@ -245,7 +245,7 @@ fn p10_types_follow_the_rules(storage: &Storage) {
         assert_eq!(type_of(&store, name), expected, "{name}: {value}");
     }
     let by_hand = ContentType::new("application/json");
-    store.set_value(&key("odd"), &mut "{half".as_bytes(), Some(&by_hand)).unwrap();
+    store.set_value(&key("odd"), "{half", Some(&by_hand)).unwrap();
     assert_eq!(type_of(&store, "odd"), "application/json");
     assert_eq!(get(&store, "odd").unwrap(), "{half");
 }
@@ -261,7 +261,7 @@ fn p10_a_rename_publishes_by_the_rules(storage: &Storage) {
     set(&store, "sedXYZ", "{}");
     assert_eq!(rename("sedXYZ", "page.html"), "text/html; charset=utf-8");
     let own = ContentType::new("x/own");
-    store.set_value(&key("own"), &mut "{}".as_bytes(), Some(&own)).unwrap();
+    store.set_value(&key("own"), "{}", Some(&own)).unwrap();
     assert_eq!(rename("own", "page.html"), "x/own", "set by hand");
     set(&store, "data", "{}");
     assert_eq!(rename("data", "data2"), "application/json; charset=utf-8");
@@ -345,11 +345,11 @@ fn a_failed_set_value_leaves_the_old_one(storage: &Storage) {
     }
     let store = default_store(storage);
     set(&store, "k", "old");
-    let error = store.set_value(&key("k"), &mut "half".as_bytes().chain(Broken), None);
+    let error = store.set_value_from(&key("k"), &mut "half".as_bytes().chain(Broken), None);
     assert!(matches!(error, Err(Error::Io { .. })));
     assert_eq!(get(&store, "k").unwrap(), "old");
     let absent = storage.store(&StoreName::new("absent").unwrap());
-    assert!(absent.set_value(&key("k"), &mut "v".as_bytes(), None).is_err());
+    assert!(absent.set_value(&key("k"), "v", None).is_err());
 }
 
 #[test]
@@ -412,7 +412,7 @@ fn p12_store_of_js3_stays_one() {
     let store = storage.find_store(&OpenStore::default()).unwrap();
     assert_eq!(get(&store, "page").unwrap(), "<p>", "JS 3 knows the file by this key");
     let json = ContentType::json();
-    store.set_value(&key("obj"), &mut "{}".as_bytes(), Some(&json)).unwrap();
+    store.set_value(&key("obj"), "{}", Some(&json)).unwrap();
     set(&store, "shot.jpg", "x");
     storage.write_back().unwrap();
     let names: BTreeSet<String> = fs::read_dir(&store_dir)
@@ -423,6 +423,36 @@ fn p12_store_of_js3_stays_one() {
     assert_eq!(names, expected.into());
     assert_eq!(keys(&store), ["page.html", "obj.json", "shot.jpg"].map(str::to_owned).into());
     assert_eq!(get(&store, "shot.jpg").unwrap(), "x");
+}
+
+/// The names in a store's directory after a purge with the input key `k`, its metadata left out.
+fn left_by_a_purge(files: &[&str]) -> BTreeSet<String> {
+    let dir = temp_dir();
+    let store_dir = dir.path().join("key_value_stores/default");
+    fs::create_dir_all(&store_dir).unwrap();
+    for file in files {
+        fs::write(store_dir.join(file), "{}").unwrap();
+    }
+    let options = StorageOptions { input_key: Some("k".to_owned()), ..Default::default() };
+    let storage = Storage::open_directory(dir.path(), options).unwrap();
+    let purging = storage.find_store(&OpenStore::default()).unwrap().purge().unwrap();
+    assert_ne!(purging.wait().removed, 0);
+    let names = fs::read_dir(store_dir).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name != "__metadata__.json").collect()
+}
+
+#[test]
+fn p16_a_purge_spares_the_key_input_in_every_layout_and_in_a_large_store() {
+    let sidecars = ["INPUT", "INPUT.json", "other", "__metadata__.json"];
+    // No sidecar is made for it: it is not the input of this run.
+    assert_eq!(left_by_a_purge(&sidecars), ["INPUT".to_owned()].into());
+    let many: Vec<String> = (0..3000).map(|number| format!("record-{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).chain(sidecars).collect();
+    assert_eq!(left_by_a_purge(&many), ["INPUT".to_owned()].into());
+    // In the layout of Crawlee JS 3 the record of that key has an extension.
+    let js3 = ["INPUT.json", "INPUT2.json", "k.txt", "other.json"];
+    assert_eq!(left_by_a_purge(&js3), ["INPUT.json", "k.txt"].map(str::to_owned).into());
 }
 
 #[test]
@@ -451,10 +481,7 @@ fn a_read_only_storage_writes_nothing() {
     let storage = Storage::open_directory(dir.path(), options).unwrap();
     let store = storage.find_store(&OpenStore::default()).unwrap();
     assert_eq!(get(&store, "k").unwrap(), "v");
-    assert!(matches!(
-        store.set_value(&key("k"), &mut "new".as_bytes(), None),
-        Err(Error::ReadOnly)
-    ));
+    assert!(matches!(store.set_value(&key("k"), "new", None), Err(Error::ReadOnly)));
     assert!(matches!(store.purge(), Err(Error::ReadOnly)));
     assert!(matches!(store.drop_store(), Err(Error::ReadOnly)));
     assert!(matches!(store.delete_value(&key("k")), Err(Error::ReadOnly)));

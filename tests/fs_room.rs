@@ -182,7 +182,7 @@ impl Room {
 
     /// Publishes a record as an SDK does.
     fn set(&self, name: &str, value: &str) {
-        self.engine().set_value(&key(name), &mut value.as_bytes(), None).unwrap();
+        self.engine().set_value(&key(name), value, None).unwrap();
     }
 
     /// What is published under a key.

@@ -186,7 +186,7 @@ fn many_records_are_each_listed_once_and_the_daemon_stays_small() {
     assert_eq!(fs::read(store.join(key(MANY / 2))).unwrap(), b"{}");
 }
 
-/// Iterates over a store page by page, and asserts that each of its records comes once and in order.
+/// Iterates over a store page by page and in one go, and asserts that each of its records comes once and in order.
 #[track_caller]
 fn iterates_in_order(store: &Store, records: usize, content_type: &str) {
     let mut query = IterateKeys { limit: Some(1000), ..IterateKeys::default() };
@@ -205,6 +205,8 @@ fn iterates_in_order(store: &Store, records: usize, content_type: &str) {
         }
     }
     assert_eq!(next, records);
+    let listed = store.keys(&IterateKeys::default()).map(|record| record.unwrap().key.to_string());
+    assert!(listed.eq((0..records).map(key)));
 }
 
 #[test]

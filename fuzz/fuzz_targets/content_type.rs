@@ -30,7 +30,7 @@ fuzz_target!(|input: &[u8]| {
     }
 
     let Ok(key) = Key::new(&String::from_utf8_lossy(name)) else { return };
-    STORE.set_value(&key, &mut &*bytes, None).unwrap();
+    STORE.set_value(&key, bytes, None).unwrap();
     let found = STORE.content_type(&key).unwrap();
     assert!(found.fits(&mut &*bytes).unwrap(), "{found}");
     if key.as_str() != Some("INPUT") {

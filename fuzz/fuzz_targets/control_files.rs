@@ -37,7 +37,7 @@ fn purges_on_a_one_alone(fs: &FileSystem, store: &Store, handle: Handle, writes:
     let key = Key::new("record").unwrap();
     let mut purged = false;
     for (offset, data) in writes {
-        store.set_value(&key, &mut "value".as_bytes(), None).unwrap();
+        store.set_value(&key, "value", None).unwrap();
         let purges = !purged && *offset == 0 && matches!(*data, b"1" | b"1\n");
         let ends_line = purged && *offset == 1 && *data == b"\n";
         let accepted = fs.write(handle, data, *offset).is_ok();

@@ -35,8 +35,10 @@ fuzz_target!(|input: &[u8]| {
     let mut query = IterateKeys {
         prefix: prefix.map(str::to_owned),
         exclusive_start_key: start.clone(),
-        limit: Some(limit),
+        limit: None,
     };
+    let in_one_go: Vec<Key> = store.keys(&query).map(|record| record.unwrap().key).collect();
+    query.limit = Some(limit);
     let mut listed = Vec::new();
     loop {
         let page = store.iterate_keys(&query).unwrap();
@@ -49,6 +51,7 @@ fuzz_target!(|input: &[u8]| {
             None => break,
         }
     }
+    assert_eq!(listed, in_one_go);
     let prefix = prefix.unwrap_or_default().as_bytes();
     let expected = keys.into_iter().filter(|key| {
         key.as_bytes().starts_with(prefix) && start.as_ref().is_none_or(|start| key > start)

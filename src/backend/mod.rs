@@ -21,8 +21,8 @@ use jiff::Timestamp;
 pub use purging::{Counting, Purged, Purging};
 
 use crate::model::{
-    AttributeChange, Attributes, ContentType, Error, Finding, Key, Result, Space, StoreMetadata,
-    StoreName,
+    AttributeChange, Attributes, ContentType, DEFAULT_INPUT_KEY, Error, Finding, Key, Result,
+    Space, StoreMetadata, StoreName,
 };
 use watch::{Tell, Watched};
 
@@ -507,7 +507,8 @@ pub struct RenameRecord<'a> {
 /// What a purge spares, and when it happens.
 #[derive(Clone, Copy, Debug)]
 pub struct Purge<'a> {
-    /// The input key: the record of this key, and those of this key with an extension, are spared.
+    /// The input key: the record of this key, and those of this key with an extension, are spared, and the record
+    /// of the key `INPUT` besides.
     pub input_key: &'a str,
     /// The new accessed and modified time of the store.
     pub at: Timestamp,
@@ -531,6 +532,12 @@ pub fn is_input_key(key: &Key, input_key: &str) -> bool {
         Some(rest) => rest.is_empty() || rest.first() == Some(&b'.'),
         None => false,
     }
+}
+
+/// Whether a purge spares a key: one of the input record, or `INPUT` itself, whatever the input key is (P16).
+#[must_use]
+pub fn is_spared(key: &Key, input_key: &str) -> bool {
+    is_input_key(key, input_key) || key.as_bytes() == DEFAULT_INPUT_KEY.as_bytes()
 }
 
 /// Reads a [`Value`] or [`Staging`] from its beginning.

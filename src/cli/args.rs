@@ -16,7 +16,7 @@ use super::mount_words::{MountWords, parse_id, parse_ttl, parse_umask};
 /// that from $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, or ./storage.
 #[derive(Debug, Parser)]
 #[command(name = "storefs", version, max_term_width = 100)]
-pub struct Cli {
+pub(super) struct Cli {
     /// Options of every command.
     #[command(flatten)]
     pub(super) common: CommonArgs,
@@ -35,7 +35,7 @@ pub(super) struct CommonArgs {
     /// How records are kept on disk: with sidecars, as Crawlee JS 3 keeps them, or as each store is found to be
     #[arg(long, global = true, value_name = "DIALECT")]
     pub(super) dialect: Option<Dialect>,
-    /// Key of the record that a purge spares
+    /// Key of the input record, which a purge spares
     /// [default: $ACTOR_INPUT_KEY, $APIFY_INPUT_KEY, $CRAWLEE_INPUT_KEY, INPUT]
     #[arg(long, global = true, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
     pub(super) input_key: Option<String>,

@@ -123,9 +123,10 @@ fn storage_options(dialect: Option<Dialect>, input_key: Option<String>) -> Stora
         Some(Dialect::Sidecars) => DialectChoice::Sidecars,
         Some(Dialect::Js3) => DialectChoice::Js3,
     };
+    let of_environment = StorageOptions::from_env();
     StorageOptions {
-        input_key,
-        directory: DirectoryOptions { dialect, ..DirectoryOptions::default() },
+        input_key: input_key.or(of_environment.input_key),
+        directory: DirectoryOptions { dialect, ..of_environment.directory },
     }
 }
 

@@ -52,6 +52,10 @@ impl Failure {
 impl From<crate::Error> for Failure {
     fn from(error: crate::Error) -> Self {
         let hint = match &error {
+            crate::Error::NoSuchStore { .. } => "; 'storefs stores' lists what is there".to_owned(),
+            crate::Error::DamagedMetadata { .. } => {
+                "; 'storefs doctor' lists such stores".to_owned()
+            }
             crate::Error::NoSuchStoreId { .. } => " 'storefs stores' lists the ids.".to_owned(),
             crate::Error::NoSuchRecord { store, .. } => {
                 format!("; 'storefs keys {store}' lists what is there")
@@ -66,5 +70,31 @@ impl From<crate::Error> for Failure {
 impl From<MountError> for Failure {
     fn from(error: MountError) -> Self {
         Self::Failed(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_told_that_something_is_missing_is_told_what_lists_it() {
+        let message = |error: crate::Error| Failure::from(error).message().map(str::to_owned);
+        let (store, key) = ("s".to_owned(), "k".to_owned());
+        assert_eq!(
+            message(crate::Error::NoSuchStore { store: store.clone() }).as_deref(),
+            Some("there is no key-value store 's'; 'storefs stores' lists what is there")
+        );
+        assert_eq!(
+            message(crate::Error::NoSuchRecord { store: store.clone(), key }).as_deref(),
+            Some("there is no record 'k' in store 's'; 'storefs keys s' lists what is there")
+        );
+        let reason = "no JSON".to_owned();
+        assert_eq!(
+            message(crate::Error::DamagedMetadata { store, reason }).as_deref(),
+            Some(
+                "the metadata of store 's' is damaged: no JSON; 'storefs doctor' lists such stores"
+            )
+        );
     }
 }

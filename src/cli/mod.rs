@@ -14,14 +14,25 @@ mod mount_words;
 mod output;
 mod progress;
 
-pub use args::Cli;
+use clap::Parser;
+
+use args::Cli;
 pub use exit::ExitCode;
 use failure::Outcome;
 
-/// Sets up the log, does what the command line asks, and reports a failure in one line on standard error.
+/// The whole program: parses the arguments of this process, sets up the log, does what was asked, and reports a
+/// failure in one line on standard error.
 #[must_use]
-pub fn run(cli: &Cli) -> ExitCode {
-    finish(logging::start(cli).and_then(|()| commands::dispatch(cli)))
+pub fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => finish(logging::start(&cli).and_then(|()| commands::dispatch(&cli))),
+        // A request for help or version ends here, too, with the status of success.
+        Err(error) => {
+            // Nowhere is left to complain if the output is closed.
+            let _ = error.print();
+            if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success }
+        }
+    }
 }
 
 fn finish(outcome: Outcome) -> ExitCode {

@@ -9,8 +9,11 @@ mod content_type;
 mod examine;
 mod iterate;
 mod open;
+mod options;
+mod smallest;
 mod store;
 mod types;
+mod values;
 
 use std::io;
 use std::path::Path;
@@ -19,8 +22,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use activity::Activity;
-pub use iterate::{IterateKeys, KeyPage, RecordMetadata};
+pub use iterate::{IterateKeys, KeyPage, Keys, RecordMetadata};
 pub use open::OpenStore;
+pub use options::StorageOptions;
 pub use store::{PublishAs, Record, Store};
 
 pub use crate::backend::directory::{DialectChoice, DirectoryOptions};
@@ -30,21 +34,6 @@ pub use crate::backend::{
     Findings, Look, MetadataText, PublishError, Purged, Purging, Scan, Staging, Value,
 };
 use crate::model::{Error, Result, Space, StoreMetadata, StoreName, StoreTimes};
-
-/// Environment variables that name the input key, the first one set winning (FORMAT 8.1).
-const INPUT_KEY_VARIABLES: [&str; 3] = ["ACTOR_INPUT_KEY", "APIFY_INPUT_KEY", "CRAWLEE_INPUT_KEY"];
-
-/// The input key where nothing says otherwise.
-const DEFAULT_INPUT_KEY: &str = "INPUT";
-
-/// How a storage is opened.
-#[derive(Clone, Debug, Default)]
-pub struct StorageOptions {
-    /// The input key; `None` asks the environment, then takes `INPUT`.
-    pub input_key: Option<String>,
-    /// How a directory is read and written.
-    pub directory: DirectoryOptions,
-}
 
 /// An open storage: a set of stores. Cheap to clone; all clones are one storage.
 #[derive(Clone, Debug)]
@@ -65,16 +54,16 @@ impl Storage {
     /// # Errors
     /// [`Error::Io`] if it is missing, no directory, or not readable.
     pub fn open_directory(path: &Path, options: StorageOptions) -> Result<Self> {
-        let input_key = options.input_key.unwrap_or_else(input_key_of_environment);
+        let input_key = options::input_key(options.input_key);
         let directory = DirectoryOptions { input_key: input_key.clone(), ..options.directory };
         let backend = DirectoryBackend::open(path, directory)?;
         Ok(Self::with_backend(Arc::new(backend), Some(input_key)))
     }
 
-    /// Opens a storage over any backend. Without `input_key` the environment is asked.
+    /// Opens a storage over any backend. Without `input_key` it is `INPUT`.
     #[must_use]
     pub fn with_backend(backend: Arc<dyn Backend>, input_key: Option<String>) -> Self {
-        let input_key = input_key.unwrap_or_else(input_key_of_environment);
+        let input_key = options::input_key(input_key);
         Self { shared: Arc::new(Shared { backend, input_key, activity: Activity::default() }) }
     }
 
@@ -281,12 +270,4 @@ fn new_metadata(name: Option<String>) -> StoreMetadata {
     // Whole microseconds: no dialect keeps more.
     let now = Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or_default();
     StoreMetadata { id: Some(open::new_id()), name, times: StoreTimes::at(now) }
-}
-
-fn input_key_of_environment() -> String {
-    INPUT_KEY_VARIABLES
-        .iter()
-        .filter_map(|variable| std::env::var(variable).ok())
-        .find(|key| !key.is_empty())
-        .unwrap_or_else(|| DEFAULT_INPUT_KEY.to_owned())
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Storage;
-use super::iterate::{self, IterateKeys, KeyPage};
 use crate::backend::{
     Backend, Look, MetadataText, Publish, PublishError, PublishType, Purge, Purging, Reader,
     RenameRecord, Scan, Staging, Value, is_input_key,
@@ -101,7 +100,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::InvalidKey`], [`Error::NameTooLong`], [`Error::Io`]; then nothing has changed.
-    pub fn set_value(
+    pub fn set_value_from(
         &self,
         key: &Key,
         value: &mut dyn Read,
@@ -144,16 +143,6 @@ impl Store {
         self.exists(&self.resolve(key)?)
     }
 
-    /// Lists one page of records, in ascending order of keys.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchStore`], [`Error::Io`].
-    pub fn iterate_keys(&self, query: &IterateKeys) -> Result<KeyPage> {
-        let page = iterate::page(self, query)?;
-        self.storage.activity().accessed(&self.name);
-        Ok(page)
-    }
-
     /// Removes every record but the input, and what else the official SDK's purge removes; sets accessed and
     /// modified times to one new moment. An input that has no content type yet gets the one that the Apify SDK
     /// gives it when it opens a store, so that both leave the same files.
@@ -169,7 +158,8 @@ impl Store {
         let at = Timestamp::now();
         let purge = Purge { input_key: self.storage.input_key(), at };
         let purged = self.backend().purge_store(&self.name, &purge)?;
-        for key in purged.spared() {
+        let is_input = |key: &&Key| is_input_key(key, self.storage.input_key());
+        for key in purged.spared().iter().filter(is_input) {
             self.adopt(key)?;
         }
         Ok(purged)

@@ -89,8 +89,9 @@ pub(crate) fn number_of(error: &Error) -> i32 {
         | Error::InvalidKey { .. }
         | Error::AmbiguousOpen { .. }
         | Error::DamagedMetadata { .. } => libc::EINVAL,
-        Error::NotUnicode { .. } => libc::EILSEQ,
+        Error::NotUnicode { .. } | Error::Undecodable { .. } => libc::EILSEQ,
         Error::NameTooLong { .. } => libc::ENAMETOOLONG,
+        Error::ValueTooLarge { .. } => libc::EFBIG,
         Error::ReadOnly => libc::EROFS,
         Error::Io { source, .. } => number_of_io(source),
     }

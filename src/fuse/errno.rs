@@ -66,6 +66,11 @@ mod tests {
             (storage(Error::DamagedMetadata { store: text(), reason: text() }), libc::EINVAL),
             (storage(Error::NotUnicode { name: text() }), libc::EILSEQ),
             (storage(Error::NameTooLong { name: text(), limit: 0 }), libc::ENAMETOOLONG),
+            (storage(Error::ValueTooLarge { key: text(), size: 0, limit: 0 }), libc::EFBIG),
+            (
+                storage(Error::Undecodable { key: text(), wanted: "", source: text().into() }),
+                libc::EILSEQ,
+            ),
             (storage(Error::ReadOnly), libc::EROFS),
             (storage(Error::io("", io::Error::from_raw_os_error(libc::EDQUOT))), libc::EDQUOT),
             (storage(Error::io("", io::Error::other("no number"))), libc::EIO),

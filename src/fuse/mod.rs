@@ -34,6 +34,7 @@ use backing::Backings;
 use convert::{
     caller, file_attr, fopen_flags, handle, ino, kind, open_mode, position, time_change,
 };
+pub use fuser;
 pub use notify::attach_notifier;
 pub(crate) use waiting::SERVING_THREADS;
 use waiting::Waiting;

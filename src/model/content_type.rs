@@ -1,7 +1,9 @@
 //! A record's content type: MIME text, kept word for word.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io::{self, Read};
+use std::str::FromStr;
 
 /// Domain names end like these, and keys are often made of them: `https://example.com`. As extensions they
 /// would name types that no scraper stores (a DOS program, a Lotus organizer).
@@ -98,6 +100,26 @@ impl ContentType {
         } else {
             Ok(true)
         }
+    }
+}
+
+impl From<&str> for ContentType {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for ContentType {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl FromStr for ContentType {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self::new(text))
     }
 }
 

@@ -7,13 +7,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why an operation on a storage failed.
 ///
-/// Each kind names the store and key that it is about and, where there is one, the next step. The mapping to
-/// errno is the FUSE adapter's, that to an exit status the command line's.
+/// Each kind names the store and key that it is about. The mapping to errno is the FUSE adapter's; that to an exit
+/// status, and what a user may do next, the command line's.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No store has this name.
-    #[error("there is no key-value store '{store}'; 'storefs stores' lists what is there")]
+    #[error("there is no key-value store '{store}'")]
     NoSuchStore {
         /// The name that was looked for.
         store: String,
@@ -87,14 +87,32 @@ pub enum Error {
         given: String,
     },
     /// The store's metadata cannot be read.
-    #[error(
-        "the metadata of store '{store}' is damaged: {reason}; 'storefs doctor' lists such stores"
-    )]
+    #[error("the metadata of store '{store}' is damaged: {reason}")]
     DamagedMetadata {
         /// The store.
         store: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The value is too long to be read as a whole.
+    #[error("record '{key}' has {size} bytes, and at most {limit} are read as a whole")]
+    ValueTooLarge {
+        /// The record's key.
+        key: String,
+        /// Its length in bytes.
+        size: u64,
+        /// Longest value in bytes that is read as a whole.
+        limit: u64,
+    },
+    /// The value is not what it was to be read as.
+    #[error("record '{key}' is no {wanted}: {source}")]
+    Undecodable {
+        /// The record's key.
+        key: String,
+        /// What it was to be read as.
+        wanted: &'static str,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The storage is mounted or opened for reading only.
     #[error("the storage is opened for reading only")]

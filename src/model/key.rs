@@ -1,8 +1,12 @@
 //! A record's name in the SDK.
 
 use std::fmt;
+use std::str::FromStr;
 
 use super::{Error, Result};
+
+/// The key of the input record where nothing says otherwise.
+pub const DEFAULT_INPUT_KEY: &str = "INPUT";
 
 /// The name of a record: any non-empty Unicode string.
 ///
@@ -50,6 +54,30 @@ impl Key {
     /// [`Error::NotUnicode`] for a foreign key.
     pub fn require_unicode(&self) -> Result<&str> {
         self.as_str().ok_or_else(|| Error::NotUnicode { name: self.to_string() })
+    }
+}
+
+impl FromStr for Key {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<&str> for Key {
+    type Error = Error;
+
+    fn try_from(text: &str) -> Result<Self> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<String> for Key {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        Self::new(&text)
     }
 }
 

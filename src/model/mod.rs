@@ -15,6 +15,7 @@ pub use attributes::{AttributeChange, Attributes, Space, Stamp, TimeChange};
 pub use content_type::ContentType;
 pub use error::{Error, Result};
 pub use finding::{Finding, FindingKind, FindingState, Remedy};
-pub use key::Key;
+pub use jiff::Timestamp;
+pub use key::{DEFAULT_INPUT_KEY, Key};
 pub use metadata::{StoreMetadata, StoreTimes};
 pub use store_name::{DEFAULT_STORE, StoreName};

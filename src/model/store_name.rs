@@ -1,6 +1,7 @@
 //! The directory name of a store, or the path of a plain directory.
 
 use std::fmt;
+use std::str::FromStr;
 
 use super::{Error, Result};
 
@@ -92,6 +93,30 @@ impl StoreName {
     #[must_use]
     pub fn metadata_name(&self) -> Option<String> {
         (self.as_str() != DEFAULT_STORE).then(|| self.0.to_string())
+    }
+}
+
+impl FromStr for StoreName {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::new(name)
+    }
+}
+
+impl TryFrom<&str> for StoreName {
+    type Error = Error;
+
+    fn try_from(name: &str) -> Result<Self> {
+        Self::new(name)
+    }
+}
+
+impl TryFrom<String> for StoreName {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self> {
+        Self::new(&name)
     }
 }
 

@@ -138,6 +138,7 @@ macro_rules! all_tests {
             p13_purge_sets_one_instant_after_a_clock_went_back
             p13_a_second_purge_is_fine
             p16_purge_goes_by_the_input_key_it_is_given
+            p16_purge_spares_the_key_input_whatever_the_input_key_is
             purge_touches_no_other_store
             publish_after_a_purge_makes_a_record
             p12_purge_keeps_unknown_fields

@@ -385,9 +385,9 @@ fn p16_an_input_that_appeared_after_the_mount_is_spared() {
     assert_eq!(mime_type(&input), "application/json; charset=utf-8");
 }
 
-/// Purges a store with three possible inputs and gives back which of them is left.
+/// Purges a store with four possible inputs and gives back the input key and which of them are left.
 fn spared(options: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
-    let storage = storage_of(&["INPUT.json", "ONE", "OTHER.txt", "k"]);
+    let storage = storage_of(&["INPUT", "INPUT.json", "ONE", "OTHER.txt", "k"]);
     let mount = TempMount::configured(&storage.path(), |command| {
         command.args(options).envs(variables.iter().copied());
     });
@@ -408,12 +408,16 @@ fn p16_the_input_key_comes_from_options_then_from_the_environment() {
     let actor = ("ACTOR_INPUT_KEY", "ONE");
     let apify = ("APIFY_INPUT_KEY", "OTHER");
     let crawlee = ("CRAWLEE_INPUT_KEY", "k");
-    assert_eq!(spared(&[], &[]), ["INPUT", "INPUT.json"]);
-    assert_eq!(spared(&[], &[crawlee]), ["k", "k"]);
-    assert_eq!(spared(&[], &[apify, crawlee]), ["OTHER", "OTHER.txt"]);
-    assert_eq!(spared(&[], &[actor, apify, crawlee]), ["ONE", "ONE"]);
-    assert_eq!(spared(&["--input-key", "OTHER"], &[actor, crawlee]), ["OTHER", "OTHER.txt"]);
-    assert_eq!(spared(&["-o", "input_key=ONE"], &[crawlee]), ["ONE", "ONE"]);
+    assert_eq!(spared(&[], &[]), ["INPUT", "INPUT", "INPUT.json"]);
+    // The key INPUT itself is spared always.
+    assert_eq!(spared(&[], &[crawlee]), ["k", "INPUT", "k"]);
+    assert_eq!(spared(&[], &[apify, crawlee]), ["OTHER", "INPUT", "OTHER.txt"]);
+    assert_eq!(spared(&[], &[actor, apify, crawlee]), ["ONE", "INPUT", "ONE"]);
+    assert_eq!(
+        spared(&["--input-key", "OTHER"], &[actor, crawlee]),
+        ["OTHER", "INPUT", "OTHER.txt"]
+    );
+    assert_eq!(spared(&["-o", "input_key=ONE"], &[crawlee]), ["ONE", "INPUT", "ONE"]);
 }
 
 #[test]

@@ -64,8 +64,8 @@ use super::{
 };
 use crate::failpoint;
 use crate::model::{
-    AttributeChange, Attributes, ContentType, Error, Finding, Key, Result, Space, StoreMetadata,
-    StoreName,
+    AttributeChange, Attributes, ContentType, DEFAULT_INPUT_KEY, Error, Finding, Key, Result,
+    Space, StoreMetadata, StoreName,
 };
 
 /// How a storage directory is read and written.
@@ -81,7 +81,7 @@ pub struct DirectoryOptions {
 
 impl Default for DirectoryOptions {
     fn default() -> Self {
-        let input_key = "INPUT".to_owned();
+        let input_key = DEFAULT_INPUT_KEY.to_owned();
         Self { dialect: DialectChoice::Auto, read_only: false, input_key }
     }
 }

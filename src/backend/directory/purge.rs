@@ -8,6 +8,7 @@
 //! takes its caller the same time whatever the store holds. What a large store has besides, sub-directories and
 //! inputs of unusual names, is given back when the old directory is cleared.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use super::{DirectoryBackend, layout};
 use crate::backend::document::Document;
 use crate::backend::{Purge, Purged, Purging, is_input_key};
 use crate::failpoint;
-use crate::model::{AttributeChange, Error, Key, Result, StoreName};
+use crate::model::{AttributeChange, DEFAULT_INPUT_KEY, Error, Key, Result, StoreName};
 
 /// How many names of a store are looked at before it is purged: a few milliseconds' worth.
 pub(super) const LOOK_AT: usize = 2048;
@@ -55,11 +56,11 @@ impl Contents {
     /// The value files whose sidecars are spared. Without any input, the SDK spares the name that it would have, and so
     /// the sidecar of it.
     fn owners_of_sidecars(&self, input_key: &str) -> Vec<Vec<u8>> {
-        if self.spared.is_empty() {
-            vec![input_key.as_bytes().to_vec()]
-        } else {
-            self.spared.clone()
+        let mut owners = self.spared.clone();
+        if !self.spared_keys.iter().any(|key| is_input_key(key, input_key)) {
+            owners.push(input_key.as_bytes().to_vec());
         }
+        owners
     }
 
     /// What a purge has done, if this is all that the store held.
@@ -114,7 +115,7 @@ impl DirectoryBackend {
                 continue;
             }
             let key = dialect.key(&name)?;
-            if is_input_key(&key, input_key)
+            if dialect.is_spared(&key, input_key)
                 && self.is_record(dir, &name)?
                 && tree::kind(&dir.fd, &name, listed) == FileType::RegularFile
             {
@@ -134,13 +135,19 @@ impl DirectoryBackend {
         Ok(Some(contents))
     }
 
-    /// Looks for inputs of the usual names.
+    /// Looks for what is spared under the usual names.
     fn probe(&self, dir: &StoreDir, input_key: &str) -> Result<Contents> {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
         let dialect = self.dialect(dir)?;
         let mut contents = Contents::default();
-        for extension in USUAL_EXTENSIONS {
-            let key = Key::new(&format!("{input_key}{extension}"))?;
+        let usual = |key: &str| USUAL_EXTENSIONS.map(|extension| format!("{key}{extension}"));
+        let candidates: BTreeSet<String> =
+            usual(input_key).into_iter().chain(usual(DEFAULT_INPUT_KEY)).collect();
+        for candidate in candidates {
+            let key = Key::new(&candidate)?;
+            if !dialect.is_spared(&key, input_key) {
+                continue;
+            }
             let names = Names::of(dialect, &key);
             for name in names.all() {
                 if number_of(&dir.fd, name).map_err(failed)?.is_some() {

@@ -19,7 +19,7 @@ use super::dialect::Dialect;
 use super::staging::{self, Session};
 use super::tree::StoreDir;
 use super::{layout, tree};
-use crate::backend::{Purged, is_input_key};
+use crate::backend::Purged;
 use crate::failpoint;
 use crate::model::{Key, StoreName};
 
@@ -84,10 +84,11 @@ impl Label {
         })
     }
 
-    /// Whether a value file's name is that of an input.
-    fn is_input(&self, name: &[u8]) -> Option<Key> {
+    /// The key of a value file that is spared.
+    fn spared(&self, name: &[u8]) -> Option<Key> {
         let key = self.dialect.key(name).ok()?;
-        (layout::is_value_name(name) && is_input_key(&key, &self.input_key)).then_some(key)
+        let is_spared = self.dialect.is_spared(&key, &self.input_key);
+        (layout::is_value_name(name) && is_spared).then_some(key)
     }
 }
 
@@ -295,7 +296,7 @@ impl OldRecords {
         // The sidecar of an input goes with its value.
         let value = layout::value_of_sidecar(name).unwrap_or(name);
         let is_plain = || number_of(&self.old, value).map(|number| number.is_some());
-        Ok(match self.label.is_input(value) {
+        Ok(match self.label.spared(value) {
             Some(key) if !self.is_linked(value) && is_plain()? => Fate::GiveBackInput(key),
             _ if value.len() < name.len() => Fate::Remove,
             _ => Fate::Count,

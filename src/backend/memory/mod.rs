@@ -23,7 +23,7 @@ use staging::{MemoryStaging, MemoryValue, Staged};
 use super::document::Document;
 use super::{
     Backend, MetadataText, Purge, Purged, Purging, RenameRecord, Replaced, Scan, Staging, Value,
-    is_input_key,
+    is_spared,
 };
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Key, Result, Space, Stamp, StoreMetadata,
@@ -160,7 +160,7 @@ impl Backend for MemoryBackend {
         let store = find_mut(&mut stores, store)?;
         let mut purged = Purged::default();
         store.records_mut().retain(|key, _| {
-            let spare = is_input_key(key, purge.input_key);
+            let spare = is_spared(key, purge.input_key);
             if spare {
                 purged.spared.push(key.clone());
             } else {

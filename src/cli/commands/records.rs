@@ -17,12 +17,8 @@ use crate::cli::progress::{Counted, Progress};
 use crate::engine::{IterateKeys, Storage};
 use crate::model::{ContentType, Error, Key, StoreName};
 
-/// Keys of the first page of a listing: few, so that something is seen soon.
-const FIRST_PAGE: usize = 1000;
-
-/// Keys of the largest page. Each page takes a pass over the whole store, so that small pages would make the
-/// listing of a large store slow; this many take about 10 MB.
-const LARGEST_PAGE: usize = 64_000;
+/// Rows that wait for each other to be aligned: few, so that something is seen soon.
+const PAGE: usize = 1000;
 
 /// Bytes that are copied at a time.
 const CHUNK: usize = 256 * 1024;
@@ -34,30 +30,22 @@ const STANDARD_INPUT: &str = "-";
 pub(super) fn keys(storage: &Storage, args: &KeysArgs) -> Outcome {
     let store = super::find(storage, &args.store)?;
     let mut listing = Listing::new(args.format, &["KEY", "CONTENT TYPE", "SIZE"]);
-    let start = args.exclusive_start_key.as_deref().map(key).transpose()?;
-    let mut query =
-        IterateKeys { prefix: args.prefix.clone(), exclusive_start_key: start, limit: None };
-    let mut left = args.limit.unwrap_or(usize::MAX);
-    let mut page_size = FIRST_PAGE;
-    while left > 0 {
-        let limit = page_size.min(left);
-        query.limit = Some(limit);
-        let page = store.iterate_keys(&query)?;
-        for record in &page.items {
-            let mut fields = key_fields(&record.key);
-            fields.insert("content_type".to_owned(), json!(record.content_type.as_str()));
-            fields.insert("size".to_owned(), json!(record.size));
-            let content_type = record.content_type.to_string();
-            let cells = vec![key_text(&record.key), content_type, record.size.to_string()];
-            listing.row(cells, &Value::Object(fields))?;
+    let query = IterateKeys {
+        prefix: args.prefix.clone(),
+        exclusive_start_key: args.exclusive_start_key.as_deref().map(key).transpose()?,
+        limit: args.limit,
+    };
+    for (count, record) in store.keys(&query).enumerate() {
+        if count > 0 && count % PAGE == 0 {
+            listing.end_page()?;
         }
-        listing.end_page()?;
-        left -= page.items.len().min(left);
-        query.exclusive_start_key = match page.next_exclusive_start_key {
-            Some(next) => Some(next),
-            None => break,
-        };
-        page_size = (page_size * 4).min(LARGEST_PAGE);
+        let record = record?;
+        let mut fields = key_fields(&record.key);
+        fields.insert("content_type".to_owned(), json!(record.content_type.as_str()));
+        fields.insert("size".to_owned(), json!(record.size));
+        let content_type = record.content_type.to_string();
+        let cells = vec![key_text(&record.key), content_type, record.size.to_string()];
+        listing.row(cells, &Value::Object(fields))?;
     }
     listing.finish()
 }
@@ -112,7 +100,7 @@ pub(super) fn set(storage: &Storage, args: &SetArgs) -> Outcome {
     let store = storage.open_store(&config::store_selector(&args.store))?;
     let mut value = Counted::new(input, Progress::of_bytes("storing", size));
     let content_type = args.content_type.as_deref().map(ContentType::new);
-    Ok(store.set_value(&key, &mut value, content_type.as_ref())?)
+    Ok(store.set_value_from(&key, &mut value, content_type.as_ref())?)
 }
 
 /// The stream that a FILE means, and its length where that is known.
