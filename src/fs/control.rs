@@ -6,18 +6,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::bytes::{Position, read_text};
 use super::error::{FsError, FsResult};
-use super::plain;
 use super::store_node::StoreNode;
-use super::system::FileSystem;
-use super::write::{Position, read_text};
-use crate::backend::is_input_key;
-use crate::engine::{Purging, Value};
+use crate::engine::Purging;
 use crate::model::StoreName;
 use crate::ranks::{Mutex, OpenFile, Table};
 
 /// Longest metadata that can be written, in bytes.
-const MAX_METADATA_BYTES: u64 = 1024 * 1024;
+pub(super) const MAX_METADATA_BYTES: u64 = 1024 * 1024;
 
 /// So many stores are known to have been purged, those whose names come last being forgotten first.
 const MOST_REPORTS: usize = 4096;
@@ -43,7 +40,8 @@ impl PurgeReports {
         }
     }
 
-    fn note(&self, store: StoreName, purging: Purging) {
+    /// A store has been purged.
+    pub(super) fn note(&self, store: StoreName, purging: Purging) {
         let mut reports = self.by_store.lock();
         if reports.len() >= MOST_REPORTS && !reports.contains_key(&store) {
             reports.pop_last();
@@ -51,7 +49,8 @@ impl PurgeReports {
         reports.insert(store, Report { at: Timestamp::now(), purging });
     }
 
-    fn text(&self, store: &StoreNode) -> Vec<u8> {
+    /// What `@purge` of a store shows.
+    pub(super) fn text(&self, store: &StoreNode) -> Vec<u8> {
         let name = store.name();
         let reports = self.by_store.lock();
         let report = match reports.get(&name) {
@@ -85,6 +84,25 @@ pub(super) struct PurgeTrigger {
 impl PurgeTrigger {
     pub(super) fn new(store: Arc<StoreNode>) -> Self {
         Self { store, has_purged: Mutex::new(false) }
+    }
+
+    /// A write. Exactly `1`, with or without a newline, is to purge; all else is refused and harmless (P15).
+    pub(super) fn pull(
+        &self,
+        data: &[u8],
+        offset: u64,
+        purge: impl FnOnce() -> FsResult<()>,
+    ) -> FsResult<()> {
+        let has_purged = *self.has_purged.lock();
+        match (data, offset, has_purged) {
+            (b"1" | b"1\n", 0, false) => {
+                purge()?;
+                *self.has_purged.lock() = true;
+                Ok(())
+            }
+            (b"\n", 1, true) => Ok(()),
+            _ => Err(FsError::Invalid),
+        }
     }
 }
 
@@ -149,85 +167,19 @@ impl MetadataEdit {
         Ok(())
     }
 
-    /// Whether somebody was told that the bytes cannot be kept.
-    pub(super) fn is_refused(&self) -> bool {
-        self.text.lock().is_refused
-    }
-}
-
-impl FileSystem {
-    /// What `@purge` shows.
-    pub(super) fn purge_text(&self, store: &StoreNode) -> Vec<u8> {
-        self.purges.text(store)
-    }
-
-    /// What `@status` shows.
-    pub(super) fn status_text(&self) -> Vec<u8> {
-        format!("{:#}\n", self.status()).into_bytes()
-    }
-
-    /// A write to `@purge`. Exactly `1`, with or without a newline, purges; all else is refused and harmless (P15).
-    pub(super) fn write_purge(
-        &self,
-        trigger: &PurgeTrigger,
-        data: &[u8],
-        offset: u64,
-    ) -> FsResult<()> {
-        let has_purged = *trigger.has_purged.lock();
-        match (data, offset, has_purged) {
-            (b"1" | b"1\n", 0, false) => {
-                self.purge(&trigger.store)?;
-                *trigger.has_purged.lock() = true;
-                Ok(())
-            }
-            (b"\n", 1, true) => Ok(()),
-            _ => Err(FsError::Invalid),
-        }
-    }
-
-    /// Purges a store with all of its records held: what was being written to any but the input goes nowhere, as on a
-    /// disk whose files are removed.
-    fn purge(&self, store: &Arc<StoreNode>) -> FsResult<()> {
-        let name = plain::store_at(&store.name());
-        let purged = self.storage.store(&name);
-        let shown = self.versions.known_store(&name).filter(|shown| shown.ino != store.ino);
-        let _held = self.writers.hold_stores(store, shown.as_deref());
-        let cached = self.versions.known_versions(store);
-        let purging = purged.purge()?;
-        log::info!("store '{name}' is purged");
-        for (key, _) in self.writers.of_store(store) {
-            if !is_input_key(&key, self.storage.input_key()) && purged.record(&key).is_err() {
-                self.writers.detach(store, &key);
-            }
-        }
-        self.writers.types().forget_gone(&purged);
-        self.purges.note(store.name(), purging);
-        self.trust.invalidate(&cached);
-        self.trust.distrust_names();
-        Ok(())
-    }
-
-    /// Keeps the metadata's text if it was changed and any SDK could read it.
-    pub(super) fn keep_metadata(&self, edit: &MetadataEdit) -> FsResult<()> {
-        let mut text = edit.text.lock();
+    /// Has the text kept by `keep`, if it was changed.
+    pub(super) fn keep(&self, keep: impl FnOnce(&[u8]) -> FsResult<()>) -> FsResult<()> {
+        let mut text = self.text.lock();
         if text.is_dirty {
-            let kept = self.store(&edit.store).set_metadata_text(Some(&text.bytes));
+            let kept = keep(&text.bytes);
             (text.is_dirty, text.is_refused) = (kept.is_err(), kept.is_err());
             kept?;
         }
         Ok(())
     }
 
-    /// Makes the bytes of a record the metadata of a store, as a save by rename does.
-    pub(super) fn adopt_metadata(&self, store: &StoreNode, value: &dyn Value) -> FsResult<()> {
-        let size = value.attributes()?.size;
-        if size > MAX_METADATA_BYTES {
-            return Err(FsError::TooLarge);
-        }
-        let mut bytes = vec![0; usize::try_from(size).map_err(|_| FsError::TooLarge)?];
-        let count = value.read_at(&mut bytes, 0)?;
-        bytes.truncate(count);
-        self.store(store).set_metadata_text(Some(&bytes))?;
-        Ok(())
+    /// Whether somebody was told that the bytes cannot be kept.
+    pub(super) fn is_refused(&self) -> bool {
+        self.text.lock().is_refused
     }
 }

@@ -5,7 +5,7 @@
 //! crate that speaks it, so that it is tested without a mount.
 //!
 //! ```text
-//!             lookup  open  write  attr  xattr  remove  rename  list  control  changes  without_opens  sweep
+//!             lookup  open  write  attr  xattr  remove  rename  list  purge    changes  without_opens  sweep
 //!                \      \     |      |     |      |       |      |      |        |         /          /
 //!                 +------+-----+------+-----+---- FileSystem (system) ----+--------+--------+----------+
 //!                                                       |
@@ -19,6 +19,7 @@
 //! concerns several is done by the operations (above), with the records that they change held.
 
 mod attr;
+mod bytes;
 mod changes;
 mod control;
 mod entry;
@@ -35,6 +36,7 @@ mod name;
 mod open;
 mod pinned;
 mod plain;
+mod purge;
 mod remove;
 mod rename;
 mod store_node;
@@ -47,6 +49,7 @@ mod write;
 mod writers;
 mod xattr;
 
+pub use bytes::Position;
 pub use entry::{AttrChange, Caller, Entry, FileAttr, FileKind};
 pub(crate) use error::number_of;
 pub use error::{FsError, FsResult};
@@ -56,4 +59,4 @@ pub use list::Listed;
 pub use open::{OpenMode, Opened};
 pub use system::{FileSystem, FsOptions};
 pub use trust::Invalidate;
-pub use write::{Position, Waits};
+pub use write::Waits;

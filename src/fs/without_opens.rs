@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::bytes::read_text;
 use super::entry::Entry;
 use super::error::{FsError, FsResult};
 use super::ino::Ino;
@@ -12,7 +13,6 @@ use super::pinned::Pinned;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::{Node, TextNode, VersionNode};
-use super::write::read_text;
 use crate::engine::Change;
 use crate::model::{Attributes, Error, Key};
 

@@ -3,17 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use fuser::{
-    Errno, Generation, INodeNo, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyWrite, ReplyXattr,
-};
+use fuser::{Errno, INodeNo};
 
-use super::convert::file_attr;
 use super::errno;
+use super::reply::Reply;
 use super::waiting::Waiting;
-use crate::fs::{Entry, FileAttr, FileSystem, FsResult};
-
-/// Inode numbers are never reused, so one generation is enough.
-pub(super) const GENERATION: Generation = Generation(0);
+use crate::fs::{FileSystem, FsResult};
 
 /// One request: what it is called in the log, and which inode it is about.
 #[derive(Clone, Copy)]
@@ -34,69 +29,6 @@ pub(super) enum Wait {
 impl Wait {
     pub(super) fn maybe(if_true: bool) -> Self {
         if if_true { Self::Maybe } else { Self::Never }
-    }
-}
-
-/// Something to reply with.
-pub(super) trait Reply<T>: Send + 'static {
-    /// Replies with what the call came to.
-    fn answer(self, fs: &FileSystem, outcome: Result<T, Errno>);
-}
-
-impl Reply<()> for ReplyEmpty {
-    fn answer(self, _: &FileSystem, outcome: Result<(), Errno>) {
-        match outcome {
-            Ok(()) => self.ok(),
-            Err(errno) => self.error(errno),
-        }
-    }
-}
-
-impl Reply<Entry> for ReplyEntry {
-    fn answer(self, _: &FileSystem, outcome: Result<Entry, Errno>) {
-        match outcome {
-            Ok(entry) => self.entry_with_ttls(
-                &entry.attr_ttl,
-                &entry.entry_ttl,
-                &file_attr(&entry.attr),
-                GENERATION,
-            ),
-            Err(errno) => self.error(errno),
-        }
-    }
-}
-
-impl Reply<FileAttr> for (ReplyAttr, INodeNo) {
-    fn answer(self, fs: &FileSystem, outcome: Result<FileAttr, Errno>) {
-        let (reply, ino) = self;
-        match outcome {
-            Ok(attr) => reply.attr(&fs.attr_ttl(crate::fs::Ino(ino.0)), &file_attr(&attr)),
-            Err(errno) => reply.error(errno),
-        }
-    }
-}
-
-impl Reply<u32> for ReplyWrite {
-    fn answer(self, _: &FileSystem, outcome: Result<u32, Errno>) {
-        match outcome {
-            Ok(count) => self.written(count),
-            Err(errno) => self.error(errno),
-        }
-    }
-}
-
-/// A value in the two steps of the kernel's protocol: its size if there is no room for anything, else its bytes.
-impl Reply<Vec<u8>> for (ReplyXattr, u32) {
-    fn answer(self, _: &FileSystem, outcome: Result<Vec<u8>, Errno>) {
-        let (reply, room) = self;
-        match outcome {
-            Err(errno) => reply.error(errno),
-            Ok(value) => match u32::try_from(value.len()) {
-                Ok(len) if room == 0 => reply.size(len),
-                Ok(len) if len <= room => reply.data(&value),
-                _ => reply.error(Errno::ERANGE),
-            },
-        }
     }
 }
 

@@ -3,7 +3,8 @@
 //! | file | owns |
 //! | --- | --- |
 //! | `table` | which record has which session |
-//! | `session` | what the writers of one record share, and when it is published |
+//! | `session` | the writers of one record, and when what they share is published |
+//! | `state` | what they share |
 //! | `users` | who has a session open |
 //! | `failure` | the first failure of a session |
 //! | `record_locks` | holding the records that an operation changes |
@@ -17,6 +18,7 @@ mod duplicates;
 mod failure;
 mod record_locks;
 mod session;
+mod state;
 mod stragglers;
 mod table;
 mod users;

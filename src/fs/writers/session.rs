@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::failure::Failure;
+use super::state::{Change, Content, Place, Stage, State};
 use super::stragglers::Stragglers;
 use super::users::Users;
 use crate::backend::{Staging, Value};
@@ -19,7 +20,7 @@ use crate::engine::{PublishAs, Store};
 use crate::fs::error::{FsError, FsResult};
 use crate::fs::ino::Ino;
 use crate::fs::store_node::StoreNode;
-use crate::model::{AttributeChange, Attributes, ContentType, Error, Key, Result, Stamp};
+use crate::model::{AttributeChange, Attributes, ContentType, Error, Key, Stamp};
 use crate::ranks::{Condvar, Mutex, MutexGuard, OpenFile, TableEntry};
 
 /// How long a look at a record waits for a release that the kernel has already queued.
@@ -55,47 +56,6 @@ pub(in crate::fs) struct WriteSession {
     changed: Condvar,
 }
 
-#[derive(Debug)]
-struct State {
-    place: Place,
-    content: Content,
-    /// Counts publishes, from 1.
-    generation: u64,
-}
-
-/// Where the record is. Changes only while the record is held.
-#[derive(Clone, Debug)]
-enum Place {
-    /// It has a name.
-    At(Arc<StoreNode>, Key),
-    /// Its name was removed, or given to another record: what is written goes nowhere, as with any unlinked file.
-    Nowhere,
-}
-
-/// What the writers see.
-#[derive(Debug)]
-enum Content {
-    /// A published version, with nothing written over it.
-    Published(Arc<dyn Value>),
-    /// What was written; over a published version, or for a record that never was.
-    Staged { staging: Box<dyn Staging>, base: Option<Arc<dyn Value>>, change: Change },
-    /// Nobody writes any more. The last that was seen of what there was.
-    Ended(Option<Attributes>),
-}
-
-/// How what is staged differs from what is published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Change {
-    /// Only by room that was reserved.
-    Reserved,
-    /// The record was created or truncated by an open, and not written to.
-    Opened,
-    /// As `Opened`, and a handle that took part in it was closed at this time: if it was the last, it is to be published.
-    Closed(Instant),
-    /// By bytes or a length.
-    Written,
-}
-
 /// What a handle has done that is not published: the session's generation at the time, or 0.
 ///
 /// Closing a handle publishes only what it took part in. The kernel releases a handle some time after close() has
@@ -112,9 +72,6 @@ impl Share {
         self.0.load(Ordering::Relaxed) == state.generation
     }
 }
-
-/// Begins a new version of a record of a store, or of one that has no name any more.
-pub(in crate::fs) type Stage<'a> = &'a dyn Fn(Option<&StoreNode>) -> Result<Box<dyn Staging>>;
 
 /// Where a session publishes to, and the content type if one was set by hand.
 #[derive(Debug)]
@@ -577,77 +534,5 @@ impl WriteSession {
                 Err(error.into())
             }
         }
-    }
-}
-
-impl State {
-    /// Whether there is anything to publish.
-    fn is_changed(&self) -> bool {
-        match &self.content {
-            Content::Staged { change, .. } => *change != Change::Reserved,
-            Content::Published(_) | Content::Ended(_) => false,
-        }
-    }
-
-    /// Notes a change of what is staged. What was written stays written.
-    fn note(&mut self, change: Change) {
-        if let Content::Staged { change: noted, .. } = &mut self.content
-            && *noted != Change::Written
-        {
-            *noted = change;
-        }
-    }
-
-    /// What is staged has no name to be published under: it stays, and nobody has a share in it any more.
-    fn settle(&mut self) {
-        if let Content::Staged { change, .. } = &mut self.content {
-            *change = Change::Reserved;
-        }
-        self.generation += 1;
-    }
-
-    /// When a handle was closed, if the release that may follow is to publish.
-    fn closed_unpublished_at(&self) -> Option<Instant> {
-        match (&self.content, &self.place) {
-            (Content::Staged { change: Change::Closed(at), .. }, Place::At(..)) => Some(*at),
-            _ => None,
-        }
-    }
-
-    /// What is staged, beginning with as many as `most` bytes of the published version if nothing was.
-    fn stage(&mut self, stage: Stage<'_>, most: u64) -> FsResult<&dyn Staging> {
-        if let Content::Published(base) = &self.content {
-            let base = Arc::clone(base);
-            let staging = stage(match &self.place {
-                Place::At(store, _) => Some(store),
-                Place::Nowhere => None,
-            })?;
-            staging.begin_with(&*base, base.attributes()?.size.min(most))?;
-            let change = Change::Reserved;
-            self.content = Content::Staged { staging, base: Some(base), change };
-        }
-        match &self.content {
-            Content::Staged { staging, .. } => Ok(&**staging),
-            Content::Published(_) | Content::Ended(_) => Err(FsError::Failed(libc::EIO)),
-        }
-    }
-
-    fn set_len(&mut self, stage: Stage<'_>, len: u64) -> FsResult<()> {
-        let staging = self.stage(stage, len)?;
-        if staging.attributes()?.size != len {
-            staging.set_len(len)?;
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, stage: Stage<'_>, data: &[u8], offset: Option<u64>) -> FsResult<()> {
-        let staging = self.stage(stage, u64::MAX)?;
-        let offset = match offset {
-            Some(offset) => offset,
-            None => staging.attributes()?.size,
-        };
-        staging.write_at(data, offset)?;
-        self.note(Change::Written);
-        Ok(())
     }
 }

@@ -1,0 +1,89 @@
+//! What the adapter keeps, and how it makes a call.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use fuser::{Errno, INodeNo, ReplyEntry};
+use parking_lot::Mutex;
+
+use super::answer::{About, Wait, run, serve};
+use super::backing::Backings;
+use super::convert::ino;
+use super::reply::Reply;
+use super::waiting::Waiting;
+use crate::fs::{Caller, FileSystem, FsResult};
+
+/// Speaks for a [`FileSystem`] to the kernel.
+pub struct Adapter {
+    pub(super) fs: Arc<FileSystem>,
+    pub(super) backings: Arc<Backings>,
+    pub(super) waiting: Arc<Waiting>,
+    /// Whether what is open for writing bypasses the kernel's cache.
+    pub(super) direct_writes: bool,
+    /// Called once, when the session has ended. A leaf lock.
+    pub(super) on_destroy: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl std::fmt::Debug for Adapter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Adapter").field("fs", &self.fs).finish_non_exhaustive()
+    }
+}
+
+impl Adapter {
+    /// Makes the adapter of a file system. `on_destroy` is called when the session has ended, however it did.
+    #[must_use]
+    pub fn new(fs: Arc<FileSystem>, on_destroy: Box<dyn FnOnce() + Send>) -> Self {
+        Self {
+            fs,
+            backings: Arc::default(),
+            waiting: Arc::default(),
+            direct_writes: false,
+            on_destroy: Mutex::new(Some(on_destroy)),
+        }
+    }
+
+    /// Makes one call of the file system, and replies with what it came to.
+    pub(super) fn serve<T>(
+        &self,
+        wait: Wait,
+        about: About,
+        reply: impl Reply<T>,
+        call: impl FnOnce(&FileSystem) -> FsResult<T> + Send + 'static,
+    ) {
+        serve((&self.fs, &self.waiting, wait), about, reply, call);
+    }
+
+    /// Makes one call that waits for nothing.
+    pub(super) fn call<T>(
+        &self,
+        operation: &'static str,
+        ino: INodeNo,
+        call: impl FnOnce(&FileSystem) -> FsResult<T>,
+    ) -> Result<T, Errno> {
+        run(About { operation, ino }, || call(&self.fs))
+    }
+
+    /// Looks a name up as soon as the kernel has let go of something, on a thread of its own: it is those that serve to
+    /// whom the kernel says so.
+    pub(super) fn lookup_when_there_is_room(
+        &self,
+        caller: Caller,
+        parent: INodeNo,
+        name: OsString,
+        reply: ReplyEntry,
+    ) {
+        let fs = Arc::clone(&self.fs);
+        let about = About { operation: "lookup", ino: parent };
+        let wait = move || {
+            let look = || fs.lookup(&caller, ino(parent), name.as_bytes());
+            reply.answer(&fs, run(about, || fs.when_there_is_room(look)));
+        };
+        let spawned = std::thread::Builder::new().name("storefs-waiting".to_owned()).spawn(wait);
+        if let Err(error) = spawned {
+            // The reply went with the thread, and has told the kernel of an error.
+            log::error!("lookup beneath inode {parent}: no thread to wait in: {error}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The kernel's replies, each with what it takes.
+
+use std::sync::Arc;
+
+use fuser::{
+    Errno, FileHandle, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, ReplyXattr,
+};
+
+use super::backing::Backings;
+use super::convert::{file_attr, fopen_flags, ino};
+use crate::fs::{Entry, FileAttr, FileSystem, Opened};
+
+/// Inode numbers are never reused, so one generation is enough.
+pub(super) const GENERATION: Generation = Generation(0);
+
+/// Something to reply with.
+pub(super) trait Reply<T>: Send + 'static {
+    /// Replies with what the call came to.
+    fn answer(self, fs: &FileSystem, outcome: Result<T, Errno>);
+}
+
+impl Reply<()> for ReplyEmpty {
+    fn answer(self, _: &FileSystem, outcome: Result<(), Errno>) {
+        match outcome {
+            Ok(()) => self.ok(),
+            Err(errno) => self.error(errno),
+        }
+    }
+}
+
+impl Reply<Entry> for ReplyEntry {
+    fn answer(self, _: &FileSystem, outcome: Result<Entry, Errno>) {
+        match outcome {
+            Ok(entry) => self.entry_with_ttls(
+                &entry.attr_ttl,
+                &entry.entry_ttl,
+                &file_attr(&entry.attr),
+                GENERATION,
+            ),
+            Err(errno) => self.error(errno),
+        }
+    }
+}
+
+impl Reply<FileAttr> for (ReplyAttr, INodeNo) {
+    fn answer(self, fs: &FileSystem, outcome: Result<FileAttr, Errno>) {
+        let (reply, number) = self;
+        match outcome {
+            Ok(attr) => reply.attr(&fs.attr_ttl(ino(number)), &file_attr(&attr)),
+            Err(errno) => reply.error(errno),
+        }
+    }
+}
+
+impl Reply<u32> for ReplyWrite {
+    fn answer(self, _: &FileSystem, outcome: Result<u32, Errno>) {
+        match outcome {
+            Ok(count) => self.written(count),
+            Err(errno) => self.error(errno),
+        }
+    }
+}
+
+/// A value in the two steps of the kernel's protocol: its size if there is no room for anything, else its bytes.
+impl Reply<Vec<u8>> for (ReplyXattr, u32) {
+    fn answer(self, _: &FileSystem, outcome: Result<Vec<u8>, Errno>) {
+        let (reply, room) = self;
+        match outcome {
+            Err(errno) => reply.error(errno),
+            Ok(value) => match u32::try_from(value.len()) {
+                Ok(len) if room == 0 => reply.size(len),
+                Ok(len) if len <= room => reply.data(&value),
+                _ => reply.error(Errno::ERANGE),
+            },
+        }
+    }
+}
+
+/// An open, and the files that the kernel may be given for it.
+pub(super) struct Opening {
+    pub(super) reply: ReplyOpen,
+    pub(super) ino: INodeNo,
+    pub(super) backings: Arc<Backings>,
+    /// Whether what is open for writing bypasses the kernel's cache.
+    pub(super) direct_writes: bool,
+}
+
+impl Reply<Opened> for Opening {
+    fn answer(self, _: &FileSystem, outcome: Result<Opened, Errno>) {
+        let Self { reply, ino, backings, direct_writes } = self;
+        let opened = match outcome {
+            Ok(opened) => opened,
+            Err(errno) => return reply.error(errno),
+        };
+        let number = FileHandle(opened.handle.0);
+        let flags = fopen_flags(&opened, direct_writes);
+        let file = opened.large.as_deref().and_then(|value| value.local_file());
+        match file.and_then(|file| backings.open(&reply, ino.0, number.0, file)) {
+            // The kernel refuses the flag here: there is no cache of its own to keep.
+            Some(id) => {
+                reply.opened_passthrough(number, flags - FopenFlags::FOPEN_KEEP_CACHE, &id);
+            }
+            None => reply.opened(number, flags),
+        }
+    }
+}
+
+/// A file that is made and opened.
+pub(super) struct Creating {
+    pub(super) reply: ReplyCreate,
+    /// As in an opening.
+    pub(super) direct_writes: bool,
+}
+
+impl Reply<(Entry, Opened)> for Creating {
+    fn answer(self, _: &FileSystem, outcome: Result<(Entry, Opened), Errno>) {
+        match outcome {
+            // One time to live serves for name and attributes here; both are zero.
+            Ok((entry, opened)) => self.reply.created(
+                &entry.entry_ttl,
+                &file_attr(&entry.attr),
+                GENERATION,
+                FileHandle(opened.handle.0),
+                fopen_flags(&opened, self.direct_writes),
+            ),
+            Err(errno) => self.reply.error(errno),
+        }
+    }
+}
+
+/// Bytes that are read.
+pub(super) struct Reading(pub(super) ReplyData);
+
+impl Reply<Vec<u8>> for Reading {
+    fn answer(self, _: &FileSystem, outcome: Result<Vec<u8>, Errno>) {
+        match outcome {
+            Ok(bytes) => self.0.data(&bytes),
+            Err(errno) => self.0.error(errno),
+        }
+    }
+}

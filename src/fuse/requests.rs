@@ -1,0 +1,552 @@
+//! The kernel's requests, one method each.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use fuser::{
+    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo,
+    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+
+use super::adapter::Adapter;
+use super::answer::{About, Wait};
+use super::init;
+use crate::fs::{AttrChange, FileSystem, FsError};
+use crate::model::AttributeChange;
+
+use super::convert::{caller, file_attr, handle, ino, kind, open_mode, position, time_change};
+use super::reply::{Creating, GENERATION, Opening, Reading, Reply};
+
+/// Number of an entry whose inode is not known, as libfuse has it.
+const UNKNOWN_INODE: INodeNo = INodeNo(0xffff_ffff);
+
+/// The extended attribute that takes a look at a record's bytes, if it has no type yet.
+const MIME_TYPE: &str = "user.mime_type";
+
+fn about(operation: &'static str, ino: INodeNo) -> About {
+    About { operation, ino }
+}
+
+impl Filesystem for Adapter {
+    fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        let without_opens = init::can_do_without_opens(config) && self.fs.begin_without_opens();
+        let negotiated = init::negotiate(config, without_opens);
+        self.direct_writes = negotiated.maps_direct_io;
+        if !negotiated.passthrough {
+            self.backings.refuse();
+        }
+        Ok(())
+    }
+
+    fn destroy(&mut self) {
+        // What was released last may still be being published.
+        self.waiting.wait();
+        if let Some(on_destroy) = self.on_destroy.lock().take() {
+            on_destroy();
+        }
+    }
+
+    fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let caller = caller(req);
+        if self.fs.lookup_waits(ino(parent), name.as_bytes()) {
+            let name = name.to_owned();
+            return self.serve(Wait::Maybe, about("lookup", parent), reply, move |fs| {
+                fs.lookup(&caller, ino(parent), name.as_bytes())
+            });
+        }
+        let call = |fs: &FileSystem| match fs.lookup(&caller, ino(parent), name.as_bytes()) {
+            Err(FsError::TooManyOpen) => Ok(None),
+            entry => entry.map(Some),
+        };
+        match self.call("lookup", parent, call) {
+            Ok(Some(entry)) => reply.answer(&self.fs, Ok(entry)),
+            Ok(None) => self.lookup_when_there_is_room(caller, parent, name.to_owned(), reply),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn forget(&self, _req: &Request, number: INodeNo, lookups: u64) {
+        // A call without a reply: what could fail has been logged.
+        let _ = self.call("forget", number, |fs| {
+            fs.forget(ino(number), lookups);
+            Ok(())
+        });
+    }
+
+    fn getattr(&self, _req: &Request, number: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        let wait = Wait::maybe(self.fs.inode_waits(ino(number)));
+        self.serve(wait, about("getattr", number), (reply, number), move |fs| {
+            fs.getattr(ino(number))
+        });
+    }
+
+    fn setattr(
+        &self,
+        req: &Request,
+        number: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let attributes = AttributeChange {
+            mode,
+            uid,
+            gid,
+            accessed: atime.map(time_change),
+            modified: mtime.map(time_change),
+        };
+        let change = AttrChange { size, attributes };
+        let caller = caller(req);
+        self.serve(Wait::Maybe, about("setattr", number), (reply, number), move |fs| {
+            fs.setattr(&caller, ino(number), &change, fh.map(handle))
+        });
+    }
+
+    fn mknod(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        _rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        if !matches!(mode & libc::S_IFMT, 0 | libc::S_IFREG) {
+            return reply.error(Errno::EPERM);
+        }
+        let (caller, name) = (caller(req), name.to_owned());
+        self.serve(Wait::Maybe, about("mknod", parent), reply, move |fs| {
+            fs.mknod(&caller, ino(parent), name.as_bytes(), mode & !umask)
+        });
+    }
+
+    fn mkdir(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        reply: ReplyEntry,
+    ) {
+        let (caller, name) = (caller(req), name.to_owned());
+        self.serve(Wait::Maybe, about("mkdir", parent), reply, move |fs| {
+            fs.mkdir(&caller, ino(parent), name.as_bytes(), mode & !umask)
+        });
+    }
+
+    fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = name.to_owned();
+        self.serve(Wait::Maybe, about("unlink", parent), reply, move |fs| {
+            fs.unlink(ino(parent), name.as_bytes())
+        });
+    }
+
+    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = name.to_owned();
+        self.serve(Wait::Maybe, about("rmdir", parent), reply, move |fs| {
+            fs.rmdir(ino(parent), name.as_bytes())
+        });
+    }
+
+    fn symlink(
+        &self,
+        _req: &Request,
+        _parent: INodeNo,
+        _link_name: &OsStr,
+        _target: &Path,
+        reply: ReplyEntry,
+    ) {
+        reply.error(Errno::EPERM);
+    }
+
+    fn rename(
+        &self,
+        _req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        newparent: INodeNo,
+        newname: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        if !(flags - RenameFlags::RENAME_NOREPLACE).is_empty() {
+            return reply.error(Errno::EINVAL);
+        }
+        let exclusive = flags.contains(RenameFlags::RENAME_NOREPLACE);
+        let (name, new_name) = (name.to_owned(), newname.to_owned());
+        self.serve(Wait::Maybe, about("rename", parent), reply, move |fs| {
+            let (name, new_name) = (name.as_bytes(), new_name.as_bytes());
+            fs.rename(ino(parent), name, ino(newparent), new_name, exclusive)
+        });
+    }
+
+    fn link(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _newparent: INodeNo,
+        _newname: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        reply.error(Errno::EPERM);
+    }
+
+    fn open(&self, req: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if self.fs.is_without_opens() {
+            // The kernel asks no more.
+            return reply.error(Errno::ENOSYS);
+        }
+        let caller = caller(req);
+        let wait = Wait::maybe(self.fs.inode_waits(ino(number)));
+        let reply = Opening {
+            reply,
+            ino: number,
+            backings: Arc::clone(&self.backings),
+            direct_writes: self.direct_writes,
+        };
+        self.serve(wait, about("open", number), reply, move |fs| {
+            fs.open(&caller, ino(number), open_mode(flags.0))
+        });
+    }
+
+    fn create(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let wait = Wait::maybe(self.fs.lookup_waits(ino(parent), name.as_bytes()));
+        let (caller, name) = (caller(req), name.to_owned());
+        let reply = Creating { reply, direct_writes: self.direct_writes };
+        self.serve(wait, about("create", parent), reply, move |fs| {
+            fs.create(&caller, ino(parent), name.as_bytes(), mode & !umask, open_mode(flags))
+        });
+    }
+
+    fn read(
+        &self,
+        _req: &Request,
+        number: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let wait = Wait::maybe(self.fs.handle_waits(handle(fh)).busy);
+        self.serve(wait, about("read", number), Reading(reply), move |fs| {
+            let mut buffer = vec![0; usize::try_from(size).unwrap_or(0)];
+            let count = match fs.is_without_opens() {
+                true => fs.read_inode(ino(number), &mut buffer, offset),
+                false => fs.read(handle(fh), &mut buffer, offset),
+            }?;
+            buffer.truncate(count);
+            Ok(buffer)
+        });
+    }
+
+    fn write(
+        &self,
+        _req: &Request,
+        number: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let position = position(flags.0, offset);
+        let sync = flags.0 & (libc::O_SYNC | libc::O_DSYNC) != 0;
+        // A request is at most 16 MiB long.
+        let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        if sync || self.fs.handle_waits(handle(fh)).busy {
+            let data = data.to_vec();
+            return self.serve(Wait::Maybe, about("write", number), reply, move |fs| {
+                fs.write(handle(fh), &data, position, sync).map(|()| count)
+            });
+        }
+        let written = self.call("write", number, |fs| fs.write(handle(fh), data, position, sync));
+        reply.answer(&self.fs, written.map(|()| count));
+    }
+
+    fn flush(
+        &self,
+        req: &Request,
+        number: INodeNo,
+        fh: FileHandle,
+        _lock_owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        if self.fs.is_without_opens() {
+            // Nor does it say that it closes.
+            return reply.error(Errno::ENOSYS);
+        }
+        let caller = caller(req);
+        let wait = Wait::maybe(self.fs.handle_waits(handle(fh)).publishes);
+        self.serve(wait, about("flush", number), reply, move |fs| fs.flush(&caller, handle(fh)));
+    }
+
+    fn release(
+        &self,
+        _req: &Request,
+        number: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.backings.release(fh.0);
+        let wait = Wait::maybe(self.fs.handle_waits(handle(fh)).publishes);
+        self.serve(wait, about("release", number), reply, move |fs| {
+            fs.release(handle(fh));
+            Ok(())
+        });
+    }
+
+    fn fsync(
+        &self,
+        _req: &Request,
+        number: INodeNo,
+        fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.serve(Wait::Maybe, about("fsync", number), reply, move |fs| {
+            fs.fsync(ino(number), handle(fh))
+        });
+    }
+
+    fn opendir(&self, _req: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        match self.call("opendir", number, |fs| fs.opendir(ino(number))) {
+            Ok(handle) => reply.opened(FileHandle(handle.0), FopenFlags::empty()),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn readdir(
+        &self,
+        _req: &Request,
+        number: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let call = |fs: &FileSystem| {
+            fs.readdir(handle(fh), offset, |listed| {
+                let name = OsStr::from_bytes(listed.name);
+                reply.add(UNKNOWN_INODE, listed.next, kind(listed.kind), name)
+            })
+        };
+        match self.call("readdir", number, call) {
+            Ok(()) => reply.ok(),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn readdirplus(
+        &self,
+        _req: &Request,
+        number: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let call = |fs: &FileSystem| {
+            fs.readdirplus(handle(fh), offset, |listed, entry| {
+                let attr = file_attr(&entry.attr);
+                // The crate knows one time to live for both; the shorter one is always true.
+                let ttl = entry.entry_ttl.min(entry.attr_ttl);
+                let name = OsStr::from_bytes(listed.name);
+                reply.add(attr.ino, listed.next, name, &ttl, &attr, GENERATION)
+            })
+        };
+        match self.call("readdirplus", number, call) {
+            Ok(()) => reply.ok(),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn releasedir(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        self.fs.releasedir(handle(fh));
+        reply.ok();
+    }
+
+    fn fsyncdir(
+        &self,
+        _req: &Request,
+        number: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.serve(Wait::Maybe, about("fsyncdir", number), reply, move |fs| {
+            fs.fsyncdir(ino(number))
+        });
+    }
+
+    fn statfs(&self, _req: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        /// Longest file name in bytes, as everywhere on Linux.
+        const NAME_MAX: u32 = 255;
+        match self.call("statfs", ino, FileSystem::statfs) {
+            Ok(space) => {
+                let block_size = u32::try_from(space.block_size).unwrap_or(4096);
+                reply.statfs(
+                    space.blocks,
+                    space.blocks_free,
+                    space.blocks_available,
+                    space.files,
+                    space.files_free,
+                    block_size,
+                    NAME_MAX,
+                    block_size,
+                );
+            }
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn setxattr(
+        &self,
+        _req: &Request,
+        number: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        let create = flags & libc::XATTR_CREATE != 0;
+        let (name, value) = (name.to_owned(), value.to_vec());
+        self.serve(Wait::Maybe, about("setxattr", number), reply, move |fs| {
+            fs.setxattr(ino(number), name.as_bytes(), &value, create)
+        });
+    }
+
+    fn getxattr(
+        &self,
+        _req: &Request,
+        number: INodeNo,
+        name: &OsStr,
+        size: u32,
+        reply: ReplyXattr,
+    ) {
+        if name != MIME_TYPE {
+            let value =
+                self.call("getxattr", number, |fs| fs.getxattr(ino(number), name.as_bytes()));
+            return (reply, size).answer(&self.fs, value);
+        }
+        self.serve(Wait::Maybe, about("getxattr", number), (reply, size), move |fs| {
+            fs.getxattr(ino(number), MIME_TYPE.as_bytes())
+        });
+    }
+
+    fn listxattr(&self, _req: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
+        self.serve(Wait::Never, about("listxattr", number), (reply, size), move |fs| {
+            let names = fs.listxattr(ino(number))?;
+            Ok(names.into_iter().flat_map(|name| name.into_iter().chain([0])).collect())
+        });
+    }
+
+    fn removexattr(&self, _req: &Request, number: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = name.to_owned();
+        self.serve(Wait::Maybe, about("removexattr", number), reply, move |fs| {
+            fs.removexattr(ino(number), name.as_bytes())
+        });
+    }
+
+    fn fallocate(
+        &self,
+        _req: &Request,
+        number: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        if mode & !libc::FALLOC_FL_KEEP_SIZE != 0 {
+            return reply.error(Errno::EOPNOTSUPP);
+        }
+        let keep_size = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
+        self.serve(Wait::Maybe, about("fallocate", number), reply, move |fs| {
+            fs.reserve(handle(fh), offset, length, keep_size)
+        });
+    }
+
+    // The rest is answered without a word: the kernel asks once and then does it itself, or not at all.
+
+    fn ioctl(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _flags: IoctlFlags,
+        _cmd: u32,
+        _in_data: &[u8],
+        _out_size: u32,
+        reply: ReplyIoctl,
+    ) {
+        reply.error(Errno::ENOTTY);
+    }
+
+    fn lseek(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _offset: i64,
+        _whence: i32,
+        reply: ReplyLseek,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn copy_file_range(
+        &self,
+        _req: &Request,
+        _ino_in: INodeNo,
+        _fh_in: FileHandle,
+        _offset_in: u64,
+        _ino_out: INodeNo,
+        _fh_out: FileHandle,
+        _offset_out: u64,
+        _len: u64,
+        _flags: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+}
