@@ -34,3 +34,40 @@ impl FileSystem {
         is_more || self.writers.len() > 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::backend::memory::MemoryBackend;
+    use crate::engine::Storage;
+    use crate::fs::{Caller, FsError, FsOptions, OpenMode, STORES};
+    use crate::model::{Key, StoreName};
+
+    #[test]
+    fn p21_openers_that_are_killed_leave_no_session_behind() {
+        let storage = Storage::with_backend(Arc::new(MemoryBackend::default()), None);
+        let store = storage.create_store(&StoreName::default_store()).unwrap();
+        store.set_value(&Key::new("k").unwrap(), "old", None).unwrap();
+        let fs = FileSystem::new(storage, FsOptions::default());
+        let caller = Caller { uid: 0, gid: 0, thread: 7 };
+        let directory = fs.lookup(&caller, STORES, b"default").unwrap().attr.ino;
+        let look = || fs.lookup(&caller, directory, b"k").unwrap().attr.ino;
+        let write = OpenMode { write: true, ..OpenMode::default() };
+        assert!(matches!(fs.open(&caller, look(), write), Err(FsError::Stale)));
+        let session = look();
+        assert_eq!(fs.status()["write_sessions"], 1);
+        let later = |seconds| Instant::now() + Duration::from_secs(seconds);
+        assert!(fs.sweep(later(5)), "its open may still come");
+        assert_eq!(fs.status()["write_sessions"], 1);
+        fs.writers.let_time_pass(FOLLOWS_WITHIN);
+        assert!(!fs.sweep(later(11)));
+        assert_eq!(fs.status()["write_sessions"], 0);
+        // Should it come all the same, it is led anew.
+        assert!(matches!(fs.open(&caller, session, write), Err(FsError::Stale)));
+        let opened = fs.open(&caller, look(), write).unwrap();
+        fs.release(opened.handle);
+    }
+}

@@ -272,8 +272,10 @@ impl MountedFs {
         let (Some(device), Ok(table)) = (self.device.as_deref(), MountTable::read()) else {
             return Vec::new();
         };
+        // Not by stat, which the kernel may answer from what it has cached.
         let is_dead = |path: &PathBuf| {
-            rustix::fs::stat(path).is_err_and(|error| error == rustix::io::Errno::NOTCONN)
+            let dead = [rustix::io::Errno::NOTCONN, rustix::io::Errno::CONNABORTED];
+            rustix::fs::statfs(path).is_err_and(|error| dead.contains(&error))
         };
         let ours = table.of_device(device).filter(|mount| mount.is_ours());
         ours.map(|mount| mount.mountpoint.clone()).filter(is_dead).collect()

@@ -11,7 +11,7 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 use serde_json::Value;
 
-use crate::common::{METADATA, STORES, TempMount, can_mount, names, sh, wait_until};
+use crate::common::{METADATA, STORES, TempMount, can_mount, is_mounted, names, sh, wait_until};
 use crate::help::{SmallDisk, close, errno, make_store, staged, storage_of, write};
 
 /// Mounts the storage on a small disk, with an empty default store.
@@ -281,4 +281,43 @@ fn a_source_that_comes_back_needs_a_new_mount_and_the_old_one_ends_well() {
     assert_eq!(fs::read_to_string(aside.join(STORES).join("default/k")).unwrap(), "new");
     assert!(!storage.path().exists());
     mount.unmount();
+}
+
+#[test]
+fn p21_a_mount_whose_connection_is_aborted_is_detached() {
+    if !can_mount() || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let storage = storage_of(&["k"]);
+    let mut mount = TempMount::new(&storage);
+    let control = storage.beside().join("control");
+    fs::create_dir(&control).unwrap();
+    sh("mount -t fusectl none control", storage.beside());
+    // Somebody has a file open, so that the mount is in use.
+    let open = File::open(mount.store("default").join("k")).unwrap();
+    let number = rustix::fs::minor(rustix::fs::stat(mount.path()).unwrap().st_dev);
+    fs::write(control.join(number.to_string()).join("abort"), "1").unwrap();
+    sh("umount control", storage.beside());
+    let status = mount.wait_for_death();
+    assert!(!is_mounted(&mount.path()), "{status:?}");
+    drop(open);
+    mount.start();
+    is_alive(&mount);
+    assert_eq!(fs::read(mount.store("default").join("k")).unwrap(), b"k");
+}
+
+/// A record on disk that cannot be looked at hides no other.
+#[test]
+fn p19_one_bad_record_does_not_hide_the_others() {
+    if !can_mount() {
+        return;
+    }
+    let storage = storage_of(&["a", "b", "c"]);
+    let mount = TempMount::new(&storage);
+    let store = mount.store("default");
+    let listed = sh("ls -l | wc -l", &store);
+    // A name that the disk takes, and that is too long to have a sidecar looked for.
+    fs::write(storage.store("default").join("x".repeat(255)), "long").unwrap();
+    assert!(sh("ls -l", &store).contains("xxxx"));
+    assert_ne!(sh("ls -l | wc -l", &store), listed);
 }

@@ -64,8 +64,8 @@ pub(in crate::fs) struct Announcements {
 #[derive(Debug, Default)]
 struct Inner {
     by_thread: HashMap<u32, Announcement>,
-    /// By store, until when each counts, of callers without a number.
-    unknown: HashMap<Ino, Vec<Instant>>,
+    /// By store, until when the last one counts, of callers without a number.
+    unknown: HashMap<Ino, Instant>,
     is_closed: bool,
 }
 
@@ -93,7 +93,7 @@ impl Announcements {
         let mut inner = self.inner.lock();
         let was_empty = inner.is_empty();
         if thread == 0 {
-            inner.unknown.entry(store.ino).or_default().push(until);
+            inner.unknown.insert(store.ino, until);
         } else if inner.by_thread.get(&thread).is_some_and(|known| known.record.is_none()) {
             inner.by_thread.remove(&thread);
         } else {
@@ -115,8 +115,7 @@ impl Announcements {
         }
         let now = Instant::now();
         if thread == 0 {
-            let waiting = inner.unknown.get(&store.ino);
-            let is_waited_for = waiting.is_some_and(|all| all.iter().any(|until| *until > now));
+            let is_waited_for = inner.unknown.get(&store.ino).is_some_and(|until| *until > now);
             return if is_waited_for { Led::Ticket } else { Led::Published };
         }
         let Some(announcement) = inner.by_thread.get_mut(&thread) else { return Led::Published };
@@ -180,10 +179,7 @@ impl Announcements {
             .extract_if(|_, announcement| announcement.until <= now)
             .map(|(_, announcement)| announcement)
             .collect();
-        inner.unknown.retain(|_, waiting| {
-            waiting.retain(|until| *until > now);
-            !waiting.is_empty()
-        });
+        inner.unknown.retain(|_, until| *until > now);
         let is_empty = inner.is_empty();
         drop(inner);
         drop(expired);

@@ -254,6 +254,14 @@ impl Writers {
     pub(in crate::fs) fn len(&self) -> usize {
         self.sessions.lock().len()
     }
+
+    /// As if so much time had passed since each open was announced.
+    #[cfg(test)]
+    pub(in crate::fs) fn let_time_pass(&self, time: Duration) {
+        for session in self.sessions.lock().values() {
+            session.users.lock().let_time_pass(time);
+        }
+    }
 }
 
 fn join(session: &WriteSession, how: Join) {

@@ -61,6 +61,14 @@ impl Users {
         own.is_none_or(|(_, at)| now.duration_since(*at) > after)
     }
 
+    /// As if so much time had passed since each open was announced.
+    #[cfg(test)]
+    pub(super) fn let_time_pass(&mut self, time: Duration) {
+        for (_, at) in &mut self.announced {
+            *at = at.checked_sub(time).unwrap_or(*at);
+        }
+    }
+
     fn are_announced(&self, now: Instant) -> bool {
         self.announced.iter().any(|(_, at)| now.duration_since(*at) < FOLLOWS_WITHIN)
     }
