@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use parking_lot::{Mutex, RwLock};
 use rustix::io::Errno;
 
 use staging::{MemoryStaging, MemoryValue, Staged};
@@ -29,6 +28,7 @@ use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Key, Result, Space, Stamp, StoreMetadata,
     StoreName, StoreTimes, TimeChange,
 };
+use crate::ranks::{Mutex, RwLock, Table};
 
 /// Permission bits of a new record.
 const RECORD_MODE: u32 = 0o644;
@@ -50,8 +50,8 @@ pub struct MemoryBackend {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// All that is published. A leaf lock: nothing is called while it is held.
-    stores: RwLock<Stores>,
+    /// All that is published.
+    stores: RwLock<Table, Stores>,
     /// The last number given to a store, a version or a staging.
     last_object: AtomicU64,
 }
