@@ -28,7 +28,7 @@ use super::purge_box::{OldRecords, number_of};
 use super::sidecar::{self, Sidecar};
 use super::staging::{self, Session};
 use super::tree::{self, StoreDir};
-use super::{DirectoryBackend, layout, purge};
+use super::{DirectoryBackend, layout, metadata, purge};
 use crate::backend::Purged;
 use crate::backend::document::Document;
 use crate::failpoint;
@@ -111,7 +111,7 @@ impl DirectoryBackend {
             }
             log::info!("healing what process {text} left in '{}'", layout::PRIVATE);
             failpoint::pass("heal: begun");
-            let purged = self.heal_session(&session)?;
+            let purged = self.heal_session(&session, (private, &text))?;
             let private = Arc::clone(private);
             self.shared.reaper.give(move || {
                 for old_records in purged {
@@ -127,7 +127,12 @@ impl DirectoryBackend {
     }
 
     /// Heals what can be healed with a few looks. Gives back what purges had taken out of sight, to be cleared.
-    fn heal_session(&self, session: &OwnedFd) -> Result<Vec<OldRecords>> {
+    /// `place` is where the session's directory is, and its name there.
+    fn heal_session(
+        &self,
+        session: &OwnedFd,
+        place: (&Arc<OwnedFd>, &str),
+    ) -> Result<Vec<OldRecords>> {
         let mut notes = Vec::new();
         let mut purged = Vec::new();
         for entry in tree::entries(session).map_err(|error| look(error.into()))? {
@@ -143,7 +148,7 @@ impl DirectoryBackend {
         notes.sort_unstable_by_key(|(step, ..)| *step);
         for (step, name, note) in notes {
             let healed = match step {
-                Step::RenameStore => self.heal_store_rename(session, &name, &note),
+                Step::RenameStore => self.heal_store_rename(session, place, &name, &note),
                 Step::Publish | Step::Delete => self.heal_record(session, &name, &note),
             };
             healed.map_err(look)?;
@@ -184,25 +189,37 @@ impl DirectoryBackend {
         Ok(())
     }
 
-    /// The directory has been renamed if the note's is under the new name; then its metadata gets that name too.
-    fn heal_store_rename(&self, session: &OwnedFd, name: &[u8], note: &Note) -> io::Result<()> {
+    /// The directory has been renamed if the note's is under the new name; then its metadata gets that name too, and
+    /// keeps what else was written into it since.
+    fn heal_store_rename(
+        &self,
+        session: &OwnedFd,
+        place: (&Arc<OwnedFd>, &str),
+        name: &[u8],
+        note: &Note,
+    ) -> io::Result<()> {
         let store = note.subject.as_ref().and_then(|name| std::str::from_utf8(name).ok());
         let Some(Ok(store)) = store.map(StoreName::new) else { return Ok(()) };
         let Ok(dir) = self.store_dir(&store) else { return Ok(()) };
         if rustix::fs::fstat(&dir.fd)?.st_ino != note.number {
             return Ok(());
         }
-        let metadata = layout::METADATA.as_bytes();
-        let id = |text: &[u8]| Document::parse(text).ok().and_then(|d| d.metadata().id.clone());
-        let waiting = tree::read_small(session, name, super::stores::MAX_METADATA_BYTES)?;
-        let kept = tree::read_small(&dir.fd, metadata, super::stores::MAX_METADATA_BYTES)?;
-        if let (Some((waiting, _)), Some((kept, _))) = (waiting, kept)
-            && id(&waiting) == id(&kept)
-        {
-            log::info!("completing the rename of a store to '{store}'");
-            staging::move_entry(session, name, &dir.fd, metadata, true)?;
-        }
-        Ok(())
+        let waiting = tree::read_small(session, name, metadata::MAX_BYTES)?;
+        let Some((waiting, _)) = waiting else { return Ok(()) };
+        let Ok(waiting) = Document::parse(&waiting) else { return Ok(()) };
+        let waiting = waiting.metadata();
+        // In the place of the dead process: whoever heals may have nothing to write besides.
+        let own = Arc::new(Session::take_over(place, session)?);
+        let edited = self.edit_metadata(&dir, &own, |document| {
+            let kept = document.metadata();
+            let is_to_do = kept.id == waiting.id && kept.name != waiting.name;
+            if is_to_do {
+                log::info!("completing the rename of a store to '{store}'");
+                document.set_name(waiting.name.as_deref());
+            }
+            is_to_do
+        });
+        edited.map_err(io::Error::other)
     }
 
     /// Gives back what a purge leaves in a store and the dead process had not yet moved over.

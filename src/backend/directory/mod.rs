@@ -7,13 +7,16 @@
 //! | `sidecar` | the text of a record's sidecar |
 //! | `tree` | opening and looking, beneath a descriptor and following no link |
 //! | `staging` | bytes not yet visible, in `<source>/.storefs/` |
+//! | `store_gates` | a store's directory stays in its place while it is used |
+//! | `metadata` | a store's metadata, and one edit of it at a time |
 //! | `key_locks` | one writer at a time for each record |
-//! | `store_gates` | no publish into a store that is being purged |
+//! | `layouts` | what is known of layouts and cannot be read off a directory |
 //! | `doctor` | finding what is wrong, and mending what has one right answer |
 //! | `heal` | completing what a dead process was at |
 //! | `reaper` | removal in the background |
 //! | `write_out` | data is written before its name |
 //! | `unsynced` | what a later fsync has to make durable |
+//! | `syncing` | making it durable |
 //! | `records`, `stores`, `plain`, `purge` | the operations |
 //! | `purge_box` | what a purge has taken out of sight |
 //! | `watch` | telling what others change |
@@ -26,6 +29,8 @@ pub mod fuzzing;
 mod heal;
 mod key_locks;
 mod layout;
+mod layouts;
+mod metadata;
 mod plain;
 mod purge;
 mod purge_box;
@@ -35,27 +40,28 @@ mod sidecar;
 mod staging;
 mod store_gates;
 mod stores;
+mod syncing;
 mod tree;
 mod unsynced;
 mod watch;
 mod write_out;
 
-use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use parking_lot::Mutex;
 use rustix::fs::FileType;
 
 use dialect::Dialect;
 pub use dialect::DialectChoice;
 use key_locks::KeyLocks;
+use layouts::Layouts;
+use metadata::MetadataLocks;
 use reaper::Reaper;
 use staging::{Session, StagedValue, StagingArea};
 use store_gates::StoreGates;
-use tree::{Identity, StoreDir};
+use tree::StoreDir;
 use unsynced::Unsynced;
 
 use super::watch::{Tell, Watched};
@@ -98,16 +104,13 @@ struct Shared {
     options: DirectoryOptions,
     staging: StagingArea,
     reaper: Reaper,
-    /// Rank 2: whoever uses a store's directory passes, a purge closes.
+    /// Whoever uses a store's directory passes; who replaces, moves or removes it closes.
     store_gates: StoreGates,
-    /// Rank 3: held while a record's value and sidecar are replaced, so that they stay those of one writer.
+    /// Held over each edit of a store's metadata.
+    metadata_locks: MetadataLocks,
+    /// Held while a record's value and sidecar are replaced, so that they stay those of one writer.
     key_locks: KeyLocks,
-    /// Layouts that are known and cannot be read off the directory again: JS 3's, and that of a store of sidecars
-    /// whose metadata we have removed. A leaf lock.
-    known_dialects: Mutex<HashMap<Identity, Dialect>>,
-    /// The names of stores that were JS 3's when they were seen last. It purges a store by putting a new directory
-    /// in its place, which holds nothing to recognise it by. A leaf lock.
-    js3_names: Mutex<HashSet<StoreName>>,
+    layouts: Layouts,
     unsynced: Unsynced,
 }
 
@@ -125,9 +128,9 @@ impl DirectoryBackend {
             staging: StagingArea::default(),
             reaper: Reaper::default(),
             store_gates: StoreGates::default(),
+            metadata_locks: MetadataLocks::default(),
             key_locks: KeyLocks::default(),
-            known_dialects: Mutex::default(),
-            js3_names: Mutex::default(),
+            layouts: Layouts::default(),
             unsynced: Unsynced::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -140,9 +143,11 @@ impl DirectoryBackend {
         self.shared.staging.known_session().map_or_else(|| self.session(), Ok)
     }
 
-    /// The staging directory of this process. Whoever makes it heals first what others have left.
+    /// The staging directory of this process. Whoever makes it heals first what others have left; that passes gates, so
+    /// a session is taken before any gate is passed or closed.
     fn session(&self) -> Result<Arc<Session>> {
         self.refuse_if_read_only()?;
+        StoreGates::must_be_free();
         let (session, is_new) = self.shared.staging.session(&self.shared.root)?;
         if is_new && let Err(error) = self.heal_in(session.private()) {
             log::warn!("what a dead process left is not healed: {error}");
@@ -241,6 +246,10 @@ impl Backend for DirectoryBackend {
         self.remove_store(store)
     }
 
+    fn drop_store_if_empty(&self, store: &StoreName) -> Result<bool> {
+        self.remove_empty_store(store)
+    }
+
     fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purging> {
         self.purge(store, purge)
     }
@@ -254,11 +263,15 @@ impl Backend for DirectoryBackend {
     }
 
     fn set_metadata_text(&self, store: &StoreName, text: Option<&[u8]>) -> Result<()> {
-        self.in_store(store, |dir| self.replace_metadata_text(dir, text))
+        self.replace_metadata_text(store, text)
     }
 
     fn complete_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
-        self.in_store(store, |dir| self.add_metadata(dir, metadata))
+        self.add_metadata(store, metadata)
+    }
+
+    fn complete_written_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
+        self.add_lacking_metadata(store, metadata)
     }
 
     fn touch_store(
@@ -267,7 +280,7 @@ impl Backend for DirectoryBackend {
         accessed_at: Option<Timestamp>,
         modified_at: Option<Timestamp>,
     ) -> Result<()> {
-        self.in_store(store, |dir| self.touch(dir, accessed_at, modified_at))
+        self.touch(store, accessed_at, modified_at)
     }
 
     fn scan(&self, store: &StoreName) -> Result<Scan> {
@@ -300,8 +313,8 @@ impl Backend for DirectoryBackend {
         key: &Key,
         content_type: &ContentType,
     ) -> Result<()> {
-        self.refuse_if_read_only()?;
-        self.in_store(store, |dir| self.set_kept_type(dir, key, content_type))
+        let session = self.session()?;
+        self.in_store(store, |dir| self.set_kept_type(dir, key, content_type, &session))
     }
 
     fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>> {
@@ -369,7 +382,9 @@ impl Backend for DirectoryBackend {
 
     fn delete(&self, store: &StoreName, key: &Key) -> Result<()> {
         self.refuse_if_read_only()?;
-        self.in_store(store, |dir| self.delete_record(dir, key))
+        // Nothing is noted of files in plain directories.
+        let session = if store.is_plain() { None } else { Some(self.known_session()?) };
+        self.in_store(store, |dir| self.delete_record(dir, key, session.as_ref()))
     }
 
     fn rename_record(&self, rename: &RenameRecord<'_>) -> Result<()> {

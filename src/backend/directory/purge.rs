@@ -18,13 +18,13 @@ use super::heal::DeleteNote;
 use super::purge_box::{Label, OldRecords, PurgeBox, number_of};
 use super::records::{Names, remove_if_there};
 use super::staging::{self, Session};
+use super::syncing::sync_file;
 use super::tree::{self, StoreDir};
-use super::unsynced::sync_file;
 use super::{DirectoryBackend, layout};
 use crate::backend::document::Document;
 use crate::backend::{Purge, Purged, Purging, is_input_key};
 use crate::failpoint;
-use crate::model::{AttributeChange, Error, Key, Result, StoreName};
+use crate::model::{AttributeChange, Error, Key, Result, Stamp, StoreName};
 
 /// How many names of a store are looked at before it is purged: a few milliseconds' worth.
 pub(super) const LOOK_AT: usize = 2048;
@@ -85,7 +85,7 @@ impl DirectoryBackend {
         match self.purge_by_exchange(&dir, &session, purge, &contents) {
             Err(Error::Io { source, .. }) if cannot_exchange(&source) => {
                 log::info!("store '{name}' is purged file by file: {source}");
-                self.purge_file_by_file(&dir, purge)
+                self.purge_file_by_file(&dir, &session, purge)
             }
             purged => purged,
         }
@@ -167,7 +167,7 @@ impl DirectoryBackend {
     ) -> Result<Purging> {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
         let purge_box = PurgeBox::make(session, &dir.name).map_err(failed)?;
-        let old_records = match self.exchange(dir, &purge_box, purge, contents) {
+        let old_records = match self.exchange(dir, session, &purge_box, purge, contents) {
             Ok(old_records) => old_records,
             Err(error) => {
                 self.shared.reaper.give(move || purge_box.remove());
@@ -185,12 +185,13 @@ impl DirectoryBackend {
     fn exchange(
         &self,
         dir: &StoreDir,
+        session: &Arc<Session>,
         purge_box: &PurgeBox,
         purge: &Purge<'_>,
         contents: &Contents,
     ) -> Result<OldRecords> {
         let failed = |error: io::Error| Error::io(format!("purge store '{}'", dir.name), error);
-        let linked = self.fill_fresh(dir, purge_box, purge, contents)?;
+        let (linked, read) = self.fill_fresh(dir, session, &purge_box.fresh, purge, contents)?;
         let Some(stores) = tree::open_stores(&self.shared.root)? else {
             return Err(dir.no_store());
         };
@@ -222,19 +223,46 @@ impl DirectoryBackend {
         if let Err(error) = given_back {
             log::error!("store '{}' is purged, but lacks what it keeps: {error}", dir.name);
         }
+        let fresh = &purge_box.fresh;
+        if let Err(error) = self.take_over_metadata(&old_records, session, fresh, purge, read) {
+            log::error!("store '{}' is purged, but lacks the last edit: {error}", dir.name);
+        }
         Ok(old_records)
     }
 
-    /// Fills the fresh directory. Gives back the spared files with the inode numbers that were linked.
+    /// An SDK may have saved the metadata after it was read and before the directories were exchanged.
+    fn take_over_metadata(
+        &self,
+        old_records: &OldRecords,
+        session: &Arc<Session>,
+        fresh: &StoreDir,
+        purge: &Purge<'_>,
+        read: Option<Stamp>,
+    ) -> Result<()> {
+        let failed = |error| Error::io(format!("purge store '{}'", fresh.name), error);
+        let fd = old_records.directory().map_err(failed)?;
+        let old = StoreDir { fd, name: fresh.name.clone() };
+        let Some(text) = self.usable_metadata_text(&old)? else { return Ok(()) };
+        if read.is_some_and(|read| read.same_bytes(&text.attributes.stamp)) {
+            return Ok(());
+        }
+        let Ok(mut document) = Document::parse(&text.bytes) else { return Ok(()) };
+        document.set_purged(purge.at);
+        self.place_metadata(fresh, session, &document.to_bytes(), Some(text.attributes.mode), true)
+    }
+
+    /// Fills the fresh directory. Gives back the spared files with the inode numbers that were linked, and which
+    /// metadata was read.
     fn fill_fresh(
         &self,
         dir: &StoreDir,
-        purge_box: &PurgeBox,
+        session: &Arc<Session>,
+        fresh_dir: &StoreDir,
         purge: &Purge<'_>,
         contents: &Contents,
-    ) -> Result<Vec<(Vec<u8>, u64)>> {
+    ) -> Result<(Vec<(Vec<u8>, u64)>, Option<Stamp>)> {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
-        let fresh = &purge_box.fresh.fd;
+        let fresh = &fresh_dir.fd;
         let old = rustix::fs::fstat(&dir.fd).map_err(failed)?;
         let owned = AttributeChange {
             mode: Some(old.st_mode),
@@ -251,7 +279,7 @@ impl DirectoryBackend {
             linked.extend(number.map(|number| (name.clone(), number)));
         }
         let metadata = match self.read_metadata_text(dir) {
-            Ok(None) => return Ok(linked),
+            Ok(None) => return Ok((linked, None)),
             Ok(Some(text)) => Document::parse(&text.bytes).map(|document| (document, text)),
             Err(Error::DamagedMetadata { reason, .. }) => Err(reason),
             Err(error) => return Err(error),
@@ -259,8 +287,9 @@ impl DirectoryBackend {
         match metadata {
             Ok((mut document, text)) => {
                 document.set_purged(purge.at);
-                let bytes = document.to_bytes();
-                self.write_metadata(&purge_box.fresh, &bytes, Some(&text.attributes), true)?;
+                let (bytes, mode) = (document.to_bytes(), Some(text.attributes.mode));
+                self.place_metadata(fresh_dir, session, &bytes, mode, true)?;
+                Ok((linked, Some(text.attributes.stamp)))
             }
             Err(reason) => {
                 log::warn!(
@@ -269,22 +298,26 @@ impl DirectoryBackend {
                 );
                 let name = layout::METADATA;
                 rustix::fs::linkat(&dir.fd, name, fresh, name, AtFlags::empty()).map_err(failed)?;
+                Ok((linked, None))
             }
         }
-        Ok(linked)
     }
 
     /// The slower way, for a storage where directories cannot be exchanged: records go one by one, each as it is
     /// deleted, so that a crash leaves some records and breaks none.
-    fn purge_file_by_file(&self, dir: &StoreDir, purge: &Purge<'_>) -> Result<Purging> {
+    fn purge_file_by_file(
+        &self,
+        dir: &StoreDir,
+        session: &Arc<Session>,
+        purge: &Purge<'_>,
+    ) -> Result<Purging> {
         let contents = self.look_through(dir, purge.input_key, usize::MAX)?.unwrap_or_default();
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
-        let session = self.session()?;
         let is_sidecar = |name: &&Vec<u8>| layout::value_of_sidecar(name).is_some();
         let (sidecars, values): (Vec<_>, Vec<_>) = contents.doomed.iter().partition(is_sidecar);
         for name in values {
             let note = match number_of(&dir.fd, name).map_err(failed)? {
-                Some(number) => DeleteNote::of(&session, dir, name, number).map_err(failed)?,
+                Some(number) => DeleteNote::of(session, dir, name, number).map_err(failed)?,
                 // A link, which has no sidecar.
                 None => None,
             };
@@ -294,7 +327,7 @@ impl DirectoryBackend {
         for name in sidecars {
             remove_if_there(dir, name, "purge: remove a sidecar")?;
         }
-        self.edit_metadata(dir, |document| {
+        self.edit_metadata_alone(dir, session, |document| {
             document.set_purged(purge.at);
             true
         })?;

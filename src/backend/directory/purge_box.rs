@@ -194,6 +194,11 @@ impl OldRecords {
         Ok(Some(Self { old, store, places, label }))
     }
 
+    /// The old directory, once more.
+    pub(super) fn directory(&self) -> io::Result<OwnedFd> {
+        self.old.try_clone()
+    }
+
     /// An SDK may have replaced or deleted an input after it was linked and before the directories were
     /// exchanged. What it did is the newer state. May be tried again until the clearing has begun, and then does
     /// nothing.

@@ -155,6 +155,15 @@ impl Backend for MemoryBackend {
         self.shared.stores.write().remove(store).map(drop).ok_or_else(|| no_such_store(store))
     }
 
+    fn drop_store_if_empty(&self, store: &StoreName) -> Result<bool> {
+        let mut stores = self.shared.stores.write();
+        let is_empty = find(&stores, store)?.records.is_empty();
+        if is_empty {
+            stores.remove(store);
+        }
+        Ok(is_empty)
+    }
+
     fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purging> {
         let mut stores = self.shared.stores.write();
         let store = find_mut(&mut stores, store)?;
@@ -213,6 +222,12 @@ impl Backend for MemoryBackend {
             store.set_metadata(Some(Document::new(metadata).to_bytes()));
         }
         Ok(())
+    }
+
+    fn complete_written_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
+        // Nobody else is here who could have removed the metadata.
+        let is_empty = find(&self.shared.stores.read(), store)?.records.is_empty();
+        if is_empty { Ok(()) } else { self.complete_metadata(store, metadata) }
     }
 
     fn touch_store(
