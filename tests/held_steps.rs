@@ -11,6 +11,8 @@ mod common;
 mod gates;
 #[path = "held_steps/metadata.rs"]
 mod metadata;
+#[path = "held_steps/stores.rs"]
+mod stores;
 #[path = "held_steps/syncing.rs"]
 mod syncing;
 

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use parking_lot::{Condvar, Mutex};
-
 use crate::model::StoreName;
+use crate::ranks::{Condvar, Mutex, Table};
+use jiff::Timestamp;
 
 /// Times that are to be written into a store's metadata.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,8 +16,8 @@ pub(super) struct Times {
 /// The times of all stores that have moved and are not yet written.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    /// Guards the pending times; a leaf lock.
-    pending: Mutex<Pending>,
+    /// Bounded by the stores that were used since the last write-back, which ends every entry.
+    pending: Mutex<Table, Pending>,
     /// Signalled when `pending` gets its first store and when it is closed.
     moved: Condvar,
 }
@@ -39,11 +38,6 @@ impl Activity {
     pub(super) fn modified(&self, store: &StoreName) {
         let now = Some(Timestamp::now());
         self.note(store, Times { accessed_at: now, modified_at: now });
-    }
-
-    /// Forgets what is pending for a store that was purged or dropped: its metadata has newer times or is gone.
-    pub(super) fn forget(&self, store: &StoreName) {
-        self.pending.lock().stores.remove(store);
     }
 
     pub(super) fn active(&self) -> Vec<StoreName> {

@@ -256,9 +256,27 @@ impl Storage {
     fn move_times(&self, store: &StoreName, times: activity::Times) -> Result<()> {
         let backend = self.backend();
         if times.modified_at.is_some() && backend.metadata_text(store)?.is_none() {
-            backend.complete_metadata(store, &new_metadata(store.metadata_name()))?;
+            backend.complete_written_store(store, &new_metadata(store.metadata_name()))?;
         }
         backend.touch_store(store, times.accessed_at, times.modified_at)
+    }
+
+    /// Replaces or removes a store, whose times are none of its metadata's any more if that succeeds.
+    fn instead_of_times<T>(
+        &self,
+        store: &StoreName,
+        replace: impl FnOnce() -> Result<T>,
+        has_replaced: impl FnOnce(&T) -> bool,
+    ) -> Result<T> {
+        // Taken before: what moves from here on may belong to what comes after.
+        let times = self.shared.activity.take(store);
+        let outcome = replace();
+        if let Some(times) = times
+            && !outcome.as_ref().is_ok_and(has_replaced)
+        {
+            self.shared.activity.put_back(store, times);
+        }
+        outcome
     }
 
     fn backend(&self) -> &dyn Backend {
