@@ -24,11 +24,13 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 use super::dialect::Dialect;
-use super::purge_box::{OldRecords, number_of};
+use super::purge_box::{LOOK_AT, OldRecords, number_of};
 use super::sidecar::{self, Sidecar};
 use super::staging::{self, Session};
+use super::state::DirectoryBackend;
+use super::store_gates::StoreGates;
 use super::tree::{self, StoreDir};
-use super::{DirectoryBackend, layout, metadata, purge};
+use super::{layout, metadata};
 use crate::backend::Purged;
 use crate::backend::document::Document;
 use crate::failpoint;
@@ -88,8 +90,27 @@ impl Note {
 }
 
 impl DirectoryBackend {
+    /// The staging directory of this process, which somebody may have removed since it was used last: whoever cannot
+    /// make a file in it takes [`session`](Self::session).
+    pub(super) fn known_session(&self) -> Result<Arc<Session>> {
+        self.refuse_if_read_only()?;
+        self.shared.staging.known_session().map_or_else(|| self.session(), Ok)
+    }
+
+    /// The staging directory of this process. Whoever makes it heals first what others have left; that passes gates, so
+    /// a session is taken before any gate is passed or closed.
+    pub(super) fn session(&self) -> Result<Arc<Session>> {
+        self.refuse_if_read_only()?;
+        StoreGates::must_be_free();
+        let (session, is_new) = self.shared.staging.session(&self.shared.root)?;
+        if is_new && let Err(error) = self.heal_in(session.private()) {
+            log::warn!("what a dead process left is not healed: {error}");
+        }
+        Ok(session)
+    }
+
     /// Completes or undoes what dead processes were at, and has what they left removed in the background.
-    pub(super) fn heal_abandoned(&self) -> Result<()> {
+    pub(super) fn heal(&self) -> Result<()> {
         self.refuse_if_read_only()?;
         let private = match tree::open_dir(&self.shared.root, layout::PRIVATE) {
             Err(Errno::NOENT) => return Ok(()),
@@ -160,7 +181,7 @@ impl DirectoryBackend {
     fn heal_record(&self, session: &OwnedFd, name: &[u8], note: &Note) -> io::Result<()> {
         let Some(value_name) = subject_of(session, name, note)? else { return Ok(()) };
         let sidecar_name = layout::sidecar_of(&value_name);
-        for store in self.store_names().map_err(io::Error::other)? {
+        for store in self.stores().map_err(io::Error::other)? {
             let Ok(dir) = self.store_dir(&store) else { continue };
             let has_value = number_of(&dir.fd, &value_name)? == Some(note.number);
             let sidecar = number_of(&dir.fd, &sidecar_name)?;
@@ -231,7 +252,7 @@ impl DirectoryBackend {
         };
         log::info!("completing a purge");
         old_records.take_over_inputs()?;
-        old_records.give_back(purge::LOOK_AT)?;
+        old_records.give_back(LOOK_AT)?;
         Ok(Some(old_records))
     }
 }

@@ -1,7 +1,7 @@
 //! A store's metadata: the file `__metadata__.json` in its directory.
 //!
 //! Who edits it reads it, changes it and puts a new file in its place. Within this process one edit of a store follows
-//! the other ([`MetadataLocks`]); who has closed the store's gate is alone anyway. Other processes are not held off,
+//! the other (`metadata_locks`); who has closed the store's gate is alone anyway. Other processes are not held off,
 //! so an edit exchanges its file for the one that it has read, and for no other: what somebody has saved meanwhile is
 //! put back and edited in turn, and where the file is gone none is made. Only a whole new text takes the place of
 //! whatever is there.
@@ -14,44 +14,20 @@ use rustix::fs::{AtFlags, Mode, Stat};
 use rustix::io::Errno;
 
 use super::dialect::Dialect;
+use super::layout;
 use super::staging::{Session, StagedFile};
-use super::store_gates::directory_of;
+use super::state::DirectoryBackend;
 use super::tree::{self, StoreDir};
-use super::{DirectoryBackend, layout};
 use crate::backend::MetadataText;
 use crate::backend::document::Document;
 use crate::failpoint;
 use crate::model::{Attributes, Error, Result, Stamp, StoreMetadata, StoreName, StoreTimes};
-use crate::ranks::{Metadata, Mutex, MutexGuard};
-use crate::stripes::stripe_of;
 
 /// Longest store metadata that is read, in bytes. Real ones hold a few hundred.
 pub(super) const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Stores share this many locks, chosen by their names.
-const LOCKS: usize = 64;
-
 /// So often is an edit tried anew because somebody else has saved the file meanwhile.
 const TRIES: usize = 16;
-
-/// One edit at a time for the metadata of each store, within this process.
-#[derive(Debug)]
-pub(super) struct MetadataLocks {
-    locks: [Mutex<Metadata, ()>; LOCKS],
-}
-
-impl Default for MetadataLocks {
-    fn default() -> Self {
-        Self { locks: std::array::from_fn(|_| Mutex::new(())) }
-    }
-}
-
-impl MetadataLocks {
-    /// Holds the metadata of a store, whose gate was passed.
-    fn hold(&self, store: &StoreName) -> Option<MutexGuard<'_, ()>> {
-        self.locks.get(stripe_of(directory_of(store), LOCKS)).map(Mutex::lock)
-    }
-}
 
 impl DirectoryBackend {
     pub(super) fn read_metadata_text(&self, dir: &StoreDir) -> Result<Option<MetadataText>> {
@@ -105,11 +81,7 @@ impl DirectoryBackend {
         Ok(StoreMetadata { id: None, name: dir.name.metadata_name(), times })
     }
 
-    pub(super) fn replace_metadata_text(
-        &self,
-        store: &StoreName,
-        text: Option<&[u8]>,
-    ) -> Result<()> {
+    pub(super) fn set_metadata_text(&self, store: &StoreName, text: Option<&[u8]>) -> Result<()> {
         self.refuse_if_read_only()?;
         let Some(text) = text else {
             return self.in_store(store, |dir| self.remove_metadata(dir));
@@ -139,14 +111,18 @@ impl DirectoryBackend {
     }
 
     /// Makes the metadata of a store that has none and keeps some.
-    pub(super) fn add_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
+    pub(super) fn complete_metadata(
+        &self,
+        store: &StoreName,
+        metadata: &StoreMetadata,
+    ) -> Result<()> {
         let lacks = |dir: &StoreDir| Ok(self.dialect(dir)? != Dialect::Js3 && !dir.has_metadata()?);
         self.add_metadata_if(store, metadata, lacks)
     }
 
     /// Makes the metadata of a store that had none already when this process put a record into it, and has records.
     /// Any other without metadata may be one that an SDK is removing: its last step must find nothing of ours.
-    pub(super) fn add_lacking_metadata(
+    pub(super) fn complete_written_store(
         &self,
         store: &StoreName,
         metadata: &StoreMetadata,
@@ -185,7 +161,7 @@ impl DirectoryBackend {
     }
 
     /// Moves the times in a store's metadata forward.
-    pub(super) fn touch(
+    pub(super) fn touch_store(
         &self,
         store: &StoreName,
         accessed_at: Option<Timestamp>,

@@ -15,19 +15,17 @@ use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use super::heal::DeleteNote;
-use super::purge_box::{Label, OldRecords, PurgeBox, number_of};
+use super::layout;
+use super::purge_box::{LOOK_AT, Label, OldRecords, PurgeBox, number_of};
 use super::records::{Names, remove_if_there};
 use super::staging::{self, Session};
+use super::state::DirectoryBackend;
 use super::syncing::sync_file;
 use super::tree::{self, StoreDir};
-use super::{DirectoryBackend, layout};
 use crate::backend::document::Document;
 use crate::backend::{Purge, Purged, Purging, is_input_key};
 use crate::failpoint;
 use crate::model::{AttributeChange, Error, Key, Result, Stamp, StoreName};
-
-/// How many names of a store are looked at before it is purged: a few milliseconds' worth.
-pub(super) const LOOK_AT: usize = 2048;
 
 /// What an input's name has behind the input key. The Apify SDK takes any extension (FORMAT 8.2).
 const USUAL_EXTENSIONS: [&str; 25] = [
@@ -51,6 +49,15 @@ struct Contents {
     is_complete: bool,
 }
 
+/// What the fresh directory was filled with.
+#[derive(Debug, Default)]
+struct Filled {
+    /// The spared files with the inode numbers that were linked.
+    linked: Vec<(Vec<u8>, u64)>,
+    /// The metadata that was read; `None` if there was none, or damaged.
+    metadata: Option<Stamp>,
+}
+
 impl Contents {
     /// The value files whose sidecars are spared. Without any input, the SDK spares the name that it would have, and so
     /// the sidecar of it.
@@ -72,7 +79,7 @@ impl Contents {
 
 impl DirectoryBackend {
     /// Purges a store, with every publish of this process held off.
-    pub(super) fn purge(&self, name: &StoreName, purge: &Purge<'_>) -> Result<Purging> {
+    pub(super) fn purge_store(&self, name: &StoreName, purge: &Purge<'_>) -> Result<Purging> {
         self.refuse_if_read_only()?;
         // Before the gate is closed: making the session heals, and that passes gates.
         let session = self.session()?;
@@ -191,7 +198,7 @@ impl DirectoryBackend {
         contents: &Contents,
     ) -> Result<OldRecords> {
         let failed = |error: io::Error| Error::io(format!("purge store '{}'", dir.name), error);
-        let (linked, read) = self.fill_fresh(dir, session, &purge_box.fresh, purge, contents)?;
+        let filled = self.fill_fresh(dir, session, &purge_box.fresh, purge, contents)?;
         let Some(stores) = tree::open_stores(&self.shared.root)? else {
             return Err(dir.no_store());
         };
@@ -201,7 +208,7 @@ impl DirectoryBackend {
             dialect: self.dialect(dir)?,
             input_key: purge.input_key.to_owned(),
             old: old.st_ino,
-            linked,
+            linked: filled.linked,
         };
         purge_box.label(&label).map_err(|error| failed(error.into()))?;
         let known = dir.fd.try_clone().map_err(failed)?;
@@ -224,7 +231,9 @@ impl DirectoryBackend {
             log::error!("store '{}' is purged, but lacks what it keeps: {error}", dir.name);
         }
         let fresh = &purge_box.fresh;
-        if let Err(error) = self.take_over_metadata(&old_records, session, fresh, purge, read) {
+        if let Err(error) =
+            self.take_over_metadata(&old_records, session, fresh, purge, filled.metadata)
+        {
             log::error!("store '{}' is purged, but lacks the last edit: {error}", dir.name);
         }
         Ok(old_records)
@@ -251,8 +260,7 @@ impl DirectoryBackend {
         self.place_metadata(fresh, session, &document.to_bytes(), Some(text.attributes.mode), true)
     }
 
-    /// Fills the fresh directory. Gives back the spared files with the inode numbers that were linked, and which
-    /// metadata was read.
+    /// Fills the fresh directory with what is spared, and with the metadata.
     fn fill_fresh(
         &self,
         dir: &StoreDir,
@@ -260,7 +268,7 @@ impl DirectoryBackend {
         fresh_dir: &StoreDir,
         purge: &Purge<'_>,
         contents: &Contents,
-    ) -> Result<(Vec<(Vec<u8>, u64)>, Option<Stamp>)> {
+    ) -> Result<Filled> {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
         let fresh = &fresh_dir.fd;
         let old = rustix::fs::fstat(&dir.fd).map_err(failed)?;
@@ -271,15 +279,15 @@ impl DirectoryBackend {
             ..AttributeChange::default()
         };
         staging::change_attributes(fresh, &owned).map_err(failed)?;
-        let mut linked = Vec::with_capacity(contents.spared.len());
+        let mut filled = Filled::default();
         for name in &contents.spared {
             rustix::fs::linkat(&dir.fd, name.as_slice(), fresh, name.as_slice(), AtFlags::empty())
                 .map_err(failed)?;
             let number = number_of(fresh, name).map_err(failed)?;
-            linked.extend(number.map(|number| (name.clone(), number)));
+            filled.linked.extend(number.map(|number| (name.clone(), number)));
         }
         let metadata = match self.read_metadata_text(dir) {
-            Ok(None) => return Ok((linked, None)),
+            Ok(None) => return Ok(filled),
             Ok(Some(text)) => Document::parse(&text.bytes).map(|document| (document, text)),
             Err(Error::DamagedMetadata { reason, .. }) => Err(reason),
             Err(error) => return Err(error),
@@ -289,7 +297,7 @@ impl DirectoryBackend {
                 document.set_purged(purge.at);
                 let (bytes, mode) = (document.to_bytes(), Some(text.attributes.mode));
                 self.place_metadata(fresh_dir, session, &bytes, mode, true)?;
-                Ok((linked, Some(text.attributes.stamp)))
+                filled.metadata = Some(text.attributes.stamp);
             }
             Err(reason) => {
                 log::warn!(
@@ -298,9 +306,9 @@ impl DirectoryBackend {
                 );
                 let name = layout::METADATA;
                 rustix::fs::linkat(&dir.fd, name, fresh, name, AtFlags::empty()).map_err(failed)?;
-                Ok((linked, None))
             }
         }
+        Ok(filled)
     }
 
     /// The slower way, for a storage where directories cannot be exchanged: records go one by one, each as it is

@@ -23,6 +23,9 @@ use crate::backend::{Purged, is_input_key};
 use crate::failpoint;
 use crate::model::{Key, StoreName};
 
+/// How many names of a store are looked at before it is purged: a few milliseconds' worth.
+pub(super) const LOOK_AT: usize = 2048;
+
 /// The fresh directory, and after the exchange the old one.
 const RECORDS: &str = "records";
 

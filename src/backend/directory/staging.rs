@@ -17,7 +17,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::heal::{self, Step};
-use super::{DirectoryBackend, layout, tree, write_out};
+use super::state::DirectoryBackend;
+use super::{layout, tree, write_out};
 use crate::backend::{Publish, PublishError, Staging, Value};
 use crate::failpoint;
 use crate::model::{AttributeChange, Attributes, Error, Result, TimeChange};

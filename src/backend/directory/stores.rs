@@ -7,13 +7,14 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, DialectChoice};
 use super::heal::Step;
 use super::records;
 use super::staging::{Session, StagedFile};
+use super::state::DirectoryBackend;
 use super::store_gates::{HeldStoreDir, HeldStoreDirs};
 use super::tree::{self, Identity, StoreDir};
-use super::{DialectChoice, DirectoryBackend, layout, staging};
+use super::{layout, staging};
 use crate::backend::document::Document;
 use crate::backend::is_input_key;
 use crate::failpoint;
@@ -60,7 +61,7 @@ impl DirectoryBackend {
         }
     }
 
-    pub(super) fn store_names(&self) -> Result<Vec<StoreName>> {
+    pub(super) fn stores(&self) -> Result<Vec<StoreName>> {
         let failed = |error: Errno| Error::io(format!("list '{}'", layout::STORES), error);
         let Some(stores) = tree::open_stores(&self.shared.root)? else { return Ok(Vec::new()) };
         let mut names = Vec::new();
@@ -170,7 +171,7 @@ impl DirectoryBackend {
     }
 
     /// Makes a store: a directory that already holds its metadata is moved into place.
-    pub(super) fn make_store(&self, name: &StoreName, metadata: &StoreMetadata) -> Result<()> {
+    pub(super) fn create_store(&self, name: &StoreName, metadata: &StoreMetadata) -> Result<()> {
         self.refuse_if_read_only()?;
         let failed = |error: Errno| Error::io(format!("make store '{name}'"), error);
         let stores = self.open_or_make_stores()?;
@@ -227,7 +228,7 @@ impl DirectoryBackend {
 
     /// Renames the directory, then the name in its metadata. Nobody is in the store meanwhile, under either name: what
     /// is noted under the old name moves with it, and whoever comes with that one finds no store.
-    pub(super) fn move_store(
+    pub(super) fn rename_store(
         &self,
         from: &StoreName,
         to: &StoreName,
@@ -298,7 +299,7 @@ impl DirectoryBackend {
     }
 
     /// Takes a store out of sight in one step, then removes it.
-    pub(super) fn remove_store(&self, name: &StoreName) -> Result<()> {
+    pub(super) fn drop_store(&self, name: &StoreName) -> Result<()> {
         // Before the gate is closed: making the session heals, and that passes gates.
         let session = self.session()?;
         let _closed = self.shared.store_gates.close(name);
@@ -313,7 +314,7 @@ impl DirectoryBackend {
     /// store by its name, so what it has put into it shows in a look after that name is gone; then the store goes back
     /// with everything. Only another mount, which keeps the directory open for as long as a publish takes, can come
     /// still later; for that one there is a last look before anything is removed.
-    pub(super) fn remove_empty_store(&self, name: &StoreName) -> Result<bool> {
+    pub(super) fn drop_store_if_empty(&self, name: &StoreName) -> Result<bool> {
         let session = self.session()?;
         let _closed = self.shared.store_gates.close(name);
         let dir = self.unguarded_store_dir(name)?;

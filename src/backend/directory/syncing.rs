@@ -2,9 +2,10 @@
 
 use rustix::io::Errno;
 
+use super::layout;
+use super::state::DirectoryBackend;
 use super::tree::{self, StoreDir};
 use super::unsynced::Pending;
-use super::{DirectoryBackend, layout};
 use crate::failpoint;
 use crate::model::{Error, Key, Result};
 
@@ -37,7 +38,7 @@ impl DirectoryBackend {
     }
 
     /// Makes durable which stores there are.
-    pub(super) fn sync_names_of_stores(&self) -> Result<()> {
+    pub(super) fn sync_stores(&self) -> Result<()> {
         let failed = |error: Errno| Error::io(format!("sync '{}'", layout::STORES), error);
         if let Some(stores) = tree::open_stores(&self.shared.root)? {
             rustix::fs::fsync(stores).map_err(failed)?;

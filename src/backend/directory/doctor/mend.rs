@@ -11,13 +11,14 @@ use crate::backend::directory::dialect::Dialect;
 use crate::backend::directory::heal::Step;
 use crate::backend::directory::sidecar::{self, Sidecar};
 use crate::backend::directory::staging::Session;
+use crate::backend::directory::state::DirectoryBackend;
 use crate::backend::directory::tree::{self, StoreDir};
-use crate::backend::directory::{DirectoryBackend, layout, staging};
+use crate::backend::directory::{layout, staging};
 use crate::model::{ContentType, Error, Finding, FindingKind, Key, Remedy, Result};
 
 impl DirectoryBackend {
     /// Rewrites or removes what a finding is about, if it still is as it was found.
-    pub(in crate::backend::directory) fn mend_finding(
+    pub(in crate::backend::directory) fn mend(
         &self,
         finding: &Finding,
         content_type: Option<&ContentType>,
