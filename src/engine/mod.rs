@@ -176,7 +176,10 @@ impl Storage {
     /// [`Error::NoSuchStore`], [`Error::StoreExists`].
     pub fn rename_store(&self, from: &StoreName, to: &StoreName) -> Result<Store> {
         self.write_back_store(from)?;
+        // Nobody writes times back under the old name meanwhile.
+        let taken = self.shared.activity.take(from);
         self.backend().rename_store(from, to, to.metadata_name().as_deref())?;
+        taken.renamed(to);
         Ok(self.store(to))
     }
 
@@ -232,9 +235,9 @@ impl Storage {
     }
 
     fn write_back_store(&self, store: &StoreName) -> Result<()> {
-        let Some(times) = self.shared.activity.take(store) else { return Ok(()) };
-        let written = self.move_times(store, times);
-        match written {
+        let taken = self.shared.activity.take(store);
+        let Some(times) = taken.times() else { return Ok(()) };
+        let written = match self.move_times(store, times) {
             Err(Error::ReadOnly) => Ok(()),
             // The store, or the whole storage, has been removed.
             Err(error) if error.is_not_found() => Ok(()),
@@ -245,12 +248,12 @@ impl Storage {
             {
                 Ok(())
             }
-            Err(error) => {
-                self.shared.activity.put_back(store, times);
-                Err(error)
-            }
-            Ok(()) => Ok(()),
+            written => written,
+        };
+        if written.is_ok() {
+            taken.done();
         }
+        written
     }
 
     fn move_times(&self, store: &StoreName, times: activity::Times) -> Result<()> {
@@ -269,12 +272,10 @@ impl Storage {
         has_replaced: impl FnOnce(&T) -> bool,
     ) -> Result<T> {
         // Taken before: what moves from here on may belong to what comes after.
-        let times = self.shared.activity.take(store);
+        let taken = self.shared.activity.take(store);
         let outcome = replace();
-        if let Some(times) = times
-            && !outcome.as_ref().is_ok_and(has_replaced)
-        {
-            self.shared.activity.put_back(store, times);
+        if outcome.as_ref().is_ok_and(has_replaced) {
+            taken.done();
         }
         outcome
     }

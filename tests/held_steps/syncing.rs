@@ -1,10 +1,12 @@
 //! What an fsync makes durable, whoever else is at it (P5).
 
+use std::sync::Arc;
 use std::thread;
 
 use rustix::io::Errno;
 use storefs::backend::Backend;
 use storefs::backend::directory::DialectChoice;
+use storefs::engine::Storage;
 
 use crate::{Held, key, name, put};
 
@@ -63,4 +65,22 @@ fn p05_a_record_published_during_an_fsync_waits_for_the_next() {
     });
     held.arm("sync: record", &Errno::IO.raw_os_error().to_string());
     assert!(held.backend.sync_store(&store).is_err() && held.was_hit(), "it is forgotten");
+}
+
+#[test]
+fn p17_an_fsync_waits_for_the_times_that_somebody_else_is_writing() {
+    let held = Held::new();
+    let backend = Arc::new(held.backend.clone());
+    let storage = Storage::with_backend(backend, Some("INPUT".to_owned()));
+    let store = storage.store(&held.create("default"));
+    store.set_value(&key("k"), &mut "v".as_bytes(), None).unwrap();
+    thread::scope(|scope| {
+        let writing = held.hold(scope, "metadata: move", |_| storage.write_back());
+        let syncing = held.begin(scope, |_| store.sync());
+        let waits = !syncing.is_done();
+        held.release();
+        writing.outcome().unwrap();
+        syncing.outcome().unwrap();
+        assert!(waits, "fsync has returned before the times were written");
+    });
 }
