@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use storefs::backend::Backend;
 use storefs::engine::Storage;
 
-use crate::common::METADATA;
-use crate::{Held, key, put};
+use crate::common::{METADATA, wait_until};
+use crate::{Held, get, key, name, put};
 
 fn storage(held: &Held) -> Storage {
     Storage::with_backend(std::sync::Arc::new(held.backend.clone()), Some("INPUT".to_owned()))
@@ -106,4 +106,34 @@ fn p17_times_outlive_a_purge_that_fails() {
     store.purge().unwrap_err();
     assert!(held.was_hit());
     assert!(store.get_metadata().unwrap().times.modified_at > before);
+}
+
+#[test]
+fn p21_a_store_that_was_empty_comes_back_with_a_record_after_a_crash() {
+    let held = Held::new();
+    for made in ["used", "taken", "empty"] {
+        held.create(made);
+    }
+    // What a process leaves that dies after it has taken the stores out of sight, and before it has looked again.
+    let dead = held.storage.path().join(".storefs/dead");
+    fs::create_dir(&dead).unwrap();
+    for (number, store) in ["used", "taken", "empty"].into_iter().enumerate() {
+        let out_of_sight = dead.join(format!("{number}.empty.{store}"));
+        fs::rename(held.path(&name(store)), &out_of_sight).unwrap();
+        if store != "empty" {
+            fs::write(out_of_sight.join("k"), "v").unwrap();
+        }
+    }
+    // Somebody has made a store of the same name since.
+    let taken = held.create("taken");
+    put(&held.backend, &taken, &key("other"), "w", "text/plain").unwrap();
+    let anew = held.backend.metadata_text(&taken).unwrap().unwrap().bytes;
+    held.backend.heal().unwrap();
+    for store in ["used", "taken"] {
+        assert_eq!(fs::read_to_string(held.path(&name(store)).join("k")).unwrap(), "v");
+    }
+    assert_eq!(get(&held.backend, &taken, &key("other")).0, "w");
+    assert_eq!(held.backend.metadata_text(&taken).unwrap().unwrap().bytes, anew);
+    assert!(!held.path(&name("empty")).exists());
+    wait_until("what the dead process left is removed", || !dead.exists());
 }

@@ -25,6 +25,7 @@ use serde_json::Value;
 
 use super::dialect::Dialect;
 use super::purge_box::{LOOK_AT, OldRecords, number_of};
+use super::removed_store::{empty_store, give_back_if_used};
 use super::sidecar::{self, Sidecar};
 use super::staging::{self, Session};
 use super::state::DirectoryBackend;
@@ -159,6 +160,7 @@ impl DirectoryBackend {
         for entry in tree::entries(session).map_err(|error| look(error.into()))? {
             let (name, listed) = entry.map_err(|error| look(error.into()))?;
             if tree::kind(session, &name, listed) == FileType::Directory {
+                self.heal_empty_store(session, &name)?;
                 purged.extend(self.heal_purge(session, &name).map_err(look)?);
             } else if let Some(note) = Note::parse(&name) {
                 notes.push((note.step, name, note));
@@ -243,10 +245,24 @@ impl DirectoryBackend {
         edited.map_err(io::Error::other)
     }
 
+    /// A store that was removed because it had no records comes back if it has one after all.
+    fn heal_empty_store(&self, session: &OwnedFd, name: &[u8]) -> Result<()> {
+        let Ok(text) = std::str::from_utf8(name) else { return Ok(()) };
+        let Some(store) = empty_store(text) else { return Ok(()) };
+        let Some(stores) = tree::open_stores(&self.shared.root)? else { return Ok(()) };
+        let fd = tree::open_dir(session, text).map_err(|error| look(error.into()))?;
+        let dir = StoreDir { fd, name: store };
+        give_back_if_used(session, name, &dir, &stores).map(drop)
+    }
+
     /// Gives back what a purge leaves in a store and the dead process had not yet moved over.
     fn heal_purge(&self, session: &OwnedFd, name: &[u8]) -> io::Result<Option<OldRecords>> {
         let Ok(text) = std::str::from_utf8(name) else { return Ok(None) };
-        let purge_box = tree::open_dir(session, text)?;
+        let purge_box = match tree::open_dir(session, text) {
+            // A store that has come back.
+            Err(Errno::NOENT) => return Ok(None),
+            purge_box => purge_box?,
+        };
         let Some(old_records) = OldRecords::find(&purge_box, &self.shared.root)? else {
             return Ok(None);
         };

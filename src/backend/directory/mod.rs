@@ -21,6 +21,7 @@
 //! | `syncing` | making it durable |
 //! | `records`, `listing`, `stores`, `plain`, `purge` | the operations |
 //! | `purge_box` | what a purge has taken out of sight |
+//! | `removed_store` | a store that was taken out of sight |
 //! | `watch` | telling what others change |
 
 mod dialect;
@@ -40,6 +41,7 @@ mod purge;
 mod purge_box;
 mod reaper;
 mod records;
+mod removed_store;
 mod sidecar;
 mod staging;
 mod state;

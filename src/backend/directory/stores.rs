@@ -1,6 +1,5 @@
 //! Stores: their directories and their metadata.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use rustix::io::Errno;
 use super::dialect::{Dialect, DialectChoice};
 use super::heal::Step;
 use super::records;
+use super::removed_store::RemovedStore;
 use super::staging::{Session, StagedFile};
 use super::state::DirectoryBackend;
 use super::store_gates::{HeldStoreDir, HeldStoreDirs};
@@ -303,8 +303,8 @@ impl DirectoryBackend {
         // Before the gate is closed: making the session heals, and that passes gates.
         let session = self.session()?;
         let _closed = self.shared.store_gates.close(name);
-        let removed =
-            RemovedStore::take(self.unguarded_store_dir(name)?, &self.shared.root, session)?;
+        let dir = self.unguarded_store_dir(name)?;
+        let removed = RemovedStore::take(dir, &self.shared.root, session)?;
         self.forget_in_tables(name);
         self.shared.reaper.give(move || removed.remove());
         Ok(())
@@ -322,9 +322,8 @@ impl DirectoryBackend {
             return Ok(false);
         }
         failpoint::pass("drop: looked");
-        let removed = RemovedStore::take(dir, &self.shared.root, session)?;
-        if removed.dir.has_records()? {
-            removed.give_back().map_err(|error| removed.failed(error))?;
+        let removed = RemovedStore::take_empty(dir, &self.shared.root, session)?;
+        if removed.give_back_if_used()? {
             return Ok(false);
         }
         self.forget_in_tables(name);
@@ -335,71 +334,6 @@ impl DirectoryBackend {
     fn forget_in_tables(&self, name: &StoreName) {
         self.shared.unsynced.forget_store(name);
         self.shared.layouts.forget(name);
-    }
-}
-
-/// A store that was taken out of sight.
-struct RemovedStore {
-    dir: StoreDir,
-    /// Where it was.
-    stores: OwnedFd,
-    /// Where it is, and its name there.
-    session: Arc<Session>,
-    trash: String,
-}
-
-impl RemovedStore {
-    fn take(dir: StoreDir, root: &OwnedFd, session: Arc<Session>) -> Result<Self> {
-        let Some(stores) = tree::open_stores(root)? else {
-            return Err(dir.no_store());
-        };
-        let trash = session.trash_name();
-        let removed = Self { dir, stores, session, trash };
-        let (stores, own) = (&removed.stores, removed.dir.name.as_str().as_bytes());
-        let (directory, trash) = (removed.session.directory(), removed.trash.as_bytes());
-        failpoint::fail("drop: move")
-            .and_then(|()| staging::move_entry(stores, own, directory, trash, false))
-            .map_err(|error| removed.failed(error))?;
-        failpoint::pass("drop: taken out of sight");
-        Ok(removed)
-    }
-
-    fn remove(&self) -> io::Result<()> {
-        // Durable first: else a power cut might bring back the store without what is removed here.
-        rustix::fs::fsync(&self.stores)?;
-        rustix::fs::fsync(self.session.directory())?;
-        Ok(staging::remove_tree(self.session.directory(), self.trash.as_bytes())?)
-    }
-
-    fn remove_if_empty(&self) -> io::Result<()> {
-        if self.dir.has_records().map_err(io::Error::other)? {
-            log::info!("store '{}' comes back with a record of another process", self.dir.name);
-            return Ok(self.give_back()?);
-        }
-        self.remove()
-    }
-
-    /// Puts the store back in its place. If there is another one by now, that one gets what it does not have.
-    fn give_back(&self) -> rustix::io::Result<()> {
-        let (directory, own) = (self.session.directory(), self.dir.name.as_str());
-        let (trash, stores) = (self.trash.as_bytes(), &self.stores);
-        match staging::move_entry(directory, trash, stores, own.as_bytes(), false) {
-            Err(Errno::EXIST | Errno::NOTEMPTY) => {}
-            moved => return moved,
-        }
-        let made = tree::open_dir(stores, own)?;
-        for entry in tree::entries(&self.dir.fd)? {
-            let (name, _) = entry?;
-            match staging::move_entry(&self.dir.fd, &name, &made, &name, false) {
-                Ok(()) | Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOENT) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        staging::remove_tree(directory, trash)
-    }
-
-    fn failed(&self, error: Errno) -> Error {
-        Error::io(format!("drop store '{}'", self.dir.name), error)
     }
 }
 
