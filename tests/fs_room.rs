@@ -86,11 +86,13 @@ impl Backend for Watched {
         create_store(store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
         rename_store(from: &StoreName, to: &StoreName, name: Option<&str>) -> Result<()>;
         drop_store(store: &StoreName) -> Result<()>;
+        drop_store_if_empty(store: &StoreName) -> Result<bool>;
         purge_store(store: &StoreName, purge: &Purge<'_>) -> Result<Purging>;
         metadata(store: &StoreName) -> Result<StoreMetadata>;
         metadata_text(store: &StoreName) -> Result<Option<MetadataText>>;
         set_metadata_text(store: &StoreName, text: Option<&[u8]>) -> Result<()>;
         complete_metadata(store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
+        complete_written_store(store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
         touch_store(store: &StoreName, read: Option<Timestamp>, changed: Option<Timestamp>) -> Result<()>;
         scan(store: &StoreName) -> Result<Scan>;
         record(store: &StoreName, key: &Key) -> Result<Attributes>;

@@ -61,7 +61,8 @@ pub trait Backend: Debug + Send + Sync {
     /// [`Error::StoreExists`]; then the store there is left as it is.
     fn create_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
 
-    /// Gives a store another name and sets the `name` of its metadata to `metadata_name`.
+    /// Gives a store another name and sets the `name` of its metadata to `metadata_name`. Who publishes meanwhile
+    /// under the old name either comes first, or fails with [`Error::NoSuchStore`] and may try again under the new one.
     ///
     /// # Errors
     /// [`Error::NoSuchStore`], [`Error::StoreExists`].
@@ -77,6 +78,13 @@ pub trait Backend: Debug + Send + Sync {
     /// # Errors
     /// [`Error::NoSuchStore`].
     fn drop_store(&self, store: &StoreName) -> Result<()>;
+
+    /// Removes a store if it has no records, in one step: a record that is published meanwhile either keeps its store
+    /// or finds none. Gives back whether it was removed; if not, nothing was done.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`].
+    fn drop_store_if_empty(&self, store: &StoreName) -> Result<bool>;
 
     /// Removes every record but the spared ones, and what else the official SDK's purge removes, and sets the
     /// store's accessed and modified times to `purge.at`. It has happened when the call returns; what is out of
@@ -112,6 +120,13 @@ pub trait Backend: Debug + Send + Sync {
     /// [`Error::NoSuchStore`].
     fn complete_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
 
+    /// The same for a store into which this backend has put a record, and which had no metadata then already. A store
+    /// that has lost its metadata since then may be one that somebody is just removing, and gets none.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`].
+    fn complete_written_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
+
     /// Moves the store's accessed and modified times forward; never back. Keeps what others wrote into the
     /// metadata; does nothing where the layout keeps none or the metadata is damaged.
     ///
@@ -138,8 +153,8 @@ pub trait Backend: Debug + Send + Sync {
     fn record(&self, store: &StoreName, key: &Key) -> Result<Attributes>;
 
     /// Lets `act` look at many records of one store, each as [`Backend::record`] does. A backend that has to find
-    /// the store first does so once. The store stays in its place meanwhile, so `act` must be quick, and wait for
-    /// nothing that waits for a purge.
+    /// the store first does so once. The store stays in its place meanwhile, so `act` must be quick, wait for nothing
+    /// that waits for a purge, and call nothing of the backend but what it is given.
     ///
     /// # Errors
     /// [`Error::NoSuchStore`]; then `act` need not have been called.

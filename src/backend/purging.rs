@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::model::Key;
+use crate::ranks::{Condvar, Mutex, Table};
 
 /// What a purge did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,13 +18,14 @@ pub struct Purged {
 #[derive(Clone, Debug)]
 pub struct Purging {
     spared: Vec<Key>,
+    untyped: Vec<Key>,
     outcome: Arc<Outcome>,
 }
 
 #[derive(Debug, Default)]
 struct Outcome {
-    /// What the purge did, once it is known. A leaf lock.
-    known: Mutex<Option<Purged>>,
+    /// What the purge did, once it is known.
+    known: Mutex<Table, Option<Purged>>,
     is_known: Condvar,
 }
 
@@ -35,7 +35,7 @@ impl Purging {
     pub fn done(purged: Purged) -> Self {
         let spared = purged.spared.clone();
         let outcome = Outcome { known: Mutex::new(Some(purged)), is_known: Condvar::new() };
-        Self { spared, outcome: Arc::new(outcome) }
+        Self { spared, untyped: Vec::new(), outcome: Arc::new(outcome) }
     }
 
     /// A purge whose records will be counted. `spared` are the inputs that were found at once.
@@ -43,13 +43,26 @@ impl Purging {
     pub fn counting(spared: Vec<Key>) -> (Self, Counting) {
         let outcome = Arc::new(Outcome::default());
         let counted = Purged { removed: 0, spared: spared.clone() };
-        (Self { spared, outcome: Arc::clone(&outcome) }, Counting { counted, outcome })
+        let purging = Self { spared, untyped: Vec::new(), outcome: Arc::clone(&outcome) };
+        (purging, Counting { counted, outcome })
+    }
+
+    /// The same purge, after which these inputs could not be given a content type.
+    #[must_use]
+    pub fn leaving_untyped(self, untyped: Vec<Key>) -> Self {
+        Self { untyped, ..self }
     }
 
     /// The inputs that were found at once: all of them, or in a large store those of the usual names.
     #[must_use]
     pub fn spared(&self) -> &[Key] {
         &self.spared
+    }
+
+    /// Inputs that have no content type and could not be given one. Whoever opens the store next tries again.
+    #[must_use]
+    pub fn untyped(&self) -> &[Key] {
+        &self.untyped
     }
 
     /// What the purge did, if that is known already.

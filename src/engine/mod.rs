@@ -165,7 +165,10 @@ impl Storage {
     /// [`Error::NoSuchStore`], [`Error::StoreExists`].
     pub fn rename_store(&self, from: &StoreName, to: &StoreName) -> Result<Store> {
         self.write_back_store(from)?;
+        // Nobody writes times back under the old name meanwhile.
+        let taken = self.shared.activity.take(from);
         self.backend().rename_store(from, to, to.metadata_name().as_deref())?;
+        taken.renamed(to);
         Ok(self.store(to))
     }
 
@@ -221,9 +224,9 @@ impl Storage {
     }
 
     fn write_back_store(&self, store: &StoreName) -> Result<()> {
-        let Some(times) = self.shared.activity.take(store) else { return Ok(()) };
-        let written = self.move_times(store, times);
-        match written {
+        let taken = self.shared.activity.take(store);
+        let Some(times) = taken.times() else { return Ok(()) };
+        let written = match self.move_times(store, times) {
             Err(Error::ReadOnly) => Ok(()),
             // The store, or the whole storage, has been removed.
             Err(error) if error.is_not_found() => Ok(()),
@@ -234,20 +237,36 @@ impl Storage {
             {
                 Ok(())
             }
-            Err(error) => {
-                self.shared.activity.put_back(store, times);
-                Err(error)
-            }
-            Ok(()) => Ok(()),
+            written => written,
+        };
+        if written.is_ok() {
+            taken.done();
         }
+        written
     }
 
     fn move_times(&self, store: &StoreName, times: activity::Times) -> Result<()> {
         let backend = self.backend();
         if times.modified_at.is_some() && backend.metadata_text(store)?.is_none() {
-            backend.complete_metadata(store, &new_metadata(store.metadata_name()))?;
+            backend.complete_written_store(store, &new_metadata(store.metadata_name()))?;
         }
         backend.touch_store(store, times.accessed_at, times.modified_at)
+    }
+
+    /// Replaces or removes a store, whose times are none of its metadata's any more if that succeeds.
+    fn instead_of_times<T>(
+        &self,
+        store: &StoreName,
+        replace: impl FnOnce() -> Result<T>,
+        has_replaced: impl FnOnce(&T) -> bool,
+    ) -> Result<T> {
+        // Taken before: what moves from here on may belong to what comes after.
+        let taken = self.shared.activity.take(store);
+        let outcome = replace();
+        if outcome.as_ref().is_ok_and(has_replaced) {
+            taken.done();
+        }
+        outcome
     }
 
     fn backend(&self) -> &dyn Backend {

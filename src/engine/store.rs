@@ -139,30 +139,39 @@ impl Store {
     /// # Errors
     /// [`Error::NoSuchStore`], [`Error::Io`].
     pub fn record_exists(&self, key: &Key) -> Result<bool> {
+        let exists = self.exists(&self.resolve(key)?)?;
         self.storage.activity().accessed(&self.name);
-        self.exists(&self.resolve(key)?)
+        Ok(exists)
     }
 
     /// Removes every record but the input, and what else the official SDK's purge removes; sets accessed and
     /// modified times to one new moment. An input that has no content type yet gets the one that the Apify SDK
-    /// gives it when it opens a store, so that both leave the same files.
+    /// gives it when it opens a store, so that both leave the same files; if that fails, the purge has happened all
+    /// the same, and says so in [`Purging::untyped`].
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`], [`Error::Io`].
+    /// [`Error::NoSuchStore`], [`Error::Io`]; then nothing is purged.
     pub fn purge(&self) -> Result<Purging> {
-        self.storage.activity().forget(&self.name);
         if self.backend().metadata_text(&self.name)?.is_none() {
             let metadata = super::new_metadata(self.name.metadata_name());
             self.backend().complete_metadata(&self.name, &metadata)?;
         }
-        let at = Timestamp::now();
-        let purge = Purge { input_key: self.storage.input_key(), at };
-        let purged = self.backend().purge_store(&self.name, &purge)?;
+        let purge = Purge { input_key: self.storage.input_key(), at: Timestamp::now() };
+        let purge = || self.backend().purge_store(&self.name, &purge);
+        let purging = self.storage.instead_of_times(&self.name, purge, |_| true)?;
+        let mut untyped = Vec::new();
         let is_input = |key: &&Key| is_input_key(key, self.storage.input_key());
-        for key in purged.spared().iter().filter(is_input) {
-            self.adopt(key)?;
+        for key in purging.spared().iter().filter(is_input) {
+            match self.adopt(key) {
+                // Somebody has removed it since.
+                Ok(_) | Err(Error::NoSuchRecord { .. }) => {}
+                Err(error) => {
+                    log::warn!("input '{key}' of store '{}' gets no type: {error}", self.name);
+                    untyped.push(key.clone());
+                }
+            }
         }
-        Ok(purged)
+        Ok(purging.leaving_untyped(untyped))
     }
 
     /// Removes the store.
@@ -170,8 +179,18 @@ impl Store {
     /// # Errors
     /// [`Error::NoSuchStore`], [`Error::Io`].
     pub fn drop_store(&self) -> Result<()> {
-        self.storage.activity().forget(&self.name);
-        self.backend().drop_store(&self.name)
+        let drop = || self.backend().drop_store(&self.name);
+        self.storage.instead_of_times(&self.name, drop, |()| true)
+    }
+
+    /// Removes the store if it has no records, in one step. Gives back whether it was removed; if not, nothing was
+    /// done.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn drop_if_empty(&self) -> Result<bool> {
+        let drop = || self.backend().drop_store_if_empty(&self.name);
+        self.storage.instead_of_times(&self.name, drop, |removed| *removed)
     }
 
     // The parts that a file system is made of
@@ -259,8 +278,9 @@ impl Store {
     /// # Errors
     /// [`Error::NoSuchRecord`], [`Error::NoSuchStore`], [`Error::Io`].
     pub fn open_value(&self, key: &Key) -> Result<Arc<dyn Value>> {
+        let value = self.backend().open_value(&self.name, key)?;
         self.storage.activity().accessed(&self.name);
-        self.backend().open_value(&self.name, key)
+        Ok(value)
     }
 
     /// Checks that a record could be kept under this key.

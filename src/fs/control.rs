@@ -25,7 +25,7 @@ pub(super) struct PurgeReports {
     by_store: Mutex<Table, BTreeMap<StoreName, Report>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Report {
     at: Timestamp,
     purging: Purging,
@@ -52,8 +52,8 @@ impl PurgeReports {
     /// What `@purge` of a store shows.
     pub(super) fn text(&self, store: &StoreNode) -> Vec<u8> {
         let name = store.name();
-        let reports = self.by_store.lock();
-        let report = match reports.get(&name) {
+        let report = self.by_store.lock().get(&name).cloned();
+        let report = match report {
             None => json!({"purged_at": null}),
             Some(report) => {
                 let outcome = report.purging.outcome();

@@ -111,11 +111,9 @@ impl FileSystem {
         if known.as_ref().is_some_and(|store| !self.writers.new_records(store).is_empty()) {
             return Err(FsError::NotEmpty);
         }
-        let store = self.storage.store(&name);
-        if !store.is_empty()? {
+        if !self.storage.store(&name).drop_if_empty()? {
             return Err(FsError::NotEmpty);
         }
-        store.drop_store()?;
         self.versions.unlink_store(&name);
         Ok(())
     }

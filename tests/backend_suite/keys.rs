@@ -1,6 +1,7 @@
 //! Which keys there can be, and how they are listed.
 
 use std::collections::BTreeSet;
+use std::thread;
 
 use storefs::backend::{Backend, Look, RenameRecord};
 use storefs::model::{ContentType, Error, Key};
@@ -103,23 +104,27 @@ pub(crate) fn look_at_records_sees_what_record_sees(backend: &dyn Backend) {
         key("a.__metadata__.json"),
         key("absent.abcd_123.tmp"),
     ]);
-    let mut looked_at = 0;
+    let mut seen = Vec::new();
     let mut look_at_each = |look: &mut Look<'_>| {
-        for key in &asked {
-            match (look(key), backend.record(&store, key)) {
-                (Ok(seen), Ok(record)) => assert_eq!(seen, record, "{key:?}"),
-                (Err(error), Err(_)) => {
-                    assert!(matches!(error, Error::NoSuchRecord { .. }), "{key:?}: {error}");
-                }
-                other => panic!("{key:?}: {other:?}"),
-            }
-            looked_at += 1;
-        }
-        put(backend, &store, &gone, b"made meanwhile");
+        seen.extend(asked.iter().map(&mut *look));
+        // By somebody else: who looks must not use the store otherwise.
+        thread::scope(|scope| {
+            scope.spawn(|| put(backend, &store, &gone, b"made meanwhile"));
+        });
         assert_eq!(look(&gone).unwrap().size, 14);
     };
     backend.look_at_records(&store, &mut look_at_each).unwrap();
-    assert_eq!(looked_at, asked.len());
+    assert_eq!(seen.len(), asked.len());
+    backend.delete(&store, &gone).unwrap();
+    for (key, seen) in asked.iter().zip(seen) {
+        match (seen, backend.record(&store, key)) {
+            (Ok(seen), Ok(record)) => assert_eq!(seen, record, "{key:?}"),
+            (Err(error), Err(_)) => {
+                assert!(matches!(error, Error::NoSuchRecord { .. }), "{key:?}: {error}");
+            }
+            other => panic!("{key:?}: {other:?}"),
+        }
+    }
 
     let mut answers = Vec::new();
     let missing = name("missing");

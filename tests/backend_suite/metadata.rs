@@ -181,6 +181,16 @@ pub(crate) fn p12_purge_keeps_unknown_fields(backend: &dyn Backend) {
     assert_eq!(text(backend, &store), expected);
 }
 
+pub(crate) fn p17_only_a_store_with_records_is_completed_after_a_write(backend: &dyn Backend) {
+    let store = create(backend, "default");
+    backend.set_metadata_text(&store, None).unwrap();
+    backend.complete_written_store(&store, &metadata(&store)).unwrap();
+    assert!(backend.metadata_text(&store).unwrap().is_none(), "nothing was written");
+    put(backend, &store, &key("k"), b"v");
+    backend.complete_written_store(&store, &metadata(&store)).unwrap();
+    assert_eq!(backend.metadata(&store).unwrap(), metadata(&store));
+}
+
 pub(crate) fn missing_metadata_is_completed_once(backend: &dyn Backend) {
     let store = create(backend, "my-store");
     // A record with a content type, so that there is no doubt about the store's layout.

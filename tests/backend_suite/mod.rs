@@ -56,6 +56,7 @@ macro_rules! all_tests {
             rename_store_refuses_missing_and_taken_names
             drop_store_removes_all_that_it_holds
             drop_store_refuses_a_missing_store
+            drop_store_if_empty_spares_records
             store_attributes_are_kept
             store_modified_follows_its_listing
             a_missing_store_is_named_by_every_call
@@ -130,6 +131,7 @@ macro_rules! all_tests {
             p17_touch_store_keeps_what_others_wrote
             p12_unknown_fields_and_spelling_are_kept
             p12_rename_store_keeps_unknown_fields
+            p17_only_a_store_with_records_is_completed_after_a_write
             missing_metadata_is_completed_once
 
             // purge

@@ -6,7 +6,7 @@ use storefs::backend::{Backend, RenameRecord};
 use storefs::model::{AttributeChange, ContentType, Error, StoreMetadata, TimeChange};
 
 use super::{
-    CLOCK_LAG, assert_no_store, assert_record, at, create, error_of, failure_of, key, keys,
+    CLOCK_LAG, assert_no_store, assert_record, at, create, error_of, failure_of, get, key, keys,
     metadata, name, publish, purge, put, put_as, since_epoch, stage, stores,
 };
 
@@ -209,4 +209,20 @@ pub(crate) fn space_adds_up(backend: &dyn Backend) {
     assert!(space.blocks_free <= space.blocks);
     assert!(space.blocks_available <= space.blocks_free);
     assert!(space.files_free <= space.files);
+}
+
+pub(crate) fn drop_store_if_empty_spares_records(backend: &dyn Backend) {
+    let store = create(backend, "default");
+    let key = key("k");
+    put(backend, &store, &key, b"v");
+    let before = backend.metadata_text(&store).unwrap().unwrap().bytes;
+    assert!(!backend.drop_store_if_empty(&store).unwrap());
+    assert_eq!(get(backend, &store, &key), b"v");
+    assert_eq!(backend.metadata_text(&store).unwrap().unwrap().bytes, before);
+    backend.delete(&store, &key).unwrap();
+    assert!(backend.drop_store_if_empty(&store).unwrap());
+    assert!(stores(backend).is_empty());
+    assert_no_store(backend.drop_store_if_empty(&store), &store);
+    let anew = create(backend, "default");
+    assert!(keys(backend, &anew).is_empty());
 }

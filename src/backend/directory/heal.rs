@@ -24,11 +24,14 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 use super::dialect::Dialect;
-use super::purge_box::{OldRecords, number_of};
+use super::purge_box::{LOOK_AT, OldRecords, number_of};
+use super::removed_store::{empty_store, give_back_if_used};
 use super::sidecar::{self, Sidecar};
 use super::staging::{self, Session};
+use super::state::DirectoryBackend;
+use super::store_gates::StoreGates;
 use super::tree::{self, StoreDir};
-use super::{DirectoryBackend, layout, purge};
+use super::{layout, metadata};
 use crate::backend::Purged;
 use crate::backend::document::Document;
 use crate::failpoint;
@@ -88,8 +91,27 @@ impl Note {
 }
 
 impl DirectoryBackend {
+    /// The staging directory of this process, which somebody may have removed since it was used last: whoever cannot
+    /// make a file in it takes [`session`](Self::session).
+    pub(super) fn known_session(&self) -> Result<Arc<Session>> {
+        self.refuse_if_read_only()?;
+        self.shared.staging.known_session().map_or_else(|| self.session(), Ok)
+    }
+
+    /// The staging directory of this process. Whoever makes it heals first what others have left; that passes gates, so
+    /// a session is taken before any gate is passed or closed.
+    pub(super) fn session(&self) -> Result<Arc<Session>> {
+        self.refuse_if_read_only()?;
+        StoreGates::must_be_free();
+        let (session, is_new) = self.shared.staging.session(&self.shared.root)?;
+        if is_new && let Err(error) = self.heal_in(session.private()) {
+            log::warn!("what a dead process left is not healed: {error}");
+        }
+        Ok(session)
+    }
+
     /// Completes or undoes what dead processes were at, and has what they left removed in the background.
-    pub(super) fn heal_abandoned(&self) -> Result<()> {
+    pub(super) fn heal(&self) -> Result<()> {
         self.refuse_if_read_only()?;
         let private = match tree::open_dir(&self.shared.root, layout::PRIVATE) {
             Err(Errno::NOENT) => return Ok(()),
@@ -111,7 +133,7 @@ impl DirectoryBackend {
             }
             log::info!("healing what process {text} left in '{}'", layout::PRIVATE);
             failpoint::pass("heal: begun");
-            let purged = self.heal_session(&session)?;
+            let purged = self.heal_session(&session, (private, &text))?;
             let private = Arc::clone(private);
             self.shared.reaper.give(move || {
                 for old_records in purged {
@@ -127,12 +149,18 @@ impl DirectoryBackend {
     }
 
     /// Heals what can be healed with a few looks. Gives back what purges had taken out of sight, to be cleared.
-    fn heal_session(&self, session: &OwnedFd) -> Result<Vec<OldRecords>> {
+    /// `place` is where the session's directory is, and its name there.
+    fn heal_session(
+        &self,
+        session: &OwnedFd,
+        place: (&Arc<OwnedFd>, &str),
+    ) -> Result<Vec<OldRecords>> {
         let mut notes = Vec::new();
         let mut purged = Vec::new();
         for entry in tree::entries(session).map_err(|error| look(error.into()))? {
             let (name, listed) = entry.map_err(|error| look(error.into()))?;
             if tree::kind(session, &name, listed) == FileType::Directory {
+                self.heal_empty_store(session, &name)?;
                 purged.extend(self.heal_purge(session, &name).map_err(look)?);
             } else if let Some(note) = Note::parse(&name) {
                 notes.push((note.step, name, note));
@@ -143,7 +171,7 @@ impl DirectoryBackend {
         notes.sort_unstable_by_key(|(step, ..)| *step);
         for (step, name, note) in notes {
             let healed = match step {
-                Step::RenameStore => self.heal_store_rename(session, &name, &note),
+                Step::RenameStore => self.heal_store_rename(session, place, &name, &note),
                 Step::Publish | Step::Delete => self.heal_record(session, &name, &note),
             };
             healed.map_err(look)?;
@@ -155,7 +183,7 @@ impl DirectoryBackend {
     fn heal_record(&self, session: &OwnedFd, name: &[u8], note: &Note) -> io::Result<()> {
         let Some(value_name) = subject_of(session, name, note)? else { return Ok(()) };
         let sidecar_name = layout::sidecar_of(&value_name);
-        for store in self.store_names().map_err(io::Error::other)? {
+        for store in self.stores().map_err(io::Error::other)? {
             let Ok(dir) = self.store_dir(&store) else { continue };
             let has_value = number_of(&dir.fd, &value_name)? == Some(note.number);
             let sidecar = number_of(&dir.fd, &sidecar_name)?;
@@ -184,37 +212,63 @@ impl DirectoryBackend {
         Ok(())
     }
 
-    /// The directory has been renamed if the note's is under the new name; then its metadata gets that name too.
-    fn heal_store_rename(&self, session: &OwnedFd, name: &[u8], note: &Note) -> io::Result<()> {
+    /// The directory has been renamed if the note's is under the new name; then its metadata gets that name too, and
+    /// keeps what else was written into it since.
+    fn heal_store_rename(
+        &self,
+        session: &OwnedFd,
+        place: (&Arc<OwnedFd>, &str),
+        name: &[u8],
+        note: &Note,
+    ) -> io::Result<()> {
         let store = note.subject.as_ref().and_then(|name| std::str::from_utf8(name).ok());
         let Some(Ok(store)) = store.map(StoreName::new) else { return Ok(()) };
         let Ok(dir) = self.store_dir(&store) else { return Ok(()) };
         if rustix::fs::fstat(&dir.fd)?.st_ino != note.number {
             return Ok(());
         }
-        let metadata = layout::METADATA.as_bytes();
-        let id = |text: &[u8]| Document::parse(text).ok().and_then(|d| d.metadata().id.clone());
-        let waiting = tree::read_small(session, name, super::stores::MAX_METADATA_BYTES)?;
-        let kept = tree::read_small(&dir.fd, metadata, super::stores::MAX_METADATA_BYTES)?;
-        if let (Some((waiting, _)), Some((kept, _))) = (waiting, kept)
-            && id(&waiting) == id(&kept)
-        {
-            log::info!("completing the rename of a store to '{store}'");
-            staging::move_entry(session, name, &dir.fd, metadata, true)?;
-        }
-        Ok(())
+        let waiting = tree::read_small(session, name, metadata::MAX_BYTES)?;
+        let Some((waiting, _)) = waiting else { return Ok(()) };
+        let Ok(waiting) = Document::parse(&waiting) else { return Ok(()) };
+        let waiting = waiting.metadata();
+        // In the place of the dead process: whoever heals may have nothing to write besides.
+        let own = Arc::new(Session::take_over(place, session)?);
+        let edited = self.edit_metadata(&dir, &own, |document| {
+            let kept = document.metadata();
+            let is_to_do = kept.id == waiting.id && kept.name != waiting.name;
+            if is_to_do {
+                log::info!("completing the rename of a store to '{store}'");
+                document.set_name(waiting.name.as_deref());
+            }
+            is_to_do
+        });
+        edited.map_err(io::Error::other)
+    }
+
+    /// A store that was removed because it had no records comes back if it has one after all.
+    fn heal_empty_store(&self, session: &OwnedFd, name: &[u8]) -> Result<()> {
+        let Ok(text) = std::str::from_utf8(name) else { return Ok(()) };
+        let Some(store) = empty_store(text) else { return Ok(()) };
+        let Some(stores) = tree::open_stores(&self.shared.root)? else { return Ok(()) };
+        let fd = tree::open_dir(session, text).map_err(|error| look(error.into()))?;
+        let dir = StoreDir { fd, name: store };
+        give_back_if_used(session, name, &dir, &stores).map(drop)
     }
 
     /// Gives back what a purge leaves in a store and the dead process had not yet moved over.
     fn heal_purge(&self, session: &OwnedFd, name: &[u8]) -> io::Result<Option<OldRecords>> {
         let Ok(text) = std::str::from_utf8(name) else { return Ok(None) };
-        let purge_box = tree::open_dir(session, text)?;
+        let purge_box = match tree::open_dir(session, text) {
+            // A store that has come back.
+            Err(Errno::NOENT) => return Ok(None),
+            purge_box => purge_box?,
+        };
         let Some(old_records) = OldRecords::find(&purge_box, &self.shared.root)? else {
             return Ok(None);
         };
         log::info!("completing a purge");
         old_records.take_over_inputs()?;
-        old_records.give_back(purge::LOOK_AT)?;
+        old_records.give_back(LOOK_AT)?;
         Ok(Some(old_records))
     }
 }

@@ -6,6 +6,7 @@
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::model::{Key, StoreName};
+use crate::ranks::{self, Holding};
 use crate::stripes::stripe_of;
 
 /// So many records can be published at a time; more than the threads that serve a mount.
@@ -26,29 +27,23 @@ impl Default for KeyLocks {
 /// What holds one record, or two.
 #[derive(Debug)]
 pub(super) struct Held<'a> {
-    _first: Option<MutexGuard<'a, ()>>,
-    _second: Option<MutexGuard<'a, ()>>,
+    _locks: [Option<MutexGuard<'a, ()>>; 2],
+    /// Given back after the locks are.
+    _holding: Holding,
 }
 
 impl KeyLocks {
     /// Holds one record.
     pub(super) fn hold(&self, store: &StoreName, key: &Key) -> Held<'_> {
-        Held { _first: self.lock(index(store, key)), _second: None }
+        self.hold_both((store, key), (store, key))
     }
 
     /// Holds two records, in an order that all callers keep.
     pub(super) fn hold_both(&self, one: (&StoreName, &Key), other: (&StoreName, &Key)) -> Held<'_> {
-        let (one, other) = (index(one.0, one.1), index(other.0, other.1));
-        let first = self.lock(one.min(other));
-        let second = if one == other { None } else { self.lock(one.max(other)) };
-        Held { _first: first, _second: second }
+        let holding = Holding::begin::<ranks::Key>();
+        let (one, other) = (stripe_of(one, LOCKS), stripe_of(other, LOCKS));
+        let second = if one == other { None } else { self.locks.get(one.max(other)) };
+        let locks = [self.locks.get(one.min(other)), second].map(|lock| lock.map(Mutex::lock));
+        Held { _locks: locks, _holding: holding }
     }
-
-    fn lock(&self, index: usize) -> Option<MutexGuard<'_, ()>> {
-        self.locks.get(index).map(Mutex::lock)
-    }
-}
-
-fn index(store: &StoreName, key: &Key) -> usize {
-    stripe_of((store, key), LOCKS)
 }

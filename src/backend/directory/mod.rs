@@ -7,15 +7,21 @@
 //! | `sidecar` | the text of a record's sidecar |
 //! | `tree` | opening and looking, beneath a descriptor and following no link |
 //! | `staging` | bytes not yet visible, in `<source>/.storefs/` |
+//! | `store_gates` | a store's directory stays in its place while it is used |
+//! | `metadata` | a store's metadata |
+//! | `metadata_locks` | one edit of it at a time |
 //! | `key_locks` | one writer at a time for each record |
-//! | `store_gates` | no publish into a store that is being purged |
+//! | `state` | what all operations share |
+//! | `layouts` | what is known of layouts and cannot be read off a directory |
 //! | `doctor` | finding what is wrong, and mending what has one right answer |
 //! | `heal` | completing what a dead process was at |
 //! | `reaper` | removal in the background |
 //! | `write_out` | data is written before its name |
 //! | `unsynced` | what a later fsync has to make durable |
-//! | `records`, `stores`, `plain`, `purge` | the operations |
+//! | `syncing` | making it durable |
+//! | `records`, `listing`, `stores`, `plain`, `purge` | the operations |
 //! | `purge_box` | what a purge has taken out of sight |
+//! | `removed_store` | a store that was taken out of sight |
 //! | `watch` | telling what others change |
 
 mod dialect;
@@ -26,37 +32,35 @@ pub mod fuzzing;
 mod heal;
 mod key_locks;
 mod layout;
+mod layouts;
+mod listing;
+mod metadata;
+mod metadata_locks;
 mod plain;
 mod purge;
 mod purge_box;
 mod reaper;
 mod records;
+mod removed_store;
 mod sidecar;
 mod staging;
+mod state;
 mod store_gates;
 mod stores;
+mod syncing;
 mod tree;
 mod unsynced;
 mod watch;
 mod write_out;
 
-use std::collections::{HashMap, HashSet};
-use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use parking_lot::Mutex;
-use rustix::fs::FileType;
 
 use dialect::Dialect;
 pub use dialect::DialectChoice;
-use key_locks::KeyLocks;
-use reaper::Reaper;
-use staging::{Session, StagedValue, StagingArea};
-use store_gates::StoreGates;
-use tree::{Identity, StoreDir};
-use unsynced::Unsynced;
+use staging::StagedValue;
+pub use state::{DirectoryBackend, DirectoryOptions};
 
 use super::watch::{Tell, Watched};
 use super::{
@@ -64,160 +68,14 @@ use super::{
 };
 use crate::failpoint;
 use crate::model::{
-    AttributeChange, Attributes, ContentType, DEFAULT_INPUT_KEY, Error, Finding, Key, Result,
-    Space, StoreMetadata, StoreName,
+    AttributeChange, Attributes, ContentType, Error, Finding, Key, Result, Space, StoreMetadata,
+    StoreName,
 };
 
-/// How a storage directory is read and written.
-#[derive(Clone, Debug)]
-pub struct DirectoryOptions {
-    /// Which layout to assume.
-    pub dialect: DialectChoice,
-    /// Whether nothing at all is written.
-    pub read_only: bool,
-    /// The input key: files of this key do not tell which layout a store has.
-    pub input_key: String,
-}
-
-impl Default for DirectoryOptions {
-    fn default() -> Self {
-        let input_key = DEFAULT_INPUT_KEY.to_owned();
-        Self { dialect: DialectChoice::Auto, read_only: false, input_key }
-    }
-}
-
-/// A Crawlee `storage/` directory. Cheap to clone; all clones are one backend.
-#[derive(Clone, Debug)]
-pub struct DirectoryBackend {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    root: OwnedFd,
-    options: DirectoryOptions,
-    staging: StagingArea,
-    reaper: Reaper,
-    /// Rank 2: whoever uses a store's directory passes, a purge closes.
-    store_gates: StoreGates,
-    /// Rank 3: held while a record's value and sidecar are replaced, so that they stay those of one writer.
-    key_locks: KeyLocks,
-    /// Layouts that are known and cannot be read off the directory again: JS 3's, and that of a store of sidecars
-    /// whose metadata we have removed. A leaf lock.
-    known_dialects: Mutex<HashMap<Identity, Dialect>>,
-    /// The names of stores that were JS 3's when they were seen last. It purges a store by putting a new directory
-    /// in its place, which holds nothing to recognise it by. A leaf lock.
-    js3_names: Mutex<HashSet<StoreName>>,
-    unsynced: Unsynced,
-}
-
-impl DirectoryBackend {
-    /// Opens the storage directory at `path`, which may itself be a link.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if it is missing, no directory, or not readable.
-    pub fn open(path: &Path, options: DirectoryOptions) -> Result<Self> {
-        let root = tree::open_root(path, options.read_only)
-            .map_err(|error| Error::io(format!("open storage '{}'", path.display()), error))?;
-        let shared = Shared {
-            root,
-            options,
-            staging: StagingArea::default(),
-            reaper: Reaper::default(),
-            store_gates: StoreGates::default(),
-            key_locks: KeyLocks::default(),
-            known_dialects: Mutex::default(),
-            js3_names: Mutex::default(),
-            unsynced: Unsynced::default(),
-        };
-        Ok(Self { shared: Arc::new(shared) })
-    }
-
-    /// The staging directory of this process, which somebody may have removed since it was used last: whoever cannot
-    /// make a file in it takes [`session`](Self::session).
-    fn known_session(&self) -> Result<Arc<Session>> {
-        self.refuse_if_read_only()?;
-        self.shared.staging.known_session().map_or_else(|| self.session(), Ok)
-    }
-
-    /// The staging directory of this process. Whoever makes it heals first what others have left.
-    fn session(&self) -> Result<Arc<Session>> {
-        self.refuse_if_read_only()?;
-        let (session, is_new) = self.shared.staging.session(&self.shared.root)?;
-        if is_new && let Err(error) = self.heal_in(session.private()) {
-            log::warn!("what a dead process left is not healed: {error}");
-        }
-        Ok(session)
-    }
-
-    fn refuse_if_read_only(&self) -> Result<()> {
-        if self.shared.options.read_only { Err(Error::ReadOnly) } else { Ok(()) }
-    }
-
-    /// The keys of a store's plain files that are records. Two files can stand for one key, `my%20file` and a
-    /// bare `my file`; then the SDK's own name is the record, and the other is passed over.
-    fn scan_store(&self, dir: &StoreDir) -> Result<Scan> {
-        let failed = |name: &StoreName, error| Error::io(format!("list store '{name}'"), error);
-        let dialect = self.dialect(dir)?;
-        let entries = tree::entries(&dir.fd).map_err(|error| failed(&dir.name, error))?;
-        let fd = dir
-            .fd
-            .try_clone()
-            .map_err(|error| Error::io(format!("list store '{}'", dir.name), error))?;
-        let own = StoreDir { fd, name: dir.name.clone() };
-        let backend = self.clone();
-        Ok(Box::new(entries.filter_map(move |entry| match entry {
-            Ok((name, listed)) => backend.listed_key(&own, dialect, &name, listed).transpose(),
-            Err(error) => Some(Err(failed(&own.name, error))),
-        })))
-    }
-
-    fn listed_key(
-        &self,
-        dir: &StoreDir,
-        dialect: Dialect,
-        name: &[u8],
-        listed: FileType,
-    ) -> Result<Option<Key>> {
-        if tree::kind(&dir.fd, name, listed) != FileType::RegularFile
-            || !self.is_record(dir, name)?
-        {
-            return Ok(None);
-        }
-        if dialect.keeps_as_it_is(name) {
-            return Key::from_bytes(name).map(Some);
-        }
-        let key = dialect.key(name)?;
-        let own = dialect.value_name(&key);
-        if own != name && tree::has_file(&dir.fd, &own) == Ok(true) {
-            let bare = String::from_utf8_lossy(name);
-            log::warn!(
-                "the bare file '{bare}' in store '{}' is hidden by record '{key}'",
-                dir.name
-            );
-            return Ok(None);
-        }
-        Ok(Some(key))
-    }
-
-    /// Attributes of a record in a store whose layout is known. Most are where the SDK keeps them: that takes one
-    /// look at one name.
-    fn listed_attributes(&self, dir: &StoreDir, dialect: Dialect, key: &Key) -> Result<Attributes> {
-        let look = |name: &[u8]| {
-            let stat = tree::stat_file(&dir.fd, name).ok()?;
-            self.is_record(dir, name).is_ok_and(|is| is).then(|| tree::attributes(&stat))
-        };
-        let found = match dialect.keeps_as_it_is(key.as_bytes()) {
-            true => look(key.as_bytes()),
-            false => look(&dialect.value_name(key)),
-        };
-        found.map_or_else(|| self.record_attributes(dir, key), Ok)
-    }
-}
-
+/// What is written here as a call of the same name is the method of [`DirectoryBackend`] itself, in the file that owns it.
 impl Backend for DirectoryBackend {
     fn stores(&self) -> Result<Vec<StoreName>> {
-        self.store_names()
+        self.stores()
     }
 
     fn store_attributes(&self, store: &StoreName) -> Result<Attributes> {
@@ -225,7 +83,7 @@ impl Backend for DirectoryBackend {
     }
 
     fn create_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
-        self.make_store(store, metadata)
+        self.create_store(store, metadata)
     }
 
     fn rename_store(
@@ -234,15 +92,19 @@ impl Backend for DirectoryBackend {
         to: &StoreName,
         metadata_name: Option<&str>,
     ) -> Result<()> {
-        self.move_store(from, to, metadata_name)
+        self.rename_store(from, to, metadata_name)
     }
 
     fn drop_store(&self, store: &StoreName) -> Result<()> {
-        self.remove_store(store)
+        self.drop_store(store)
+    }
+
+    fn drop_store_if_empty(&self, store: &StoreName) -> Result<bool> {
+        self.drop_store_if_empty(store)
     }
 
     fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purging> {
-        self.purge(store, purge)
+        self.purge_store(store, purge)
     }
 
     fn metadata(&self, store: &StoreName) -> Result<StoreMetadata> {
@@ -254,11 +116,15 @@ impl Backend for DirectoryBackend {
     }
 
     fn set_metadata_text(&self, store: &StoreName, text: Option<&[u8]>) -> Result<()> {
-        self.in_store(store, |dir| self.replace_metadata_text(dir, text))
+        self.set_metadata_text(store, text)
     }
 
     fn complete_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
-        self.in_store(store, |dir| self.add_metadata(dir, metadata))
+        self.complete_metadata(store, metadata)
+    }
+
+    fn complete_written_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
+        self.complete_written_store(store, metadata)
     }
 
     fn touch_store(
@@ -267,7 +133,7 @@ impl Backend for DirectoryBackend {
         accessed_at: Option<Timestamp>,
         modified_at: Option<Timestamp>,
     ) -> Result<()> {
-        self.in_store(store, |dir| self.touch(dir, accessed_at, modified_at))
+        self.touch_store(store, accessed_at, modified_at)
     }
 
     fn scan(&self, store: &StoreName) -> Result<Scan> {
@@ -300,8 +166,8 @@ impl Backend for DirectoryBackend {
         key: &Key,
         content_type: &ContentType,
     ) -> Result<()> {
-        self.refuse_if_read_only()?;
-        self.in_store(store, |dir| self.set_kept_type(dir, key, content_type))
+        let session = self.session()?;
+        self.in_store(store, |dir| self.set_kept_type(dir, key, content_type, &session))
     }
 
     fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>> {
@@ -369,7 +235,9 @@ impl Backend for DirectoryBackend {
 
     fn delete(&self, store: &StoreName, key: &Key) -> Result<()> {
         self.refuse_if_read_only()?;
-        self.in_store(store, |dir| self.delete_record(dir, key))
+        // Nothing is noted of files in plain directories.
+        let session = if store.is_plain() { None } else { Some(self.known_session()?) };
+        self.in_store(store, |dir| self.delete_record(dir, key, session.as_ref()))
     }
 
     fn rename_record(&self, rename: &RenameRecord<'_>) -> Result<()> {
@@ -382,7 +250,7 @@ impl Backend for DirectoryBackend {
     }
 
     fn sync_stores(&self) -> Result<()> {
-        self.sync_names_of_stores()
+        self.sync_stores()
     }
 
     fn sync_store(&self, store: &StoreName) -> Result<()> {
@@ -390,20 +258,20 @@ impl Backend for DirectoryBackend {
     }
 
     fn heal(&self) -> Result<()> {
-        self.heal_abandoned()
+        self.heal()
     }
 
     fn examine(&self) -> Result<Findings> {
-        self.examine_storage()
+        self.examine()
     }
 
     fn examine_store(&self, store: &StoreName) -> Result<Findings> {
-        self.examine_directory(store)
+        self.examine_store(store)
     }
 
     fn mend(&self, finding: &Finding, content_type: Option<&ContentType>) -> Result<()> {
         self.refuse_if_read_only()?;
-        self.mend_finding(finding, content_type)
+        self.mend(finding, content_type)
     }
 
     fn directories(&self, directory: &StoreName) -> Result<Vec<String>> {
@@ -411,15 +279,15 @@ impl Backend for DirectoryBackend {
     }
 
     fn create_directory(&self, directory: &StoreName) -> Result<()> {
-        self.make_directory(directory)
+        self.create_directory(directory)
     }
 
     fn remove_directory(&self, directory: &StoreName) -> Result<()> {
-        self.unmake_directory(directory)
+        self.remove_directory(directory)
     }
 
     fn rename_directory(&self, from: &StoreName, to: &StoreName, replace: bool) -> Result<()> {
-        self.move_directory(from, to, replace)
+        self.rename_directory(from, to, replace)
     }
 
     fn watch(&self, tell: Tell) -> Watched {

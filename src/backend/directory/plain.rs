@@ -5,8 +5,9 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
+use super::state::DirectoryBackend;
 use super::tree::{self, StoreDir};
-use super::{DirectoryBackend, layout, staging};
+use super::{layout, staging};
 use crate::model::{Error, Result, StoreName};
 
 impl DirectoryBackend {
@@ -45,13 +46,13 @@ impl DirectoryBackend {
         Ok(names)
     }
 
-    pub(super) fn make_directory(&self, name: &StoreName) -> Result<()> {
+    pub(super) fn create_directory(&self, name: &StoreName) -> Result<()> {
         let (parent, own) = self.place_of(name)?;
         rustix::fs::mkdirat(&parent.fd, own, Mode::from_raw_mode(0o777))
             .map_err(|error| failed("make", name, error))
     }
 
-    pub(super) fn unmake_directory(&self, name: &StoreName) -> Result<()> {
+    pub(super) fn remove_directory(&self, name: &StoreName) -> Result<()> {
         let (parent, own) = self.place_of(name)?;
         rustix::fs::unlinkat(&parent.fd, own, AtFlags::REMOVEDIR)
             .map_err(|error| failed("remove", name, error))?;
@@ -59,7 +60,7 @@ impl DirectoryBackend {
         Ok(())
     }
 
-    pub(super) fn move_directory(
+    pub(super) fn rename_directory(
         &self,
         from: &StoreName,
         to: &StoreName,

@@ -16,19 +16,17 @@ use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use super::heal::DeleteNote;
-use super::purge_box::{Label, OldRecords, PurgeBox, number_of};
+use super::layout;
+use super::purge_box::{LOOK_AT, Label, OldRecords, PurgeBox, number_of};
 use super::records::{Names, remove_if_there};
 use super::staging::{self, Session};
+use super::state::DirectoryBackend;
+use super::syncing::sync_file;
 use super::tree::{self, StoreDir};
-use super::unsynced::sync_file;
-use super::{DirectoryBackend, layout};
 use crate::backend::document::Document;
 use crate::backend::{Purge, Purged, Purging, is_input_key};
 use crate::failpoint;
-use crate::model::{AttributeChange, DEFAULT_INPUT_KEY, Error, Key, Result, StoreName};
-
-/// How many names of a store are looked at before it is purged: a few milliseconds' worth.
-pub(super) const LOOK_AT: usize = 2048;
+use crate::model::{AttributeChange, DEFAULT_INPUT_KEY, Error, Key, Result, Stamp, StoreName};
 
 /// What an input's name has behind the input key. The Apify SDK takes any extension (FORMAT 8.2).
 const USUAL_EXTENSIONS: [&str; 25] = [
@@ -52,6 +50,15 @@ struct Contents {
     is_complete: bool,
 }
 
+/// What the fresh directory was filled with.
+#[derive(Debug, Default)]
+struct Filled {
+    /// The spared files with the inode numbers that were linked.
+    linked: Vec<(Vec<u8>, u64)>,
+    /// The metadata that was read; `None` if there was none, or damaged.
+    metadata: Option<Stamp>,
+}
+
 impl Contents {
     /// The value files whose sidecars are spared. Without any input, the SDK spares the name that it would have, and so
     /// the sidecar of it.
@@ -73,7 +80,7 @@ impl Contents {
 
 impl DirectoryBackend {
     /// Purges a store, with every publish of this process held off.
-    pub(super) fn purge(&self, name: &StoreName, purge: &Purge<'_>) -> Result<Purging> {
+    pub(super) fn purge_store(&self, name: &StoreName, purge: &Purge<'_>) -> Result<Purging> {
         self.refuse_if_read_only()?;
         // Before the gate is closed: making the session heals, and that passes gates.
         let session = self.session()?;
@@ -86,7 +93,7 @@ impl DirectoryBackend {
         match self.purge_by_exchange(&dir, &session, purge, &contents) {
             Err(Error::Io { source, .. }) if cannot_exchange(&source) => {
                 log::info!("store '{name}' is purged file by file: {source}");
-                self.purge_file_by_file(&dir, purge)
+                self.purge_file_by_file(&dir, &session, purge)
             }
             purged => purged,
         }
@@ -174,7 +181,7 @@ impl DirectoryBackend {
     ) -> Result<Purging> {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
         let purge_box = PurgeBox::make(session, &dir.name).map_err(failed)?;
-        let old_records = match self.exchange(dir, &purge_box, purge, contents) {
+        let old_records = match self.exchange(dir, session, &purge_box, purge, contents) {
             Ok(old_records) => old_records,
             Err(error) => {
                 self.shared.reaper.give(move || purge_box.remove());
@@ -192,12 +199,13 @@ impl DirectoryBackend {
     fn exchange(
         &self,
         dir: &StoreDir,
+        session: &Arc<Session>,
         purge_box: &PurgeBox,
         purge: &Purge<'_>,
         contents: &Contents,
     ) -> Result<OldRecords> {
         let failed = |error: io::Error| Error::io(format!("purge store '{}'", dir.name), error);
-        let linked = self.fill_fresh(dir, purge_box, purge, contents)?;
+        let filled = self.fill_fresh(dir, session, &purge_box.fresh, purge, contents)?;
         let Some(stores) = tree::open_stores(&self.shared.root)? else {
             return Err(dir.no_store());
         };
@@ -207,7 +215,7 @@ impl DirectoryBackend {
             dialect: self.dialect(dir)?,
             input_key: purge.input_key.to_owned(),
             old: old.st_ino,
-            linked,
+            linked: filled.linked,
         };
         purge_box.label(&label).map_err(|error| failed(error.into()))?;
         let known = dir.fd.try_clone().map_err(failed)?;
@@ -229,19 +237,47 @@ impl DirectoryBackend {
         if let Err(error) = given_back {
             log::error!("store '{}' is purged, but lacks what it keeps: {error}", dir.name);
         }
+        let fresh = &purge_box.fresh;
+        if let Err(error) =
+            self.take_over_metadata(&old_records, session, fresh, purge, filled.metadata)
+        {
+            log::error!("store '{}' is purged, but lacks the last edit: {error}", dir.name);
+        }
         Ok(old_records)
     }
 
-    /// Fills the fresh directory. Gives back the spared files with the inode numbers that were linked.
+    /// An SDK may have saved the metadata after it was read and before the directories were exchanged.
+    fn take_over_metadata(
+        &self,
+        old_records: &OldRecords,
+        session: &Arc<Session>,
+        fresh: &StoreDir,
+        purge: &Purge<'_>,
+        read: Option<Stamp>,
+    ) -> Result<()> {
+        let failed = |error| Error::io(format!("purge store '{}'", fresh.name), error);
+        let fd = old_records.directory().map_err(failed)?;
+        let old = StoreDir { fd, name: fresh.name.clone() };
+        let Some(text) = self.usable_metadata_text(&old)? else { return Ok(()) };
+        if read.is_some_and(|read| read.same_bytes(&text.attributes.stamp)) {
+            return Ok(());
+        }
+        let Ok(mut document) = Document::parse(&text.bytes) else { return Ok(()) };
+        document.set_purged(purge.at);
+        self.place_metadata(fresh, session, &document.to_bytes(), Some(text.attributes.mode), true)
+    }
+
+    /// Fills the fresh directory with what is spared, and with the metadata.
     fn fill_fresh(
         &self,
         dir: &StoreDir,
-        purge_box: &PurgeBox,
+        session: &Arc<Session>,
+        fresh_dir: &StoreDir,
         purge: &Purge<'_>,
         contents: &Contents,
-    ) -> Result<Vec<(Vec<u8>, u64)>> {
+    ) -> Result<Filled> {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
-        let fresh = &purge_box.fresh.fd;
+        let fresh = &fresh_dir.fd;
         let old = rustix::fs::fstat(&dir.fd).map_err(failed)?;
         let owned = AttributeChange {
             mode: Some(old.st_mode),
@@ -250,15 +286,15 @@ impl DirectoryBackend {
             ..AttributeChange::default()
         };
         staging::change_attributes(fresh, &owned).map_err(failed)?;
-        let mut linked = Vec::with_capacity(contents.spared.len());
+        let mut filled = Filled::default();
         for name in &contents.spared {
             rustix::fs::linkat(&dir.fd, name.as_slice(), fresh, name.as_slice(), AtFlags::empty())
                 .map_err(failed)?;
             let number = number_of(fresh, name).map_err(failed)?;
-            linked.extend(number.map(|number| (name.clone(), number)));
+            filled.linked.extend(number.map(|number| (name.clone(), number)));
         }
         let metadata = match self.read_metadata_text(dir) {
-            Ok(None) => return Ok(linked),
+            Ok(None) => return Ok(filled),
             Ok(Some(text)) => Document::parse(&text.bytes).map(|document| (document, text)),
             Err(Error::DamagedMetadata { reason, .. }) => Err(reason),
             Err(error) => return Err(error),
@@ -266,8 +302,9 @@ impl DirectoryBackend {
         match metadata {
             Ok((mut document, text)) => {
                 document.set_purged(purge.at);
-                let bytes = document.to_bytes();
-                self.write_metadata(&purge_box.fresh, &bytes, Some(&text.attributes), true)?;
+                let (bytes, mode) = (document.to_bytes(), Some(text.attributes.mode));
+                self.place_metadata(fresh_dir, session, &bytes, mode, true)?;
+                filled.metadata = Some(text.attributes.stamp);
             }
             Err(reason) => {
                 log::warn!(
@@ -278,20 +315,24 @@ impl DirectoryBackend {
                 rustix::fs::linkat(&dir.fd, name, fresh, name, AtFlags::empty()).map_err(failed)?;
             }
         }
-        Ok(linked)
+        Ok(filled)
     }
 
     /// The slower way, for a storage where directories cannot be exchanged: records go one by one, each as it is
     /// deleted, so that a crash leaves some records and breaks none.
-    fn purge_file_by_file(&self, dir: &StoreDir, purge: &Purge<'_>) -> Result<Purging> {
+    fn purge_file_by_file(
+        &self,
+        dir: &StoreDir,
+        session: &Arc<Session>,
+        purge: &Purge<'_>,
+    ) -> Result<Purging> {
         let contents = self.look_through(dir, purge.input_key, usize::MAX)?.unwrap_or_default();
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
-        let session = self.session()?;
         let is_sidecar = |name: &&Vec<u8>| layout::value_of_sidecar(name).is_some();
         let (sidecars, values): (Vec<_>, Vec<_>) = contents.doomed.iter().partition(is_sidecar);
         for name in values {
             let note = match number_of(&dir.fd, name).map_err(failed)? {
-                Some(number) => DeleteNote::of(&session, dir, name, number).map_err(failed)?,
+                Some(number) => DeleteNote::of(session, dir, name, number).map_err(failed)?,
                 // A link, which has no sidecar.
                 None => None,
             };
@@ -301,7 +342,7 @@ impl DirectoryBackend {
         for name in sidecars {
             remove_if_there(dir, name, "purge: remove a sidecar")?;
         }
-        self.edit_metadata(dir, |document| {
+        self.edit_metadata_alone(dir, session, |document| {
             document.set_purged(purge.at);
             true
         })?;

@@ -23,6 +23,9 @@ use crate::backend::Purged;
 use crate::failpoint;
 use crate::model::{Key, StoreName};
 
+/// How many names of a store are looked at before it is purged: a few milliseconds' worth.
+pub(super) const LOOK_AT: usize = 2048;
+
 /// The fresh directory, and after the exchange the old one.
 const RECORDS: &str = "records";
 
@@ -193,6 +196,11 @@ impl OldRecords {
         };
         let places = [stores, purge_box.try_clone()?];
         Ok(Some(Self { old, store, places, label }))
+    }
+
+    /// The old directory, once more.
+    pub(super) fn directory(&self) -> io::Result<OwnedFd> {
+        self.old.try_clone()
     }
 
     /// An SDK may have replaced or deleted an input after it was linked and before the directories were

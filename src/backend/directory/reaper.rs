@@ -5,7 +5,7 @@ use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use parking_lot::Mutex;
+use crate::ranks::{Mutex, Table};
 
 /// Removes something. It owns what it needs for that, such as the lock of the directory that it is in.
 type Job = Box<dyn FnOnce() -> io::Result<()> + Send>;
@@ -17,8 +17,8 @@ const NICENESS: i32 = 19;
 /// gone; what a killed process leaves is removed by the next one that writes.
 #[derive(Debug, Default)]
 pub(super) struct Reaper {
-    /// The thread and the way to it; `None` until there is work. A leaf lock.
-    worker: Mutex<Option<Worker>>,
+    /// The thread and the way to it; `None` until there is work.
+    worker: Mutex<Table, Option<Worker>>,
 }
 
 struct Worker {
@@ -57,7 +57,8 @@ impl Reaper {
 
 impl Drop for Reaper {
     fn drop(&mut self) {
-        if let Some(worker) = self.worker.lock().take() {
+        let worker = self.worker.lock().take();
+        if let Some(worker) = worker {
             drop(worker.jobs);
             // A panic of the thread has been reported on standard error.
             let _ = worker.thread.join();

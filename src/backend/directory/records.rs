@@ -11,9 +11,10 @@ use super::dialect::{self, Dialect};
 use super::heal::{DeleteNote, Step};
 use super::sidecar::{self, Sidecar};
 use super::staging::{self, Session, StagedFile, StagedValue};
+use super::state::DirectoryBackend;
+use super::syncing::sync_file;
 use super::tree::StoreDir;
-use super::unsynced::sync_file;
-use super::{DirectoryBackend, layout, tree};
+use super::{layout, tree};
 use crate::backend::{Publish, RenameRecord, Replaced, Value};
 use crate::failpoint;
 use crate::model::{AttributeChange, Attributes, ContentType, Error, Key, Result, Stamp};
@@ -89,19 +90,8 @@ impl DirectoryBackend {
         Err(dir.no_record(key))
     }
 
-    /// Whether a plain file is a record: it is, unless it is an SDK's temporary in a store.
     pub(super) fn is_record(&self, dir: &StoreDir, name: &[u8]) -> Result<bool> {
-        if dir.name.is_plain() {
-            return Ok(true);
-        }
-        if !layout::is_value_name(name) {
-            return Ok(false);
-        }
-        if !layout::looks_temporary(name) {
-            return Ok(true);
-        }
-        tree::has_file(&dir.fd, &layout::sidecar_of(name))
-            .map_err(|error| Error::io(format!("look into store '{}'", dir.name), error))
+        is_record(dir, name)
     }
 
     pub(super) fn record_attributes(&self, dir: &StoreDir, key: &Key) -> Result<Attributes> {
@@ -157,6 +147,7 @@ impl DirectoryBackend {
         dir: &StoreDir,
         key: &Key,
         content_type: &ContentType,
+        session: &Arc<Session>,
     ) -> Result<()> {
         let _held = self.shared.key_locks.hold(&dir.name, key);
         let (found, stat) = self.locate(dir, key)?;
@@ -172,7 +163,7 @@ impl DirectoryBackend {
                 .map_err(|error| dir.failed("rename the file of", key, error))?;
             remove_if_there(dir, &layout::sidecar_of(&found), "set type: remove old sidecar")?;
         }
-        let from = (&self.session()?, None);
+        let from = (session, None);
         if let Some(staged) =
             self.stage_sidecar((dir, &own), key, content_type, &stat, from, false)?
         {
@@ -249,7 +240,7 @@ impl DirectoryBackend {
         self.refuse_if_read_only()?;
         let (key, durable) = (publish.key, publish.durable);
         let dir = self.store_dir(publish.store)?;
-        let dialect = self.dialect(&dir)?;
+        let dialect = self.dialect_to_write(&dir)?;
         let names = Names::of(dialect, key);
         self.check(dialect, key)?;
         let failed = |error: Errno| dir.failed("publish", key, error);
@@ -322,15 +313,20 @@ impl DirectoryBackend {
         Ok(FileValue { file: Arc::clone(value.file()) })
     }
 
-    /// Removes a record: sidecar, then value, so that no half-deleted record is listed by an SDK.
-    pub(super) fn delete_record(&self, dir: &StoreDir, key: &Key) -> Result<()> {
+    /// Removes a record: sidecar, then value, so that no half-deleted record is listed by an SDK. A file in a plain
+    /// directory is removed without a session.
+    pub(super) fn delete_record(
+        &self,
+        dir: &StoreDir,
+        key: &Key,
+        session: Option<&Arc<Session>>,
+    ) -> Result<()> {
         let _held = self.shared.key_locks.hold(&dir.name, key);
         let (name, stat) = self.locate(dir, key)?;
-        if dir.name.is_plain() {
+        let Some(session) = session else {
             return remove_if_there(dir, &name, "delete: remove value");
-        }
-        let session = self.known_session()?;
-        let note = DeleteNote::of(&session, dir, &name, stat.st_ino)
+        };
+        let note = DeleteNote::of(session, dir, &name, stat.st_ino)
             .map_err(|error| dir.failed("delete", key, error))?;
         failpoint::pass("delete: noted");
         self.remove_files(dir, &name).inspect_err(|_| {
@@ -349,24 +345,25 @@ impl DirectoryBackend {
     /// Moves a record: the value by one rename, then its new sidecar into place, then the old one away.
     pub(super) fn move_record(&self, rename: &RenameRecord<'_>) -> Result<()> {
         let (key, to_key) = (rename.from_key, rename.to_key);
-        let from = self.store_dir(rename.from_store)?;
-        let to = self.store_dir(rename.to_store)?;
+        // Before the gates are passed: making the session heals, and that passes gates.
+        let session = self.session()?;
+        let held = self.store_dirs(rename.from_store, rename.to_store)?;
+        let (from, to) = (&held.from, &held.to);
         let _held =
             self.shared.key_locks.hold_both((rename.from_store, key), (rename.to_store, to_key));
-        let (from_name, stat) = self.locate(&from, key)?;
+        let (from_name, stat) = self.locate(from, key)?;
         if rename.from_store == rename.to_store && key == to_key {
             return Ok(());
         }
-        let dialect = self.dialect(&to)?;
+        let dialect = self.dialect_to_write(to)?;
         self.check(dialect, to_key)?;
         let names = Names::of(dialect, to_key);
-        if !rename.replace && self.locate(&to, to_key).is_ok() {
+        if !rename.replace && self.locate(to, to_key).is_ok() {
             return Err(to.record_exists(to_key));
         }
-        let session = self.session()?;
         let sidecar = match dialect {
             Dialect::Sidecars => {
-                let of = (&*to, names.own.as_slice());
+                let of = (to, names.own.as_slice());
                 let content_type = rename.content_type;
                 self.stage_sidecar(of, to_key, content_type, &stat, (&session, None), false)?
             }
@@ -375,7 +372,7 @@ impl DirectoryBackend {
         let failed = |error: Errno| from.failed("rename", key, error);
         let note = match from.name.is_plain() {
             true => None,
-            false => DeleteNote::of(&session, &from, &from_name, stat.st_ino).map_err(failed)?,
+            false => DeleteNote::of(&session, from, &from_name, stat.st_ino).map_err(failed)?,
         };
         sidecar.as_ref().map_or(Ok(()), StagedFile::write_out).map_err(failed)?;
         failpoint::pass("rename: noted");
@@ -404,12 +401,12 @@ impl DirectoryBackend {
         self.shared.unsynced.note(rename.to_store, &names.own);
         if !from.name.is_plain() {
             let sidecar = layout::sidecar_of(&from_name);
-            remove_if_there(&from, &sidecar, "rename: remove old sidecar")?;
+            remove_if_there(from, &sidecar, "rename: remove old sidecar")?;
         }
         drop(note);
         let is_moved = |bare: &Vec<u8>| rename.from_store == rename.to_store && *bare == from_name;
         if let Some(bare) = names.bare.filter(|bare| !is_moved(bare)) {
-            self.remove_files(&to, &bare)?;
+            self.remove_files(to, &bare)?;
         }
         Ok(())
     }
@@ -443,6 +440,21 @@ impl DirectoryBackend {
         key.require_unicode()?;
         layout::check_value_name(&dialect.value_name(key), key)
     }
+}
+
+/// Whether a plain file is a record: it is, unless it is an SDK's temporary in a store.
+pub(super) fn is_record(dir: &StoreDir, name: &[u8]) -> Result<bool> {
+    if dir.name.is_plain() {
+        return Ok(true);
+    }
+    if !layout::is_value_name(name) {
+        return Ok(false);
+    }
+    if !layout::looks_temporary(name) {
+        return Ok(true);
+    }
+    tree::has_file(&dir.fd, &layout::sidecar_of(name))
+        .map_err(|error| Error::io(format!("look into store '{}'", dir.name), error))
 }
 
 impl StoreDir {

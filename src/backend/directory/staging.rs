@@ -17,7 +17,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::heal::{self, Step};
-use super::{DirectoryBackend, layout, tree, write_out};
+use super::state::DirectoryBackend;
+use super::{layout, tree, write_out};
 use crate::backend::{Publish, PublishError, Staging, Value};
 use crate::failpoint;
 use crate::model::{AttributeChange, Attributes, Error, Result, TimeChange};
@@ -81,6 +82,18 @@ impl Session {
                 return Ok(session);
             }
         }
+    }
+
+    /// The session of a dead process, for whoever has locked its directory and heals it. Nothing that is in there goes
+    /// with this.
+    pub(super) fn take_over(
+        (private, name): (&Arc<OwnedFd>, &str),
+        directory: &OwnedFd,
+    ) -> io::Result<Self> {
+        /// More files than any process makes: the new ones get other names.
+        const BEHIND: u64 = 1 << 63;
+        let (private, name) = (Arc::clone(private), name.to_owned());
+        Ok(Self { private, directory: directory.try_clone()?, name, next: AtomicU64::new(BEHIND) })
     }
 
     /// Whether the directory is still the one under its name; someone may have removed `.storefs` by hand.
@@ -288,6 +301,18 @@ impl StagedFile {
         move_entry(&self.session.directory, &self.name, directory, name, replace)?;
         self.state.published.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Exchanges the file for one of a store, which must be there. Gives back what the system says of that one: it has
+    /// the place of this file now, and goes with it.
+    pub(super) fn exchange(
+        &self,
+        directory: impl AsFd,
+        name: &[u8],
+    ) -> rustix::io::Result<rustix::fs::Stat> {
+        let (own, flags) = (&self.session.directory, rustix::fs::RenameFlags::EXCHANGE);
+        rustix::fs::renameat_with(own, self.name.as_slice(), directory, name, flags)?;
+        rustix::fs::statat(own, self.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)
     }
 
     /// Takes back a file that [`move_to`](Self::move_to) has moved.

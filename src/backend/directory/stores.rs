@@ -1,30 +1,37 @@
 //! Stores: their directories and their metadata.
 
-use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
-use jiff::Timestamp;
 use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, DialectChoice};
 use super::heal::Step;
-use super::staging::StagedFile;
-use super::tree::{self, HeldStoreDir, StoreDir};
-use super::{DialectChoice, DirectoryBackend, layout, staging};
+use super::records;
+use super::removed_store::RemovedStore;
+use super::staging::{Session, StagedFile};
+use super::state::DirectoryBackend;
+use super::store_gates::{HeldStoreDir, HeldStoreDirs};
+use super::tree::{self, Identity, StoreDir};
+use super::{layout, staging};
 use crate::backend::document::Document;
-use crate::backend::{MetadataText, is_input_key};
+use crate::backend::is_input_key;
 use crate::failpoint;
-use crate::model::{Attributes, Error, Result, StoreMetadata, StoreName, StoreTimes};
-
-/// Longest store metadata that is read, in bytes. Real ones hold a few hundred.
-pub(super) const MAX_METADATA_BYTES: u64 = 1024 * 1024;
+use crate::model::{Attributes, Error, Result, StoreMetadata, StoreName};
 
 impl DirectoryBackend {
     /// Opens a store's directory and holds off whoever would replace it.
     pub(super) fn store_dir(&self, name: &StoreName) -> Result<HeldStoreDir<'_>> {
         let passed = self.shared.store_gates.pass(name);
         Ok(HeldStoreDir { dir: self.unguarded_store_dir(name)?, _passed: passed })
+    }
+
+    /// The same for two stores, which may be one.
+    pub(super) fn store_dirs(&self, from: &StoreName, to: &StoreName) -> Result<HeldStoreDirs<'_>> {
+        let passed = self.shared.store_gates.pass_both(from, to);
+        let (from, to) = (self.unguarded_store_dir(from)?, self.unguarded_store_dir(to)?);
+        Ok(HeldStoreDirs { from, to, _passed: passed })
     }
 
     /// Does something in a store's directory while it stays in its place.
@@ -54,7 +61,7 @@ impl DirectoryBackend {
         }
     }
 
-    pub(super) fn store_names(&self) -> Result<Vec<StoreName>> {
+    pub(super) fn stores(&self) -> Result<Vec<StoreName>> {
         let failed = |error: Errno| Error::io(format!("list '{}'", layout::STORES), error);
         let Some(stores) = tree::open_stores(&self.shared.root)? else { return Ok(Vec::new()) };
         let mut names = Vec::new();
@@ -84,38 +91,55 @@ impl DirectoryBackend {
     /// The layout of a store (P12). It is JS 3's if it has no metadata and no sidecar, but a bare file that is
     /// no input. Once seen, that holds for the directory until metadata appears in it.
     pub(super) fn dialect(&self, dir: &StoreDir) -> Result<Dialect> {
-        if dir.name.is_plain() {
-            return Ok(Dialect::Plain);
+        match self.given_dialect(dir) {
+            Some(dialect) => Ok(dialect),
+            None => self.recognise_dialect(dir, dir.has_metadata()?),
         }
-        match self.shared.options.dialect {
-            DialectChoice::Sidecars => return Ok(Dialect::Sidecars),
-            DialectChoice::Js3 => return Ok(Dialect::Js3),
-            DialectChoice::Auto => {}
-        }
-        let dialect = self.recognised_dialect(dir)?;
-        let mut js3_names = self.shared.js3_names.lock();
-        match dialect {
-            Some(Dialect::Js3) => {
-                js3_names.insert(dir.name.clone());
-            }
-            Some(_) => {
-                js3_names.remove(&dir.name);
-            }
-            None if js3_names.contains(&dir.name) => return Ok(Dialect::Js3),
-            None => {}
-        }
-        Ok(dialect.unwrap_or(Dialect::Sidecars))
     }
 
-    /// The layout that a directory shows; `None` if it holds nothing that tells.
-    fn recognised_dialect(&self, dir: &StoreDir) -> Result<Option<Dialect>> {
-        let failed = |error: Errno| Error::io(format!("look into store '{}'", dir.name), error);
-        if tree::has_file(&dir.fd, layout::METADATA.as_bytes()).map_err(failed)? {
-            return Ok(Some(Dialect::Sidecars));
+    /// The layout of a store into which a record is about to be put. It is kept in mind whether there is metadata now:
+    /// if it is gone later on, somebody may be removing the store.
+    pub(super) fn dialect_to_write(&self, dir: &StoreDir) -> Result<Dialect> {
+        let given = self.given_dialect(dir);
+        if let Some(dialect @ (Dialect::Plain | Dialect::Js3)) = given {
+            return Ok(dialect);
         }
-        let identity = tree::identity(&dir.fd).map_err(failed)?;
-        if let Some(known) = self.shared.known_dialects.lock().get(&identity) {
-            return Ok(Some(*known));
+        let has_metadata = dir.has_metadata()?;
+        let dialect = match given {
+            Some(dialect) => dialect,
+            None => self.recognise_dialect(dir, has_metadata)?,
+        };
+        let lacks = !has_metadata && dialect == Dialect::Sidecars;
+        let lacking = if lacks { Some(dir.identity()?) } else { None };
+        self.shared.layouts.note_metadata(&dir.name, lacking);
+        Ok(dialect)
+    }
+
+    /// The layout of a store that does not depend on what it holds.
+    fn given_dialect(&self, dir: &StoreDir) -> Option<Dialect> {
+        match self.shared.options.dialect {
+            _ if dir.name.is_plain() => Some(Dialect::Plain),
+            DialectChoice::Sidecars => Some(Dialect::Sidecars),
+            DialectChoice::Js3 => Some(Dialect::Js3),
+            DialectChoice::Auto => None,
+        }
+    }
+
+    fn recognise_dialect(&self, dir: &StoreDir, has_metadata: bool) -> Result<Dialect> {
+        let shown = if has_metadata { Some(Dialect::Sidecars) } else { self.shown_dialect(dir)? };
+        let dialect = self.shared.layouts.decide(&dir.name, shown);
+        if !has_metadata {
+            self.forget_stores_that_are_gone();
+        }
+        Ok(dialect)
+    }
+
+    /// The layout that a directory without metadata shows; `None` if it holds nothing that tells.
+    fn shown_dialect(&self, dir: &StoreDir) -> Result<Option<Dialect>> {
+        let failed = |error: Errno| Error::io(format!("look into store '{}'", dir.name), error);
+        let identity = dir.identity()?;
+        if let Some(seen) = self.shared.layouts.seen(&dir.name, &identity) {
+            return Ok(Some(seen));
         }
         let mut has_bare_file = false;
         for entry in tree::entries(&dir.fd).map_err(failed)? {
@@ -134,12 +158,20 @@ impl DirectoryBackend {
         if !has_bare_file {
             return Ok(None);
         }
-        self.shared.known_dialects.lock().insert(identity, Dialect::Js3);
+        self.shared.layouts.keep(&dir.name, identity, Dialect::Js3);
         Ok(Some(Dialect::Js3))
     }
 
+    /// Bounds what is known of layouts by the stores that are there.
+    fn forget_stores_that_are_gone(&self) {
+        let Some(stores) = self.shared.layouts.if_many() else { return };
+        let is_gone = |store: &StoreName| tree::open_store(&self.shared.root, store).is_err();
+        let gone: Vec<StoreName> = stores.into_iter().filter(is_gone).collect();
+        self.shared.layouts.forget_all(&gone);
+    }
+
     /// Makes a store: a directory that already holds its metadata is moved into place.
-    pub(super) fn make_store(&self, name: &StoreName, metadata: &StoreMetadata) -> Result<()> {
+    pub(super) fn create_store(&self, name: &StoreName, metadata: &StoreMetadata) -> Result<()> {
         self.refuse_if_read_only()?;
         let failed = |error: Errno| Error::io(format!("make store '{name}'"), error);
         let stores = self.open_or_make_stores()?;
@@ -148,7 +180,7 @@ impl DirectoryBackend {
         }
         let session = self.session()?;
         let (staged_name, directory) = session.create_dir().map_err(failed)?;
-        let made = self.fill_new_store(name, directory, metadata).and_then(|()| {
+        let made = self.fill_new_store(name, directory, &session, metadata).and_then(|()| {
             let staged = staged_name.as_bytes();
             let own = name.as_str().as_bytes();
             let moved = failpoint::fail("make store: move").and_then(|()| {
@@ -172,13 +204,14 @@ impl DirectoryBackend {
         &self,
         name: &StoreName,
         fd: OwnedFd,
+        session: &Arc<Session>,
         metadata: &StoreMetadata,
     ) -> Result<()> {
         if self.shared.options.dialect == DialectChoice::Js3 {
             return Ok(());
         }
         let dir = StoreDir { fd, name: name.clone() };
-        self.write_metadata(&dir, &Document::new(metadata).to_bytes(), None, true)
+        self.place_metadata(&dir, session, &Document::new(metadata).to_bytes(), None, true)
     }
 
     fn open_or_make_stores(&self) -> Result<OwnedFd> {
@@ -193,15 +226,18 @@ impl DirectoryBackend {
         tree::open_stores(&self.shared.root)?.ok_or_else(|| failed(Errno::NOENT))
     }
 
-    /// Renames the directory, then the name in its metadata.
-    pub(super) fn move_store(
+    /// Renames the directory, then the name in its metadata. Nobody is in the store meanwhile, under either name: what
+    /// is noted under the old name moves with it, and whoever comes with that one finds no store.
+    pub(super) fn rename_store(
         &self,
         from: &StoreName,
         to: &StoreName,
         metadata_name: Option<&str>,
     ) -> Result<()> {
-        self.refuse_if_read_only()?;
-        let dir = self.store_dir(from)?;
+        // Before the gates are closed: making the session heals, and that passes gates.
+        let session = self.session()?;
+        let _closed = self.shared.store_gates.close_both(from, to);
+        let dir = self.unguarded_store_dir(from)?;
         if from == to {
             return Ok(());
         }
@@ -209,7 +245,7 @@ impl DirectoryBackend {
             return Err(dir.no_store());
         };
         let (old, new) = (from.as_str().as_bytes(), to.as_str().as_bytes());
-        let _note = self.note_store_rename(&dir, to, metadata_name)?;
+        let _note = self.note_store_rename(&dir, &session, to, metadata_name)?;
         failpoint::pass("rename store: noted");
         let moved = failpoint::fail("rename store: move")
             .and_then(|()| staging::move_entry(&stores, old, &stores, new, false));
@@ -221,14 +257,14 @@ impl DirectoryBackend {
             moved => moved.map_err(|error| Error::io(format!("rename store '{from}'"), error))?,
         }
         failpoint::pass("rename store: directory moved");
-        self.shared.unsynced.rename_store(from, to);
-        let moved = self.store_dir(to)?;
-        let edited = self.edit_metadata(&moved, |document| {
+        self.rename_in_tables(from, to);
+        let dir = StoreDir { name: to.clone(), ..dir };
+        let edited = self.edit_metadata_alone(&dir, &session, |document| {
             document.set_name(metadata_name);
             true
         });
         edited.inspect_err(|_| {
-            self.shared.unsynced.rename_store(to, from);
+            self.rename_in_tables(to, from);
             // A directory whose metadata has another name is none of ours.
             if let Err(error) = staging::move_entry(&stores, new, &stores, old, false) {
                 log::error!("store '{to}' keeps the metadata of '{from}': {error}");
@@ -236,10 +272,16 @@ impl DirectoryBackend {
         })
     }
 
+    fn rename_in_tables(&self, from: &StoreName, to: &StoreName) {
+        self.shared.unsynced.rename_store(from, to);
+        self.shared.layouts.rename(from, to);
+    }
+
     /// Notes which metadata a store that is being renamed must get, in case this process dies in between.
     fn note_store_rename(
         &self,
         dir: &StoreDir,
+        session: &Arc<Session>,
         to: &StoreName,
         metadata_name: Option<&str>,
     ) -> Result<Option<StagedFile>> {
@@ -248,8 +290,7 @@ impl DirectoryBackend {
         document.set_name(metadata_name);
         let failed = |error: Errno| Error::io(format!("rename store '{}'", dir.name), error);
         let number = rustix::fs::fstat(&dir.fd).map_err(failed)?.st_ino;
-        let subject = to.as_str().as_bytes();
-        let note = self.session()?.create_note(Step::RenameStore, number, subject)?;
+        let note = session.create_note(Step::RenameStore, number, to.as_str().as_bytes())?;
         rustix::fs::fchmod(note.file(), Mode::from_raw_mode(text.attributes.mode))
             .map_err(failed)?;
         note.write_all_at(&document.to_bytes(), 0).map_err(failed)?;
@@ -258,175 +299,66 @@ impl DirectoryBackend {
     }
 
     /// Takes a store out of sight in one step, then removes it.
-    pub(super) fn remove_store(&self, name: &StoreName) -> Result<()> {
-        self.refuse_if_read_only()?;
+    pub(super) fn drop_store(&self, name: &StoreName) -> Result<()> {
         // Before the gate is closed: making the session heals, and that passes gates.
         let session = self.session()?;
         let _closed = self.shared.store_gates.close(name);
         let dir = self.unguarded_store_dir(name)?;
-        let failed = |error: Errno| Error::io(format!("drop store '{name}'"), error);
-        let Some(stores) = tree::open_stores(&self.shared.root)? else {
-            return Err(dir.no_store());
-        };
-        let trash = session.trash_name();
-        let own = name.as_str().as_bytes();
-        failpoint::fail("drop: move").map_err(failed)?;
-        staging::move_entry(&stores, own, session.directory(), trash.as_bytes(), false)
-            .map_err(failed)?;
-        failpoint::pass("drop: taken out of sight");
+        let removed = RemovedStore::take(dir, &self.shared.root, session)?;
+        self.forget_in_tables(name);
+        self.shared.reaper.give(move || removed.remove());
+        Ok(())
+    }
+
+    /// The same if it has no records. Nobody of this process is in it meanwhile. Another process may be: it finds the
+    /// store by its name, so what it has put into it shows in a look after that name is gone; then the store goes back
+    /// with everything. Only another mount, which keeps the directory open for as long as a publish takes, can come
+    /// still later; for that one there is a last look before anything is removed.
+    pub(super) fn drop_store_if_empty(&self, name: &StoreName) -> Result<bool> {
+        let session = self.session()?;
+        let _closed = self.shared.store_gates.close(name);
+        let dir = self.unguarded_store_dir(name)?;
+        if dir.has_records()? {
+            return Ok(false);
+        }
+        failpoint::pass("drop: looked");
+        let removed = RemovedStore::take_empty(dir, &self.shared.root, session)?;
+        if removed.give_back_if_used()? {
+            return Ok(false);
+        }
+        self.forget_in_tables(name);
+        self.shared.reaper.give(move || removed.remove_if_empty());
+        Ok(true)
+    }
+
+    fn forget_in_tables(&self, name: &StoreName) {
         self.shared.unsynced.forget_store(name);
-        self.shared.reaper.give(move || {
-            // Durable first: else a power cut might bring back the store without what is removed here.
-            rustix::fs::fsync(&stores)?;
-            rustix::fs::fsync(session.directory())?;
-            Ok(staging::remove_tree(session.directory(), trash.as_bytes())?)
-        });
-        Ok(())
-    }
-
-    pub(super) fn read_metadata_text(&self, dir: &StoreDir) -> Result<Option<MetadataText>> {
-        let read = tree::read_small(&dir.fd, layout::METADATA.as_bytes(), MAX_METADATA_BYTES);
-        match read {
-            Ok(None) => Ok(None),
-            Ok(Some((bytes, stat))) => {
-                Ok(Some(MetadataText { bytes, attributes: tree::attributes(&stat) }))
-            }
-            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                Err(dir.damaged("it is too large".to_owned()))
-            }
-            Err(error) => {
-                Err(Error::io(format!("read the metadata of store '{}'", dir.name), error))
-            }
-        }
-    }
-
-    /// The same, but metadata that is too large to be read counts as none: it must not keep its store from being
-    /// listed and used. It stays in its place.
-    pub(super) fn usable_metadata_text(&self, dir: &StoreDir) -> Result<Option<MetadataText>> {
-        match self.read_metadata_text(dir) {
-            Err(error @ Error::DamagedMetadata { .. }) => {
-                log::warn!("{error}");
-                Ok(None)
-            }
-            text => text,
-        }
-    }
-
-    pub(super) fn read_metadata(&self, dir: &StoreDir) -> Result<StoreMetadata> {
-        if let Some(text) = self.read_metadata_text(dir)? {
-            let document = Document::parse(&text.bytes).map_err(|reason| dir.damaged(reason))?;
-            return Ok(document.metadata().clone());
-        }
-        let attributes = self.directory_attributes(dir)?;
-        let at = |time| Timestamp::try_from(time).unwrap_or_default();
-        let times = StoreTimes {
-            created_at: at(attributes.changed.min(attributes.modified)),
-            accessed_at: at(attributes.accessed),
-            modified_at: at(attributes.modified),
-        };
-        Ok(StoreMetadata { id: None, name: dir.name.metadata_name(), times })
-    }
-
-    pub(super) fn replace_metadata_text(&self, dir: &StoreDir, text: Option<&[u8]>) -> Result<()> {
-        self.refuse_if_read_only()?;
-        let Some(text) = text else {
-            // A store of sidecars stays one, whatever bare files are left in it without the metadata.
-            let identity = tree::identity(&dir.fd)
-                .map_err(|error| Error::io(format!("look at store '{}'", dir.name), error))?;
-            self.shared.known_dialects.lock().insert(identity, Dialect::Sidecars);
-            log::warn!(
-                "the metadata of store '{}' is removed: the store will get a new id",
-                dir.name
-            );
-            return match rustix::fs::unlinkat(&dir.fd, layout::METADATA, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => Ok(()),
-                Err(error) => {
-                    Err(Error::io(format!("remove the metadata of store '{}'", dir.name), error))
-                }
-            };
-        };
-        Document::parse(text).map_err(|reason| dir.damaged(reason))?;
-        let old = self.read_metadata_text(dir).ok().flatten();
-        self.write_metadata(dir, text, old.as_ref().map(|old| &old.attributes), true)
-    }
-
-    pub(super) fn add_metadata(&self, dir: &StoreDir, metadata: &StoreMetadata) -> Result<()> {
-        if self.dialect(dir)? == Dialect::Js3 {
-            return Ok(());
-        }
-        match self.write_metadata(dir, &Document::new(metadata).to_bytes(), None, false) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
-                Ok(())
-            }
-            other => other,
-        }
-    }
-
-    pub(super) fn touch(
-        &self,
-        dir: &StoreDir,
-        accessed_at: Option<Timestamp>,
-        modified_at: Option<Timestamp>,
-    ) -> Result<()> {
-        self.edit_metadata(dir, |document| document.touch(accessed_at, modified_at))
-    }
-
-    /// Reads the metadata anew, changes it and writes it back if `edit` says that it has changed. Metadata that
-    /// is missing or damaged stays as it is.
-    pub(super) fn edit_metadata(
-        &self,
-        dir: &StoreDir,
-        edit: impl FnOnce(&mut Document) -> bool,
-    ) -> Result<()> {
-        self.refuse_if_read_only()?;
-        let Some(text) = self.usable_metadata_text(dir)? else { return Ok(()) };
-        match Document::parse(&text.bytes) {
-            Err(reason) => log::warn!("{}", dir.damaged(reason)),
-            Ok(mut document) => {
-                if edit(&mut document) {
-                    let bytes = document.to_bytes();
-                    self.write_metadata(dir, &bytes, Some(&text.attributes), true)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts a text in the place of a store's metadata, in one step.
-    pub(super) fn write_metadata(
-        &self,
-        dir: &StoreDir,
-        text: &[u8],
-        old: Option<&Attributes>,
-        replace: bool,
-    ) -> Result<()> {
-        self.refuse_if_read_only()?;
-        let failed =
-            |error: Errno| Error::io(format!("write the metadata of store '{}'", dir.name), error);
-        failpoint::fail("metadata: create").map_err(failed)?;
-        let staged = self.session()?.create()?;
-        if let Some(old) = old {
-            let mode = Mode::from_raw_mode(old.mode);
-            rustix::fs::fchmod(staged.file(), mode).map_err(failed)?;
-        }
-        failpoint::fail("metadata: write").map_err(failed)?;
-        staged.write_all_at(text, 0).map_err(failed)?;
-        staged.begin_write_out().and_then(|()| staged.write_out()).map_err(failed)?;
-        let moved = failpoint::fail("metadata: move")
-            .and_then(|()| staged.move_to(&dir.fd, layout::METADATA.as_bytes(), replace));
-        match moved {
-            Err(Errno::NOENT) => Err(dir.no_store()),
-            moved => {
-                moved.map_err(failed)?;
-                self.shared.unsynced.note(&dir.name, layout::METADATA.as_bytes());
-                Ok(())
-            }
-        }
+        self.shared.layouts.forget(name);
     }
 }
 
 impl StoreDir {
-    fn damaged(&self, reason: String) -> Error {
-        Error::DamagedMetadata { store: self.name.to_string(), reason }
+    /// Whether there is any record. What may be an SDK's temporary is none.
+    pub(super) fn has_records(&self) -> Result<bool> {
+        let failed = |error: Errno| Error::io(format!("look into store '{}'", self.name), error);
+        for entry in tree::entries(&self.fd).map_err(failed)? {
+            let (name, listed) = entry.map_err(failed)?;
+            if tree::kind(&self.fd, &name, listed) == FileType::RegularFile
+                && records::is_record(self, &name)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub(super) fn has_metadata(&self) -> Result<bool> {
+        tree::has_file(&self.fd, layout::METADATA.as_bytes())
+            .map_err(|error| Error::io(format!("look into store '{}'", self.name), error))
+    }
+
+    pub(super) fn identity(&self) -> Result<Identity> {
+        tree::identity(&self.fd)
+            .map_err(|error| Error::io(format!("look at store '{}'", self.name), error))
     }
 }

@@ -4,11 +4,9 @@
 //! (P18): a planted link is as good as absent.
 
 use std::io;
-use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use parking_lot::RwLockReadGuard;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 
@@ -28,21 +26,6 @@ const READ_FILE: OFlags =
 pub(super) struct StoreDir {
     pub(super) fd: OwnedFd,
     pub(super) name: StoreName,
-}
-
-/// A store directory that stays in its place as long as this is kept.
-#[derive(Debug)]
-pub(super) struct HeldStoreDir<'a> {
-    pub(super) dir: StoreDir,
-    pub(super) _passed: Option<RwLockReadGuard<'a, ()>>,
-}
-
-impl Deref for HeldStoreDir<'_> {
-    type Target = StoreDir;
-
-    fn deref(&self) -> &StoreDir {
-        &self.dir
-    }
 }
 
 /// Opens the storage directory. With `quiet`, nothing that is read beneath it has its time of access changed, as far

@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
@@ -22,6 +21,7 @@ use super::dialect::Dialect;
 use super::{layout, tree};
 use crate::backend::watch::{Change, Tell, Watch, WatchCounters, Watched};
 use crate::model::{Key, StoreName};
+use crate::ranks::{Mutex, Table};
 
 /// Events that may change what a directory of directories holds.
 const NAMES: WatchFlags = WatchFlags::CREATE
@@ -129,7 +129,7 @@ struct Inner {
     stop: OwnedFd,
     /// Held while a directory is opened and its watch added: whoever replaces the directory after that causes an
     /// event that is handled when the watch is known. A leaf lock.
-    watches: Mutex<Watches>,
+    watches: Mutex<Table, Watches>,
     overflows: AtomicU64,
     /// Whether the thread is gone, so that nothing is told any more.
     has_ended: AtomicBool,

@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use parking_lot::{Mutex, RwLock};
 use rustix::io::Errno;
 
 use staging::{MemoryStaging, MemoryValue, Staged};
@@ -29,6 +28,7 @@ use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Key, Result, Space, Stamp, StoreMetadata,
     StoreName, StoreTimes, TimeChange,
 };
+use crate::ranks::{Mutex, RwLock, Table};
 
 /// Permission bits of a new record.
 const RECORD_MODE: u32 = 0o644;
@@ -50,8 +50,8 @@ pub struct MemoryBackend {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// All that is published. A leaf lock: nothing is called while it is held.
-    stores: RwLock<Stores>,
+    /// All that is published.
+    stores: RwLock<Table, Stores>,
     /// The last number given to a store, a version or a staging.
     last_object: AtomicU64,
 }
@@ -155,6 +155,15 @@ impl Backend for MemoryBackend {
         self.shared.stores.write().remove(store).map(drop).ok_or_else(|| no_such_store(store))
     }
 
+    fn drop_store_if_empty(&self, store: &StoreName) -> Result<bool> {
+        let mut stores = self.shared.stores.write();
+        let is_empty = find(&stores, store)?.records.is_empty();
+        if is_empty {
+            stores.remove(store);
+        }
+        Ok(is_empty)
+    }
+
     fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purging> {
         let mut stores = self.shared.stores.write();
         let store = find_mut(&mut stores, store)?;
@@ -213,6 +222,12 @@ impl Backend for MemoryBackend {
             store.set_metadata(Some(Document::new(metadata).to_bytes()));
         }
         Ok(())
+    }
+
+    fn complete_written_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
+        // Nobody else is here who could have removed the metadata.
+        let is_empty = find(&self.shared.stores.read(), store)?.records.is_empty();
+        if is_empty { Ok(()) } else { self.complete_metadata(store, metadata) }
     }
 
     fn touch_store(

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
-
 use super::{Bytes, Facts, Record, Shared, find_mut};
 use crate::backend::{Publish, PublishError, Staging, Value};
 use crate::model::{AttributeChange, Attributes, Result};
+use crate::ranks::{Mutex, Table};
 
 /// A version as it was when it was opened.
 #[derive(Debug)]
@@ -30,8 +29,8 @@ impl Value for MemoryValue {
 #[derive(Debug)]
 pub(super) struct MemoryStaging {
     pub(super) shared: Arc<Shared>,
-    /// All that is staged. A leaf lock; never held together with [`Shared::stores`].
-    pub(super) staged: Mutex<Staged>,
+    /// All that is staged. Never held together with [`Shared::stores`].
+    pub(super) staged: Mutex<Table, Staged>,
 }
 
 #[derive(Debug)]

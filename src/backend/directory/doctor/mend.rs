@@ -1,5 +1,7 @@
 //! Mending what has one right answer.
 
+use std::sync::Arc;
+
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
@@ -8,13 +10,15 @@ use super::{empty_directory, is_abandoned};
 use crate::backend::directory::dialect::Dialect;
 use crate::backend::directory::heal::Step;
 use crate::backend::directory::sidecar::{self, Sidecar};
+use crate::backend::directory::staging::Session;
+use crate::backend::directory::state::DirectoryBackend;
 use crate::backend::directory::tree::{self, StoreDir};
-use crate::backend::directory::{DirectoryBackend, layout, staging};
+use crate::backend::directory::{layout, staging};
 use crate::model::{ContentType, Error, Finding, FindingKind, Key, Remedy, Result};
 
 impl DirectoryBackend {
     /// Rewrites or removes what a finding is about, if it still is as it was found.
-    pub(in crate::backend::directory) fn mend_finding(
+    pub(in crate::backend::directory) fn mend(
         &self,
         finding: &Finding,
         content_type: Option<&ContentType>,
@@ -23,31 +27,37 @@ impl DirectoryBackend {
             return Ok(());
         };
         // Before any lock is taken: making the session heals, and that takes locks.
-        self.session()?;
+        let session = &self.session()?;
         self.in_store(store, |dir| match &finding.remedy {
             Some(Remedy::Rewrite { key, .. }) => {
                 let content_type = content_type.cloned().unwrap_or_else(ContentType::bytes);
-                self.rewrite_sidecar(dir, key, &content_type)?;
+                self.rewrite_sidecar(dir, session, key, &content_type)?;
                 if file == layout::sidecar_of(&Dialect::Sidecars.value_name(key)) {
                     return Ok(());
                 }
                 // Of Crawlee JS 3, or of the name that the file had.
-                self.remove_dangling(dir, file)
+                self.remove_dangling(dir, session, file)
             }
             Some(Remedy::Remove) => match finding.kind {
                 FindingKind::Temporary => self.remove_temporary(dir, file),
                 FindingKind::Lock => remove_lock(dir, file),
-                _ => self.remove_dangling(dir, file),
+                _ => self.remove_dangling(dir, session, file),
             },
             _ => Ok(()),
         })
     }
 
     /// Writes a record's sidecar anew, with the content type that it names, else with the given one.
-    fn rewrite_sidecar(&self, dir: &StoreDir, key: &Key, content_type: &ContentType) -> Result<()> {
+    fn rewrite_sidecar(
+        &self,
+        dir: &StoreDir,
+        session: &Arc<Session>,
+        key: &Key,
+        content_type: &ContentType,
+    ) -> Result<()> {
         let own = Dialect::Sidecars.value_name(key);
         if self.locate(dir, key)?.0 != own {
-            return self.set_kept_type(dir, key, content_type);
+            return self.set_kept_type(dir, key, content_type, session);
         }
         let _held = self.shared.key_locks.hold(&dir.name, key);
         let (_, value) = self.locate(dir, key)?;
@@ -64,16 +74,15 @@ impl DirectoryBackend {
         }
         let text = Sidecar::text(key, named.as_ref().unwrap_or(content_type), size);
         let failed = |error: Errno| failed(dir, "write the sidecar of", key.as_bytes(), error);
-        let staged = self.session()?.create_note(Step::Publish, value.st_ino, &own)?;
+        let staged = session.create_note(Step::Publish, value.st_ino, &own)?;
         staged.write_all_at(&text, 0).map_err(failed)?;
         staged.move_to(&dir.fd, &layout::sidecar_of(&own), true).map_err(failed)
     }
 
     /// Removes a sidecar that has no value. It is taken out of sight first, and put back if a value has come
     /// meanwhile.
-    fn remove_dangling(&self, dir: &StoreDir, name: &[u8]) -> Result<()> {
+    fn remove_dangling(&self, dir: &StoreDir, session: &Session, name: &[u8]) -> Result<()> {
         let Some(value) = layout::value_of_sidecar(name) else { return Ok(()) };
-        let session = self.session()?;
         let _held = self.shared.key_locks.hold(&dir.name, &Dialect::Sidecars.key(value)?);
         let failed = |error: Errno| failed(dir, "remove", name, error);
         let trash = session.trash_name().into_bytes();

@@ -24,8 +24,9 @@ use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
 use super::dialect::Dialect;
+use super::layout;
+use super::state::DirectoryBackend;
 use super::tree::{self, StoreDir};
-use super::{DirectoryBackend, layout};
 use crate::backend::{Findings, is_input_key};
 use crate::model::{Error, Finding, FindingKind, Key, Remedy, Result, StoreName};
 
@@ -53,7 +54,7 @@ type Entries = Box<dyn Iterator<Item = rustix::io::Result<(Vec<u8>, FileType)>> 
 
 impl DirectoryBackend {
     /// Looks through a store's directory.
-    pub(super) fn examine_directory(&self, name: &StoreName) -> Result<Findings> {
+    pub(super) fn examine_store(&self, name: &StoreName) -> Result<Findings> {
         // Not held in its place: a purge meanwhile makes the rest of the pass find nothing.
         let dir = self.unguarded_store_dir(name)?;
         if outside::is_purge_leftover(name.as_str()) {

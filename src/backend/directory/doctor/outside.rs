@@ -7,8 +7,9 @@ use rustix::io::Errno;
 
 use super::record::{cannot_be_read, is_anything};
 use crate::backend::Findings;
+use crate::backend::directory::layout;
+use crate::backend::directory::state::DirectoryBackend;
 use crate::backend::directory::tree::{self, StoreDir};
-use crate::backend::directory::{DirectoryBackend, layout};
 use crate::backend::document::Document;
 use crate::model::{Error, Finding, FindingKind, Remedy, Result, StoreName};
 
@@ -61,7 +62,7 @@ impl DirectoryBackend {
     }
 
     /// Looks at what is beside the stores, and at what processes left that died.
-    pub(in crate::backend::directory) fn examine_storage(&self) -> Result<Findings> {
+    pub(in crate::backend::directory) fn examine(&self) -> Result<Findings> {
         let failed = |error: Errno| Error::io(format!("list '{}'", layout::STORES), error);
         let mut findings = self.abandoned()?;
         if let Some(stores) = tree::open_stores(&self.shared.root)? {

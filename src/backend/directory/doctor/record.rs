@@ -8,8 +8,9 @@ use rustix::io::Errno;
 
 use super::sidecar::SidecarFields;
 use crate::backend::directory::dialect::{self, Dialect};
+use crate::backend::directory::state::DirectoryBackend;
 use crate::backend::directory::tree::{self, StoreDir};
-use crate::backend::directory::{DirectoryBackend, layout, sidecar};
+use crate::backend::directory::{layout, sidecar};
 use crate::model::{ContentType, Error, Finding, FindingKind, Key, Remedy, Result};
 
 /// Looks at a value file that is a record.

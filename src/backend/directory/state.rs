@@ -1,0 +1,86 @@
+//! What all operations on a storage directory share.
+//!
+//! Each operation is a method in the file that owns it. What they keep between calls is in the files of this list,
+//! none of which knows an operation.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::dialect::DialectChoice;
+use super::key_locks::KeyLocks;
+use super::layouts::Layouts;
+use super::metadata_locks::MetadataLocks;
+use super::reaper::Reaper;
+use super::staging::StagingArea;
+use super::store_gates::StoreGates;
+use super::tree;
+use super::unsynced::Unsynced;
+use crate::model::{DEFAULT_INPUT_KEY, Error, Result};
+
+/// How a storage directory is read and written.
+#[derive(Clone, Debug)]
+pub struct DirectoryOptions {
+    /// Which layout to assume.
+    pub dialect: DialectChoice,
+    /// Whether nothing at all is written.
+    pub read_only: bool,
+    /// The input key: files of this key do not tell which layout a store has.
+    pub input_key: String,
+}
+
+impl Default for DirectoryOptions {
+    fn default() -> Self {
+        let input_key = DEFAULT_INPUT_KEY.to_owned();
+        Self { dialect: DialectChoice::Auto, read_only: false, input_key }
+    }
+}
+
+/// A Crawlee `storage/` directory. Cheap to clone; all clones are one backend.
+#[derive(Clone, Debug)]
+pub struct DirectoryBackend {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) root: OwnedFd,
+    pub(super) options: DirectoryOptions,
+    pub(super) staging: StagingArea,
+    pub(super) reaper: Reaper,
+    /// Whoever uses a store's directory passes; who replaces, moves or removes it closes.
+    pub(super) store_gates: StoreGates,
+    /// Held over each edit of a store's metadata.
+    pub(super) metadata_locks: MetadataLocks,
+    /// Held while a record's value and sidecar are replaced, so that they stay those of one writer.
+    pub(super) key_locks: KeyLocks,
+    pub(super) layouts: Layouts,
+    pub(super) unsynced: Unsynced,
+}
+
+impl DirectoryBackend {
+    /// Opens the storage directory at `path`, which may itself be a link.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it is missing, no directory, or not readable.
+    pub fn open(path: &Path, options: DirectoryOptions) -> Result<Self> {
+        let root = tree::open_root(path, options.read_only)
+            .map_err(|error| Error::io(format!("open storage '{}'", path.display()), error))?;
+        let shared = Shared {
+            root,
+            options,
+            staging: StagingArea::default(),
+            reaper: Reaper::default(),
+            store_gates: StoreGates::default(),
+            metadata_locks: MetadataLocks::default(),
+            key_locks: KeyLocks::default(),
+            layouts: Layouts::default(),
+            unsynced: Unsynced::default(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    pub(super) fn refuse_if_read_only(&self) -> Result<()> {
+        if self.shared.options.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+}
