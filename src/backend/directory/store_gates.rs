@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic = "is taken while one of rank 2"]
+    #[should_panic = "(store gate) is taken while one of rank"]
     fn no_thread_passes_twice() {
         let (gates, store) = (StoreGates::default(), StoreName::new("s").unwrap());
         let _passed = gates.pass(&store);
