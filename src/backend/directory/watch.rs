@@ -375,6 +375,12 @@ impl Inner {
         Ok(changes)
     }
 
+    fn has_metadata(&self, store: &StoreName) -> bool {
+        let Ok(Some(stores)) = tree::open_stores(&self.root) else { return false };
+        let Ok(directory) = tree::open_dir(&stores, store.as_str()) else { return false };
+        tree::has_file(&directory, layout::METADATA.as_bytes()).unwrap_or_default()
+    }
+
     /// Notes what an event says may have changed. No system call for an event of a record.
     fn note(&self, number: i32, events: ReadFlags, name: &[u8], changes: &mut HashSet<Change>) {
         let mut watches = self.watches.lock();
@@ -407,17 +413,26 @@ impl Inner {
                 changes.insert(Change::Store(store));
             }
         } else if let Some(watch) = watches.by_number.get_mut(&number) {
-            watch.note(events, name, changes);
+            watch.note(events, name, changes, |store| self.has_metadata(store));
         }
     }
 }
 
 impl StoreWatch {
-    fn note(&mut self, events: ReadFlags, name: &[u8], changes: &mut HashSet<Change>) {
+    fn note(
+        &mut self,
+        events: ReadFlags,
+        name: &[u8],
+        changes: &mut HashSet<Change>,
+        has_metadata: impl FnOnce(&StoreName) -> bool,
+    ) {
         if name == layout::METADATA.as_bytes() {
             let had_metadata = self.has_metadata;
-            self.has_metadata =
-                (had_metadata || events.intersects(APPEARS)) && !events.intersects(VANISHES);
+            // Metadata that is exchanged in one step is told to appear and then to vanish.
+            self.has_metadata = match events.intersects(VANISHES) {
+                true => has_metadata(&self.name),
+                false => had_metadata || events.intersects(APPEARS),
+            };
             if self.has_metadata != had_metadata {
                 // Another layout: the same files may be other records.
                 changes.insert(Change::Store(self.name.clone()));
