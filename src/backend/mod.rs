@@ -362,6 +362,15 @@ pub trait Value: Debug + Send + Sync {
     /// [`Error::Io`].
     fn attributes(&self) -> Result<Attributes>;
 
+    /// Where the next bytes begin, at `offset` or behind it, that may be other than zero; the value's end if there are
+    /// none. A backend that does not know of holes gives back `offset`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn next_data(&self, offset: u64) -> Result<u64> {
+        Ok(offset)
+    }
+
     /// A local file that holds the same bytes, where the backend has one to hand to the kernel.
     fn local_file(&self) -> Option<BorrowedFd<'_>> {
         None
@@ -375,6 +384,14 @@ pub trait Staging: Debug + Send + Sync {
     /// # Errors
     /// [`Error::Io`].
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
+
+    /// Where the next bytes begin that may be other than zero, as [`Value::next_data`].
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn next_data(&self, offset: u64) -> Result<u64> {
+        Ok(offset)
+    }
 
     /// Writes all of `data` at an offset.
     ///
@@ -538,30 +555,48 @@ pub fn is_input_key(key: &Key, input_key: &str) -> bool {
 pub struct Reader<R> {
     source: R,
     offset: u64,
+    shortens_holes: bool,
 }
 
 impl<R> Reader<R> {
     /// Begins at the first byte.
     pub fn new(source: R) -> Self {
-        Self { source, offset: 0 }
+        Self { source, offset: 0, shortens_holes: false }
     }
 
-    fn advance(&mut self, read: impl FnOnce(&R, u64) -> Result<usize>) -> io::Result<usize> {
-        let count = read(&self.source, self.offset).map_err(into_io)?;
+    /// Begins at the first byte, and makes a few zeros of each hole, however large: enough for whoever asks what kind
+    /// of bytes these are.
+    pub fn shortening_holes(source: R) -> Self {
+        Self { shortens_holes: true, ..Self::new(source) }
+    }
+
+    fn advance(
+        &mut self,
+        buffer: &mut [u8],
+        read_at: impl FnOnce(&R, &mut [u8], u64) -> Result<usize>,
+        next_data: impl FnOnce(&R, u64) -> Result<u64>,
+    ) -> io::Result<usize> {
+        let count = read_at(&self.source, buffer, self.offset).map_err(into_io)?;
         self.offset += count as u64;
+        if self.shortens_holes && count > 0 && buffer.iter().take(count).all(|byte| *byte == 0) {
+            let data = next_data(&self.source, self.offset).map_err(into_io)?;
+            self.offset = self.offset.max(data);
+        }
         Ok(count)
     }
 }
 
 impl Read for Reader<&dyn Staging> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.advance(|staging, offset| staging.read_at(buffer, offset))
+        let read_at = |staging: &&dyn Staging, buffer: &mut [u8], at| staging.read_at(buffer, at);
+        self.advance(buffer, read_at, |staging, at| staging.next_data(at))
     }
 }
 
 impl Read for Reader<Arc<dyn Value>> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.advance(|value, offset| value.read_at(buffer, offset))
+        let read_at = |value: &Arc<dyn Value>, buffer: &mut [u8], at| value.read_at(buffer, at);
+        self.advance(buffer, read_at, |value, at| value.next_data(at))
     }
 }
 

@@ -11,8 +11,8 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use rustix::fs::{
-    AtFlags, FallocateFlags, FileType, FlockOperation, Gid, Mode, OFlags, Timespec, Timestamps,
-    UTIME_NOW, UTIME_OMIT, Uid,
+    AtFlags, FallocateFlags, FileType, FlockOperation, Gid, Mode, OFlags, SeekFrom, Timespec,
+    Timestamps, UTIME_NOW, UTIME_OMIT, Uid,
 };
 use rustix::io::Errno;
 
@@ -353,6 +353,19 @@ pub(super) fn read_at(
     Ok(filled)
 }
 
+/// Where the next data begins, at `offset` or behind it; the end of the file if only a hole follows.
+pub(super) fn next_data(file: impl AsFd, offset: u64) -> rustix::io::Result<u64> {
+    let file = file.as_fd();
+    match rustix::fs::seek(file, SeekFrom::Data(offset)) {
+        Err(Errno::NXIO) => {
+            rustix::fs::fstat(file).map(|stat| u64::try_from(stat.st_size).unwrap_or(offset))
+        }
+        // A file system that does not tell holes from data.
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(offset),
+        data => data,
+    }
+}
+
 /// Changes owner, mode and times of an open file.
 pub(super) fn change_attributes(
     file: impl AsFd,
@@ -419,6 +432,11 @@ impl StagedValue {
 impl Staging for StagedValue {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         read_at(self.staged.file(), buffer, offset).map_err(|error| self.failed("read", error))
+    }
+
+    fn next_data(&self, offset: u64) -> Result<u64> {
+        next_data(self.staged.file(), offset)
+            .map_err(|error| self.failed("look for the holes of", error))
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
