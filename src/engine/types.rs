@@ -76,8 +76,9 @@ impl Store {
     /// Sets the content type of a record by hand.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`], [`Error::Io`].
+    /// [`Error::ContentTypeTooLong`], whether there is such a record or not; [`Error::NoSuchRecord`], [`Error::Io`].
     pub fn set_content_type(&self, key: &Key, content_type: &ContentType) -> Result<()> {
+        check(content_type)?;
         self.backend().set_content_type(&self.name, key, content_type)?;
         self.storage.activity().modified(&self.name);
         Ok(())
@@ -185,4 +186,12 @@ impl Store {
         content_type::on_publish(to_key, self.storage.input_key(), replaced.as_ref(), reader)
             .map_err(|error| self.reading(key, error))
     }
+}
+
+/// Refuses a content type that could not be read back.
+pub(super) fn check(content_type: &ContentType) -> Result<()> {
+    if content_type.as_str().len() > ContentType::MAX_BYTES {
+        return Err(Error::ContentTypeTooLong { limit: ContentType::MAX_BYTES });
+    }
+    Ok(())
 }

@@ -16,6 +16,9 @@ const DOMAINS_NOT_EXTENSIONS: [&str; 2] = ["com", "org"];
 pub struct ContentType(Box<str>);
 
 impl ContentType {
+    /// Longest content type in bytes that a record is given. It fits a sidecar however its characters are escaped.
+    pub const MAX_BYTES: usize = 8 * 1024;
+
     /// Wraps a MIME text.
     #[must_use]
     pub fn new(text: &str) -> Self {

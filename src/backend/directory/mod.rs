@@ -6,32 +6,47 @@
 //! | `dialect` | the two layouts, and how Crawlee JS 3 names files |
 //! | `sidecar` | the text of a record's sidecar |
 //! | `tree` | opening and looking, beneath a descriptor and following no link |
-//! | `staging` | bytes not yet visible, in `<source>/.storefs/` |
+//! | `staging`, `staged_value` | bytes not yet visible, in `<source>/.storefs/` |
+//! | `new_sidecar` | sidecars that wait to be placed |
+//! | `note`, `delete_note` | what is under way, as names in `<source>/.storefs/` tell it |
 //! | `key_locks` | one writer at a time for each record |
+//! | `process_locks` | one process at a time for each record |
+//! | `place` | two files into their places, beside SDKs |
+//! | `fingerprint` | a number for bytes that never changes |
 //! | `store_gates` | no publish into a store that is being purged |
 //! | `doctor` | finding what is wrong, and mending what has one right answer |
 //! | `heal` | completing what a dead process was at |
 //! | `reaper` | removal in the background |
 //! | `write_out` | data is written before its name |
 //! | `unsynced` | what a later fsync has to make durable |
-//! | `records`, `stores`, `plain`, `purge` | the operations |
+//! | `records`, `publish`, `rename`, `set_type`, `stores`, `plain`, `purge` | the operations |
 //! | `purge_box` | what a purge has taken out of sight |
 //! | `watch` | telling what others change |
 
+mod delete_note;
 mod dialect;
 mod doctor;
+mod fingerprint;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod heal;
 mod key_locks;
 mod layout;
+mod new_sidecar;
+mod note;
+mod place;
 mod plain;
+mod process_locks;
+mod publish;
 mod purge;
 mod purge_box;
 mod reaper;
 mod records;
+mod rename;
+mod set_type;
 mod sidecar;
+mod staged_value;
 mod staging;
 mod store_gates;
 mod stores;
@@ -53,7 +68,8 @@ use dialect::Dialect;
 pub use dialect::DialectChoice;
 use key_locks::KeyLocks;
 use reaper::Reaper;
-use staging::{Session, StagedValue, StagingArea};
+use staged_value::StagedValue;
+use staging::{Session, StagingArea};
 use store_gates::StoreGates;
 use tree::{Identity, StoreDir};
 use unsynced::Unsynced;
@@ -301,7 +317,7 @@ impl Backend for DirectoryBackend {
         content_type: &ContentType,
     ) -> Result<()> {
         self.refuse_if_read_only()?;
-        self.in_store(store, |dir| self.set_kept_type(dir, key, content_type))
+        self.set_kept_type(store, key, content_type)
     }
 
     fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>> {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
-use super::heal::DeleteNote;
+use super::delete_note::DeleteNote;
 use super::purge_box::{Label, OldRecords, PurgeBox, number_of};
 use super::records::{Names, remove_if_there};
 use super::staging::{self, Session};
@@ -284,7 +284,7 @@ impl DirectoryBackend {
         let (sidecars, values): (Vec<_>, Vec<_>) = contents.doomed.iter().partition(is_sidecar);
         for name in values {
             let note = match number_of(&dir.fd, name).map_err(failed)? {
-                Some(number) => DeleteNote::of(&session, dir, name, number).map_err(failed)?,
+                Some(_) => DeleteNote::of(&session, dir, name).map_err(failed)?,
                 // A link, which has no sidecar.
                 None => None,
             };

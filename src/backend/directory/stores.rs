@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
 use super::dialect::Dialect;
-use super::heal::Step;
+use super::note::Step;
 use super::staging::StagedFile;
 use super::tree::{self, HeldStoreDir, StoreDir};
 use super::{DialectChoice, DirectoryBackend, layout, staging};
@@ -247,9 +247,10 @@ impl DirectoryBackend {
         let Ok(mut document) = Document::parse(&text.bytes) else { return Ok(None) };
         document.set_name(metadata_name);
         let failed = |error: Errno| Error::io(format!("rename store '{}'", dir.name), error);
-        let number = rustix::fs::fstat(&dir.fd).map_err(failed)?.st_ino;
-        let subject = to.as_str().as_bytes();
-        let note = self.session()?.create_note(Step::RenameStore, number, subject)?;
+        let directory = tree::object(&dir.fd).map_err(failed)?;
+        let session = self.session()?;
+        let name = session.note_name(Step::RenameStore, &directory, None, to.as_str().as_bytes());
+        let note = session.create_note(name)?;
         rustix::fs::fchmod(note.file(), Mode::from_raw_mode(text.attributes.mode))
             .map_err(failed)?;
         note.write_all_at(&document.to_bytes(), 0).map_err(failed)?;

@@ -13,7 +13,8 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, Statx
 use rustix::io::Errno;
 
 use super::layout;
-use crate::model::{Attributes, Error, Result, Stamp, StoreName, system_time};
+use super::note::Object;
+use crate::model::{Attributes, Error, Key, Result, Stamp, StoreName, system_time};
 
 /// How a directory is opened to look into it.
 const LOOK_INTO: OFlags =
@@ -129,6 +130,35 @@ pub(super) fn identity(directory: impl AsFd) -> rustix::io::Result<Identity> {
     Ok((stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino, born))
 }
 
+/// A file, told from every later one that is given its number.
+pub(super) fn object(file: impl AsFd) -> rustix::io::Result<Object> {
+    object_at(file, b"", AtFlags::EMPTY_PATH)
+}
+
+/// The file of this name, told from every later one that is given its number; links are not followed.
+pub(super) fn object_of(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<Object> {
+    object_at(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+fn object_at(parent: impl AsFd, name: &[u8], flags: AtFlags) -> rustix::io::Result<Object> {
+    let mask = StatxFlags::INO
+        | StatxFlags::BTIME
+        | StatxFlags::MTIME
+        | StatxFlags::SIZE
+        | StatxFlags::TYPE;
+    let stat = rustix::fs::statx(parent, name, flags, mask)?;
+    let is_directory = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Directory;
+    let is_born = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
+    let since_ns = match (is_born, is_directory) {
+        (true, _) => nanoseconds(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec),
+        (false, false) => nanoseconds(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
+        // That changes with each entry.
+        (false, true) => 0,
+    };
+    let size = if is_directory { 0 } else { stat.stx_size };
+    Ok(Object { number: stat.stx_ino, since_ns, size })
+}
+
 /// Whether a plain file of this name is there.
 pub(super) fn has_file(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<bool> {
     match stat_file(parent, name) {
@@ -217,6 +247,24 @@ pub(super) fn attributes(stat: &Stat) -> Attributes {
 fn nanoseconds(seconds: i64, nanoseconds: impl TryInto<i64>) -> i64 {
     let nanoseconds = nanoseconds.try_into().unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+}
+
+impl StoreDir {
+    pub(super) fn failed(&self, action: &str, key: &Key, error: impl Into<io::Error>) -> Error {
+        Error::io(format!("{action} record '{key}' of store '{}'", self.name), error)
+    }
+
+    pub(super) fn no_record(&self, key: &Key) -> Error {
+        Error::NoSuchRecord { store: self.name.to_string(), key: key.to_string() }
+    }
+
+    pub(super) fn record_exists(&self, key: &Key) -> Error {
+        Error::RecordExists { store: self.name.to_string(), key: key.to_string() }
+    }
+
+    pub(super) fn no_store(&self) -> Error {
+        Error::NoSuchStore { store: self.name.to_string() }
+    }
 }
 
 /// Opens the directory that holds all stores; `None` while there is none.
