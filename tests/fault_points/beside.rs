@@ -137,6 +137,22 @@ fn p6_an_sdk_that_is_between_its_files_when_we_are_finds_no_sidecar_of_ours() {
 }
 
 #[test]
+fn p6_an_sdk_that_deletes_between_our_files_leaves_nothing_of_ours() {
+    let storage = storage_with_record();
+    let store = storage.store("default");
+    let ours = Setter::held_at(&storage, "publish: value moved", OURS);
+    fs::remove_file(store.join("k")).unwrap();
+    fs::remove_file(store.join("k.__metadata__.json")).unwrap();
+    ours.end();
+    assert_eq!(names(&store), ["__metadata__.json".to_owned()].into());
+    assert_eq!(
+        fs::read_dir(storage.path().join(".storefs")).unwrap().count(),
+        0,
+        "nothing is staged"
+    );
+}
+
+#[test]
 fn p6_a_sidecar_of_an_sdk_is_not_lost_when_ours_is_taken_back() {
     let storage = storage_with_record();
     let store = storage.store("default");

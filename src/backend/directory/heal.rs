@@ -16,7 +16,7 @@
 //! are locked and left alone.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, FlockOperation};
@@ -29,7 +29,8 @@ use super::place::Entry;
 use super::purge_box::{OldRecords, number_of};
 use super::sidecar::{self, Sidecar};
 use super::staging::{self, move_entry};
-use super::{DirectoryBackend, layout, process_locks, purge, tree};
+use super::tree::{self, Directory};
+use super::{DirectoryBackend, layout, process_locks, purge};
 use crate::backend::Purged;
 use crate::backend::document::Document;
 use crate::failpoint;
@@ -46,7 +47,7 @@ impl DirectoryBackend {
         self.heal_in(&Arc::new(private))
     }
 
-    pub(super) fn heal_in(&self, private: &Arc<OwnedFd>) -> Result<()> {
+    pub(super) fn heal_in(&self, private: &Arc<Directory>) -> Result<()> {
         for entry in tree::entries(private).map_err(|error| look(error.into()))? {
             let (name, listed) = entry.map_err(|error| look(error.into()))?;
             if tree::kind(private, &name, listed) != FileType::Directory {
@@ -75,7 +76,7 @@ impl DirectoryBackend {
     }
 
     /// Heals what can be healed with a few looks. Gives back what purges had taken out of sight, to be cleared.
-    fn heal_session(&self, session: &OwnedFd) -> Result<Vec<OldRecords>> {
+    fn heal_session(&self, session: &Directory) -> Result<Vec<OldRecords>> {
         let mut notes = Vec::new();
         let mut purged = Vec::new();
         for entry in tree::entries(session).map_err(|error| look(error.into()))? {
@@ -100,7 +101,7 @@ impl DirectoryBackend {
         Ok(purged)
     }
 
-    fn heal_record(&self, session: &OwnedFd, name: &[u8], note: &Note) -> io::Result<()> {
+    fn heal_record(&self, session: &Directory, name: &[u8], note: &Note) -> io::Result<()> {
         let Some(waiting) = Waiting::read(session, name)? else { return Ok(()) };
         let Some(value_name) = waiting.subject(note) else { return Ok(()) };
         let sidecar_name = layout::sidecar_of(&value_name);
@@ -141,7 +142,7 @@ impl DirectoryBackend {
     }
 
     /// The directory has been renamed if the note's is under the new name; then its metadata gets that name too.
-    fn heal_store_rename(&self, session: &OwnedFd, name: &[u8], note: &Note) -> io::Result<()> {
+    fn heal_store_rename(&self, session: &Directory, name: &[u8], note: &Note) -> io::Result<()> {
         let store = note.subject.as_ref().and_then(|name| std::str::from_utf8(name).ok());
         let Some(Ok(store)) = store.map(StoreName::new) else { return Ok(()) };
         let Ok(dir) = self.store_dir(&store) else { return Ok(()) };
@@ -164,7 +165,7 @@ impl DirectoryBackend {
     }
 
     /// Gives back what a purge leaves in a store and the dead process had not yet moved over.
-    fn heal_purge(&self, session: &OwnedFd, name: &[u8]) -> io::Result<Option<OldRecords>> {
+    fn heal_purge(&self, session: &Directory, name: &[u8]) -> io::Result<Option<OldRecords>> {
         let Ok(text) = std::str::from_utf8(name) else { return Ok(None) };
         let purge_box = tree::open_dir(session, text)?;
         let Some(old_records) = OldRecords::find(&purge_box, &self.shared.root)? else {
@@ -188,7 +189,7 @@ struct Waiting {
 
 impl Waiting {
     /// Reads a note. `None` if it is gone; one too large for a sidecar counts as empty.
-    fn read(session: &OwnedFd, name: &[u8]) -> io::Result<Option<Self>> {
+    fn read(session: &Directory, name: &[u8]) -> io::Result<Option<Self>> {
         let stat = match tree::stat_file(session, name) {
             Err(Errno::NOENT) => return Ok(None),
             stat => stat?,

@@ -56,7 +56,6 @@ mod watch;
 mod write_out;
 
 use std::collections::{HashMap, HashSet};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -71,7 +70,7 @@ use reaper::Reaper;
 use staged_value::StagedValue;
 use staging::{Session, StagingArea};
 use store_gates::StoreGates;
-use tree::{Identity, StoreDir};
+use tree::{Directory, Identity, StoreDir};
 use unsynced::Unsynced;
 
 use super::watch::{Tell, Watched};
@@ -110,7 +109,7 @@ pub struct DirectoryBackend {
 
 #[derive(Debug)]
 struct Shared {
-    root: OwnedFd,
+    root: Directory,
     options: DirectoryOptions,
     staging: StagingArea,
     reaper: Reaper,

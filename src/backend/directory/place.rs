@@ -13,7 +13,7 @@
 //!
 //! Where two entries cannot be exchanged, each replaces what is there, and nothing is put back.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ pub(super) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     fn of(staged: &'a StagedFile) -> Self {
-        Self { directory: staged.session().directory(), name: staged.name() }
+        Self { directory: staged.session().directory().as_fd(), name: staged.name() }
     }
 
     fn stat(&self) -> rustix::io::Result<Stat> {
@@ -144,7 +144,8 @@ impl<'a> Entry<'a> {
     }
 
     /// Moves a sidecar into the place beside the value `name` whose inode number is `value`, and leaves the place to
-    /// others if the value there is not that one any more. `own` is the sidecar's inode number.
+    /// others if the value there is not that one any more. `own` is the sidecar's inode number. Gives back whether a file
+    /// is left under the entry's name.
     pub(super) fn place_sidecar(
         &self,
         dir: &StoreDir,
@@ -152,7 +153,7 @@ impl<'a> Entry<'a> {
         value: u64,
         own: u64,
         expects: bool,
-    ) -> rustix::io::Result<Found> {
+    ) -> rustix::io::Result<bool> {
         let sidecar = layout::sidecar_of(name);
         let found = self.swap_into(dir, &sidecar, expects)?;
         failpoint::pass("sidecar: placed");
@@ -161,15 +162,14 @@ impl<'a> Entry<'a> {
             stat => Some(stat?.st_ino),
         };
         match (now, found) {
-            (Some(now), _) if now == value => {}
-            (Some(_), Found::TakenOut(_)) => self.put_back(dir, &sidecar, own)?,
+            (Some(now), _) if now == value => Ok(matches!(found, Found::TakenOut(_))),
+            (Some(_), Found::TakenOut(_)) => self.put_back(dir, &sidecar, own).map(|()| true),
             // What was taken out was the sidecar of a record that is gone.
             (None, Found::TakenOut(_)) | (_, Found::Nothing) => {
-                self.take_back(dir, &sidecar, own)?;
+                self.take_back(dir, &sidecar, own).map(|()| true)
             }
-            (_, Found::Replaced) => {}
+            (_, Found::Replaced) => Ok(false),
         }
-        Ok(found)
     }
 }
 
@@ -209,8 +209,8 @@ pub(super) fn place_sidecar(
     expects: bool,
 ) -> rustix::io::Result<()> {
     let own = rustix::fs::fstat(staged.file())?.st_ino;
-    let found = Entry::of(staged).place_sidecar(dir, name, value, own, expects)?;
-    staged.has_left(!matches!(found, Found::TakenOut(_)));
+    let is_left = Entry::of(staged).place_sidecar(dir, name, value, own, expects)?;
+    staged.has_left(!is_left);
     Ok(())
 }
 

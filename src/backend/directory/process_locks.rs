@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::fingerprint::fingerprint;
+use super::tree::Directory;
 use crate::failpoint;
 use crate::model::{Key, StoreName};
 
@@ -30,7 +31,7 @@ const PAUSE: Duration = Duration::from_micros(100);
 /// The locks of a storage, as one process sees them.
 #[derive(Debug)]
 pub(super) struct ProcessLocks {
-    private: Arc<OwnedFd>,
+    private: Arc<Directory>,
     /// `None` where the file cannot be opened or locked: there each process is on its own.
     file: Option<OwnedFd>,
 }
@@ -44,7 +45,7 @@ pub(super) struct ProcessHold<'a> {
 
 impl ProcessLocks {
     /// Opens the locks in `.storefs`.
-    pub(super) fn open(private: &Arc<OwnedFd>) -> Self {
+    pub(super) fn open(private: &Arc<Directory>) -> Self {
         let file = open_file(private).inspect_err(|error| {
             log::debug!("other processes are not held off: {error}");
         });
@@ -100,7 +101,7 @@ impl Drop for ProcessLocks {
 }
 
 /// Removes the file that dead processes have left.
-pub(super) fn remove_if_unused(private: &OwnedFd) -> rustix::io::Result<()> {
+pub(super) fn remove_if_unused(private: &Directory) -> rustix::io::Result<()> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = match rustix::fs::openat(private, NAME, flags, Mode::empty()) {
         Err(Errno::NOENT | Errno::LOOP | Errno::NXIO | Errno::ACCESS | Errno::ISDIR) => {
@@ -113,7 +114,7 @@ pub(super) fn remove_if_unused(private: &OwnedFd) -> rustix::io::Result<()> {
 }
 
 /// Removes the file if no other process has it open. As long as this one holds what it gets, none begins to use it.
-fn remove_if_last(private: &OwnedFd, file: &OwnedFd) {
+fn remove_if_last(private: &Directory, file: &OwnedFd) {
     if set(file, libc::F_WRLCK, IN_USE).is_ok() {
         let _ = rustix::fs::unlinkat(private, NAME, AtFlags::empty());
     }
@@ -132,7 +133,7 @@ fn offset_of(store: &StoreName, key: &Key) -> u64 {
 }
 
 /// Opens the file, made if need be, and notes that it is in use.
-fn open_file(private: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+fn open_file(private: &Directory) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let begun = Instant::now();
     loop {
@@ -168,9 +169,10 @@ fn set(file: &OwnedFd, kind: libc::c_int, offset: u64) -> rustix::io::Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::directory::tree;
 
-    fn private(dir: &tempfile::TempDir) -> Arc<OwnedFd> {
-        Arc::new(OwnedFd::from(std::fs::File::open(dir.path()).unwrap()))
+    fn private(dir: &tempfile::TempDir) -> Arc<Directory> {
+        Arc::new(tree::open_root(dir.path(), false).unwrap())
     }
 
     #[test]

@@ -203,7 +203,7 @@ impl DirectoryBackend {
             linked,
         };
         purge_box.label(&label).map_err(|error| failed(error.into()))?;
-        let known = dir.fd.try_clone().map_err(failed)?;
+        let known = dir.fd.try_clone().map_err(|error| failed(error.into()))?;
         // Durable before the exchange: an input that was durable stays so whatever the disk keeps of the rest.
         sync_file(&purge_box.fresh, layout::METADATA.as_bytes())?;
         rustix::fs::fsync(&purge_box.fresh.fd).map_err(|error| failed(error.into()))?;

@@ -7,7 +7,7 @@
 //! the taking over before the clearing begins.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::dialect::Dialect;
 use super::staging::{self, Session};
-use super::tree::StoreDir;
+use super::tree::{Directory, StoreDir};
 use super::{layout, tree};
 use crate::backend::{Purged, is_input_key};
 use crate::failpoint;
@@ -97,7 +97,7 @@ pub(super) struct PurgeBox {
     session: Arc<Session>,
     /// Its name in the session's directory.
     name: String,
-    directory: OwnedFd,
+    directory: Directory,
     /// The fresh directory, wherever it is.
     pub(super) fresh: StoreDir,
 }
@@ -120,18 +120,15 @@ impl PurgeBox {
     /// it was opened before.
     pub(super) fn exchange(
         &self,
-        stores: &OwnedFd,
-        known: OwnedFd,
+        stores: &Directory,
+        known: Directory,
         label: Label,
     ) -> rustix::io::Result<OldRecords> {
         let store = label.store.as_str();
         let exchange = RenameFlags::EXCHANGE;
         // Before the exchange: once it is done, nothing may fail that would have the box removed with all in it.
-        let places = [
-            rustix::io::fcntl_dupfd_cloexec(stores, 0)?,
-            rustix::io::fcntl_dupfd_cloexec(&self.directory, 0)?,
-        ];
-        let fresh = rustix::io::fcntl_dupfd_cloexec(&self.fresh.fd, 0)?;
+        let places = [stores.try_clone()?, self.directory.try_clone()?];
+        let fresh = self.fresh.fd.try_clone()?;
         rustix::fs::renameat_with(&self.directory, RECORDS, stores, store, exchange)?;
         // Crawlee JS 3 may have put another directory in the store's place just before.
         let old = tree::open_dir(&self.directory, RECORDS).unwrap_or(known);
@@ -148,11 +145,11 @@ impl PurgeBox {
 #[derive(Debug)]
 pub(super) struct OldRecords {
     /// The old directory.
-    old: OwnedFd,
+    old: Directory,
     /// The store's directory.
-    store: OwnedFd,
+    store: Directory,
     /// The directories in which the two were exchanged: that of the stores, and the box.
-    places: [OwnedFd; 2],
+    places: [Directory; 2],
     label: Label,
 }
 
@@ -170,7 +167,7 @@ enum Fate {
 
 impl OldRecords {
     /// What a dead process had in a box. `None` if there is nothing in it that must be given back.
-    pub(super) fn find(purge_box: &OwnedFd, root: &OwnedFd) -> io::Result<Option<Self>> {
+    pub(super) fn find(purge_box: &Directory, root: &Directory) -> io::Result<Option<Self>> {
         let label = match rustix::fs::readlinkat(purge_box, LABEL, Vec::new()) {
             Err(Errno::NOENT | Errno::INVAL) => return Ok(None),
             label => label?,
@@ -260,7 +257,7 @@ impl OldRecords {
         Ok(remove(self.purge_box(), LABEL.as_bytes())?)
     }
 
-    fn purge_box(&self) -> &OwnedFd {
+    fn purge_box(&self) -> &Directory {
         let [_, purge_box] = &self.places;
         purge_box
     }

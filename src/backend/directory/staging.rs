@@ -4,7 +4,7 @@
 //! whose lock nobody holds was left by a process that died, and is removed by the next one that stages.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::note::{self, Object, Step};
 use super::process_locks::ProcessLocks;
+use super::tree::Directory;
 use super::{layout, tree, write_out};
 use crate::failpoint;
 use crate::model::{AttributeChange, Error, Result, TimeChange};
@@ -32,9 +33,9 @@ pub(super) struct StagingArea {
 #[derive(Debug)]
 pub(super) struct Session {
     /// `<source>/.storefs`.
-    private: Arc<OwnedFd>,
+    private: Arc<Directory>,
     /// Our directory in it; the descriptor carries the lock.
-    directory: OwnedFd,
+    directory: Directory,
     name: String,
     next: AtomicU64,
     locks: ProcessLocks,
@@ -42,7 +43,7 @@ pub(super) struct Session {
 
 impl StagingArea {
     /// The session of this process, made if need be. Gives back whether it is new.
-    pub(super) fn session(&self, root: &OwnedFd) -> Result<(Arc<Session>, bool)> {
+    pub(super) fn session(&self, root: &Directory) -> Result<(Arc<Session>, bool)> {
         if let Some(session) = self.known_session().filter(|session| session.is_linked()) {
             return Ok((session, false));
         }
@@ -66,13 +67,13 @@ impl StagingArea {
 }
 
 impl Session {
-    fn make(root: impl AsFd) -> io::Result<Self> {
+    fn make(root: &Directory) -> io::Result<Self> {
         failpoint::fail("session: make")?;
-        match rustix::fs::mkdirat(&root, layout::PRIVATE, Mode::from_raw_mode(0o700)) {
+        match rustix::fs::mkdirat(root, layout::PRIVATE, Mode::from_raw_mode(0o700)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        let private = Arc::new(tree::open_dir(&root, layout::PRIVATE)?);
+        let private = Arc::new(tree::open_dir(root, layout::PRIVATE)?);
         loop {
             let name = format!("{}-{:08x}", std::process::id(), random()?);
             rustix::fs::mkdirat(&private, name.as_str(), Mode::from_raw_mode(0o700))?;
@@ -143,7 +144,7 @@ impl Session {
     }
 
     /// Makes an empty directory, to be moved into place when it is complete.
-    pub(super) fn create_dir(&self) -> rustix::io::Result<(String, OwnedFd)> {
+    pub(super) fn create_dir(&self) -> rustix::io::Result<(String, Directory)> {
         failpoint::fail("stage: make a directory")?;
         let name = self.next_name();
         rustix::fs::mkdirat(&self.directory, name.as_str(), Mode::from_raw_mode(0o777))?;
@@ -162,12 +163,12 @@ impl Session {
     }
 
     /// `.storefs`.
-    pub(super) fn private(&self) -> &Arc<OwnedFd> {
+    pub(super) fn private(&self) -> &Arc<Directory> {
         &self.private
     }
 
-    pub(super) fn directory(&self) -> BorrowedFd<'_> {
-        self.directory.as_fd()
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
     }
 }
 
@@ -183,10 +184,8 @@ impl Drop for Session {
 }
 
 /// Removes a directory with all that is in it, following no link.
-pub(super) fn remove_tree(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
-    let parent = parent.as_fd();
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+pub(super) fn remove_tree(parent: &Directory, name: &[u8]) -> rustix::io::Result<()> {
+    let directory = tree::open_dir(parent, name)?;
     for entry in tree::entries(&directory)? {
         let (inner, listed) = entry?;
         let removed = if tree::kind(&directory, &inner, listed) == FileType::Directory {
@@ -333,7 +332,11 @@ impl Drop for StagedFile {
         if !self.state.published.load(Ordering::Relaxed) {
             let directory = &self.session.directory;
             let name = self.name.as_slice();
-            if let Err(error) = rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+            let removed = rustix::fs::unlinkat(directory, name, AtFlags::empty());
+            // What others have put in its place was given back to them.
+            if let Err(error) = removed
+                && error != Errno::NOENT
+            {
                 log::warn!("a staging file stays until the next start: {error}");
             }
         }

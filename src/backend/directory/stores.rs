@@ -1,7 +1,6 @@
 //! Stores: their directories and their metadata.
 
 use std::io;
-use std::os::fd::OwnedFd;
 
 use jiff::Timestamp;
 use rustix::fs::{AtFlags, FileType, Mode};
@@ -10,7 +9,7 @@ use rustix::io::Errno;
 use super::dialect::Dialect;
 use super::note::Step;
 use super::staging::StagedFile;
-use super::tree::{self, HeldStoreDir, StoreDir};
+use super::tree::{self, Directory, HeldStoreDir, StoreDir};
 use super::{DialectChoice, DirectoryBackend, layout, staging};
 use crate::backend::document::Document;
 use crate::backend::{MetadataText, is_input_key};
@@ -47,7 +46,7 @@ impl DirectoryBackend {
         // One after the other, to tell what is wrong.
         let missing = || Error::NoSuchStore { store: name.to_string() };
         let stores = tree::open_stores(&self.shared.root)?.ok_or_else(missing)?;
-        match tree::open_dir(stores, name.as_str()) {
+        match tree::open_dir(&stores, name.as_str()) {
             Ok(fd) => Ok(StoreDir { fd, name: name.clone() }),
             Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => Err(missing()),
             Err(error) => Err(Error::io(format!("open store '{name}'"), error)),
@@ -171,7 +170,7 @@ impl DirectoryBackend {
     fn fill_new_store(
         &self,
         name: &StoreName,
-        fd: OwnedFd,
+        fd: Directory,
         metadata: &StoreMetadata,
     ) -> Result<()> {
         if self.shared.options.dialect == DialectChoice::Js3 {
@@ -181,7 +180,7 @@ impl DirectoryBackend {
         self.write_metadata(&dir, &Document::new(metadata).to_bytes(), None, true)
     }
 
-    fn open_or_make_stores(&self) -> Result<OwnedFd> {
+    fn open_or_make_stores(&self) -> Result<Directory> {
         let failed = |error: Errno| Error::io(format!("make '{}'", layout::STORES), error);
         if let Some(stores) = tree::open_stores(&self.shared.root)? {
             return Ok(stores);

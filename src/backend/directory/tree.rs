@@ -24,10 +24,32 @@ const LOOK_INTO: OFlags =
 const READ_FILE: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
+/// An open directory, which knows whether what is opened beneath it is opened quietly: so that the time of access of
+/// what is read does not change.
+#[derive(Debug)]
+pub(super) struct Directory {
+    fd: OwnedFd,
+    is_quiet: bool,
+}
+
+impl Directory {
+    /// The same directory, for somebody else.
+    pub(super) fn try_clone(&self) -> rustix::io::Result<Self> {
+        let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 0)?;
+        Ok(Self { fd, is_quiet: self.is_quiet })
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 /// An open store directory.
 #[derive(Debug)]
 pub(super) struct StoreDir {
-    pub(super) fd: OwnedFd,
+    pub(super) fd: Directory,
     pub(super) name: StoreName,
 }
 
@@ -46,27 +68,36 @@ impl Deref for HeldStoreDir<'_> {
     }
 }
 
-/// Opens the storage directory. With `quiet`, nothing that is read beneath it has its time of access changed, as far
+/// Opens the storage directory. With `is_quiet`, nothing that is read beneath it has its time of access changed, as far
 /// as that is ours to say: whoever is neither the owner of a file nor privileged cannot help changing it.
-pub(super) fn open_root(path: &Path, quiet: bool) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open_root(path: &Path, is_quiet: bool) -> rustix::io::Result<Directory> {
     let open = |flags| rustix::fs::open(path, flags, Mode::empty());
     // The storage directory itself may be given by a link.
     let flags = LOOK_INTO.difference(OFlags::NOFOLLOW);
-    if quiet { quietly(flags, open) } else { open(flags) }
+    let fd = if is_quiet { quietly(flags, open) } else { open(flags) }?;
+    Ok(Directory { fd, is_quiet })
 }
 
 /// Opens beneath a directory, as quietly as that was opened.
 fn open_beneath(
-    parent: impl AsFd,
+    parent: &Directory,
     flags: OFlags,
     open: impl Fn(BorrowedFd<'_>, OFlags) -> rustix::io::Result<OwnedFd>,
 ) -> rustix::io::Result<OwnedFd> {
-    let parent = parent.as_fd();
-    if rustix::fs::fcntl_getfl(parent)?.contains(OFlags::NOATIME) {
-        quietly(flags, |flags| open(parent, flags))
+    if parent.is_quiet {
+        quietly(flags, |flags| open(parent.as_fd(), flags))
     } else {
-        open(parent, flags)
+        open(parent.as_fd(), flags)
     }
+}
+
+/// Opens a directory beneath another.
+fn open_directory(
+    parent: &Directory,
+    open: impl Fn(BorrowedFd<'_>, OFlags) -> rustix::io::Result<OwnedFd>,
+) -> rustix::io::Result<Directory> {
+    let fd = open_beneath(parent, LOOK_INTO, open)?;
+    Ok(Directory { fd, is_quiet: parent.is_quiet })
 }
 
 /// Opens without changing times of access, if this user may ask for that.
@@ -81,26 +112,28 @@ fn quietly(
 }
 
 /// Opens a directory that is one component beneath another; a path is refused.
-pub(super) fn open_dir(parent: impl AsFd, name: &str) -> rustix::io::Result<OwnedFd> {
-    if name.contains('/') {
+pub(super) fn open_dir(
+    parent: &Directory,
+    name: impl AsRef<[u8]>,
+) -> rustix::io::Result<Directory> {
+    let name = name.as_ref();
+    if name.contains(&b'/') {
         return Err(Errno::NOENT);
     }
-    open_beneath(parent, LOOK_INTO, |parent, flags| {
-        rustix::fs::openat(parent, name, flags, Mode::empty())
-    })
+    open_directory(parent, |parent, flags| rustix::fs::openat(parent, name, flags, Mode::empty()))
 }
 
 /// Opens a store's directory by one system call, which follows no link and leaves the storage by no other way.
-pub(super) fn open_store(root: impl AsFd, name: &StoreName) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open_store(root: &Directory, name: &StoreName) -> rustix::io::Result<Directory> {
     let path = format!("{}/{name}", layout::STORES);
     let within = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
-    open_beneath(root, LOOK_INTO, |root, flags| {
+    open_directory(root, |root, flags| {
         rustix::fs::openat2(root, path.as_str(), flags, Mode::empty(), within)
     })
 }
 
 /// Opens a plain file to read it; anything else under the name is refused as if it were absent.
-pub(super) fn open_file(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open_file(parent: &Directory, name: &[u8]) -> rustix::io::Result<OwnedFd> {
     let opened = open_beneath(parent, READ_FILE, |parent, flags| {
         rustix::fs::openat(parent, name, flags, Mode::empty())
     });
@@ -172,7 +205,7 @@ pub(super) fn has_file(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<boo
 /// # Errors
 /// `EFBIG` if it holds more than `limit` bytes: what a file claims is never allocated.
 pub(super) fn read_small(
-    parent: impl AsFd,
+    parent: &Directory,
     name: &[u8],
     limit: u64,
 ) -> io::Result<Option<(Vec<u8>, Stat)>> {
@@ -188,7 +221,7 @@ pub(super) fn read_small(
 
 /// Name and kind of each entry of a directory but `.` and `..`, from a position of its own.
 pub(super) fn entries(
-    directory: &OwnedFd,
+    directory: &Directory,
 ) -> rustix::io::Result<impl Iterator<Item = rustix::io::Result<(Vec<u8>, FileType)>> + Send + use<>>
 {
     let own = open_beneath(directory, LOOK_INTO, |directory, flags| {
@@ -268,8 +301,7 @@ impl StoreDir {
 }
 
 /// Opens the directory that holds all stores; `None` while there is none.
-pub(super) fn open_stores(root: impl AsFd) -> Result<Option<OwnedFd>> {
-    let root = root.as_fd();
+pub(super) fn open_stores(root: &Directory) -> Result<Option<Directory>> {
     match open_dir(root, layout::STORES) {
         // Nothing was made yet; or the storage itself has been removed, which is no empty storage.
         Err(Errno::NOENT) if rustix::fs::fstat(root).is_ok_and(|stat| stat.st_nlink > 0) => {
