@@ -17,8 +17,6 @@ pub(crate) fn holds_files(dir: &Path) -> bool {
     };
     entries.map(Result::unwrap).any(|entry| match entry.file_type() {
         Ok(kind) if kind.is_dir() => holds_files(&entry.path()),
-        // What processes hold each other off by, as long as one of them lives.
-        Ok(_) if entry.file_name() == "locks" => false,
         Ok(_) => true,
         Err(error) => error.kind() != ErrorKind::NotFound,
     })

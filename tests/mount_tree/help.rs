@@ -94,8 +94,6 @@ pub(crate) fn staged(storage: &Path) -> BTreeSet<PathBuf> {
         for entry in listed.flatten() {
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => walk(&entry.path(), found),
-                // What processes hold each other off by, as long as one of them lives.
-                Ok(_) if entry.file_name() == "locks" => {}
                 Ok(_) => drop(found.insert(entry.path())),
                 Err(_) => {}
             }

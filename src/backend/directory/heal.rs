@@ -30,7 +30,7 @@ use super::purge_box::{OldRecords, number_of};
 use super::sidecar::{self, Sidecar};
 use super::staging::{self, move_entry};
 use super::tree::{self, Directory};
-use super::{DirectoryBackend, layout, process_locks, purge};
+use super::{DirectoryBackend, layout, purge};
 use crate::backend::Purged;
 use crate::backend::document::Document;
 use crate::failpoint;
@@ -72,7 +72,7 @@ impl DirectoryBackend {
                 Ok(())
             });
         }
-        process_locks::remove_if_unused(private).map_err(|error| look(error.into()))
+        Ok(())
     }
 
     /// Heals what can be healed with a few looks. Gives back what purges had taken out of sight, to be cleared.

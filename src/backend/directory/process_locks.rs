@@ -1,202 +1,175 @@
 //! One process at a time for each record.
 //!
-//! The file `.storefs/locks` has no bytes. Each of its offsets can be locked, and a record's is chosen by its
-//! fingerprint; the system releases what a dead process held. The locks belong to the open file, so that threads of one
-//! process do not hold each other off: the key lock does, which whoever takes a lock here already holds.
+//! `.storefs/locks` holds an empty directory for each of a few numbers, and a record's number is chosen by its
+//! fingerprint. Whoever holds a record has that directory open and locked by `flock`, which the system releases when
+//! the process dies. Each hold has an open description of its own, so threads of one process hold each other off too,
+//! and nothing is open for writing, so that the file system can still be made read-only.
+//!
+//! Each process keeps `.storefs/locks` itself locked for sharing. When the last one is gone, it is removed as everything
+//! is that a dead process has left there.
 
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode};
 use rustix::io::Errno;
 
 use super::fingerprint::fingerprint;
-use super::tree::Directory;
+use super::staging::remove_tree;
+use super::tree::{self, Directory};
 use crate::failpoint;
 use crate::model::{Key, StoreName};
 
 const NAME: &str = "locks";
 
-/// The offset that each process which has the file open holds for reading: whoever gets it for writing is the last.
-const IN_USE: u64 = 1 << 62;
+/// So many locks are shared by all records.
+const LOCKS: u64 = 256;
 
 /// So long a process is waited for that holds a record. Its renames take microseconds, unless it has been stopped.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long between two tries.
-const PAUSE: Duration = Duration::from_micros(100);
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// The locks of a storage, as one process sees them.
 #[derive(Debug)]
 pub(super) struct ProcessLocks {
-    private: Arc<Directory>,
-    /// `None` where the file cannot be opened or locked: there each process is on its own.
-    file: Option<OwnedFd>,
+    /// `None` where it cannot be made or locked: there each process is on its own.
+    directory: Option<Directory>,
 }
 
 /// The records that are held; released when dropped.
 #[derive(Debug)]
-pub(super) struct ProcessHold<'a> {
-    file: &'a OwnedFd,
-    offsets: Vec<u64>,
+pub(super) struct ProcessHold {
+    _locks: Vec<Directory>,
 }
 
 impl ProcessLocks {
     /// Opens the locks in `.storefs`.
-    pub(super) fn open(private: &Arc<Directory>) -> Self {
-        let file = open_file(private).inspect_err(|error| {
+    pub(super) fn open(private: &Directory) -> Self {
+        let directory = open_directory(private).inspect_err(|error| {
             log::debug!("other processes are not held off: {error}");
         });
-        Self { private: Arc::clone(private), file: file.ok() }
+        Self { directory: directory.ok() }
     }
 
     /// Holds records, whose key locks are held.
-    pub(super) fn hold(&self, records: &[(&StoreName, &Key)]) -> Option<ProcessHold<'_>> {
-        let mut offsets: Vec<u64> =
-            records.iter().map(|(store, key)| offset_of(store, key)).collect();
-        // In an order that all processes keep.
-        offsets.sort_unstable();
-        offsets.dedup();
-        let mut hold = ProcessHold { file: self.file.as_ref()?, offsets: Vec::new() };
-        let mut begun = None;
-        for offset in offsets {
-            loop {
-                match set(hold.file, libc::F_WRLCK, offset) {
-                    Ok(()) => {
-                        hold.offsets.push(offset);
-                        break;
-                    }
-                    Err(Errno::ACCESS | Errno::AGAIN) if is_patient(&mut begun) => {
-                        thread::sleep(PAUSE);
-                    }
-                    Err(error) => {
-                        log::warn!("another process is not held off a record: {error}");
-                        break;
-                    }
-                }
+    pub(super) fn hold(&self, records: &[(&StoreName, &Key)]) -> Option<ProcessHold> {
+        let directory = self.directory.as_ref()?;
+        let mut numbers: Vec<u64> =
+            records.iter().map(|(store, key)| number_of(store, key)).collect();
+        // In an order that all keep, and none twice: it would wait for itself.
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut locks = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            match lock(directory, number) {
+                Ok(lock) => locks.push(lock),
+                Err(error) => log::warn!("another process is not held off a record: {error}"),
             }
         }
-        Some(hold)
+        Some(ProcessHold { _locks: locks })
+    }
+
+    /// Ends the use of the locks, and removes them if nobody else uses them.
+    pub(super) fn close(&mut self, private: &Directory) {
+        let Some(directory) = self.directory.take() else { return };
+        // As long as this is held, nobody begins to use what is about to be removed.
+        let alone = rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive);
+        if alone.is_ok()
+            && let Err(error) = remove_tree(private, NAME.as_bytes())
+        {
+            log::debug!("'{NAME}' stays until the next start: {error}");
+        }
     }
 }
 
-impl Drop for ProcessHold<'_> {
-    fn drop(&mut self) {
-        for offset in &self.offsets {
-            if let Err(error) = set(self.file, libc::F_UNLCK, *offset) {
-                log::error!("a record stays held: {error}");
+fn number_of(store: &StoreName, key: &Key) -> u64 {
+    fingerprint(&[store.as_str().as_bytes(), b"\0", key.as_bytes()]) % LOCKS
+}
+
+/// Opens a directory, made if need be.
+fn open_or_make(parent: &Directory, name: &str) -> rustix::io::Result<Directory> {
+    match tree::open_dir(parent, name) {
+        Err(Errno::NOENT) => {
+            match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o700)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error),
             }
+            tree::open_dir(parent, name)
         }
+        opened => opened,
     }
 }
 
-impl Drop for ProcessLocks {
-    fn drop(&mut self) {
-        if let Some(file) = &self.file {
-            remove_if_last(&self.private, file);
-        }
-    }
-}
-
-/// Removes the file that dead processes have left.
-pub(super) fn remove_if_unused(private: &Directory) -> rustix::io::Result<()> {
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = match rustix::fs::openat(private, NAME, flags, Mode::empty()) {
-        Err(Errno::NOENT | Errno::LOOP | Errno::NXIO | Errno::ACCESS | Errno::ISDIR) => {
-            return Ok(());
-        }
-        file => file?,
-    };
-    remove_if_last(private, &file);
-    Ok(())
-}
-
-/// Removes the file if no other process has it open. As long as this one holds what it gets, none begins to use it.
-fn remove_if_last(private: &Directory, file: &OwnedFd) {
-    if set(file, libc::F_WRLCK, IN_USE).is_ok() {
-        let _ = rustix::fs::unlinkat(private, NAME, AtFlags::empty());
-    }
-}
-
-/// Whether another process is still waited for, since `begun`.
-fn is_patient(begun: &mut Option<Instant>) -> bool {
-    if begun.is_none() {
-        failpoint::pass("record: awaited");
-    }
-    begun.get_or_insert_with(Instant::now).elapsed() < PATIENCE
-}
-
-fn offset_of(store: &StoreName, key: &Key) -> u64 {
-    fingerprint(&[store.as_str().as_bytes(), b"\0", key.as_bytes()]) % IN_USE
-}
-
-/// Opens the file, made if need be, and notes that it is in use.
-fn open_file(private: &Directory) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let begun = Instant::now();
+/// Locks an open directory; somebody else's lock is waited for.
+fn lock_open(directory: &Directory, operation: FlockOperation) -> rustix::io::Result<()> {
+    let mut begun = None;
     loop {
-        let file = rustix::fs::openat(private, NAME, flags, Mode::from_raw_mode(0o600))?;
-        match set(&file, libc::F_RDLCK, IN_USE) {
-            // Else the last user has removed it meanwhile.
-            Ok(()) if rustix::fs::fstat(&file)?.st_nlink > 0 => return Ok(file),
-            Ok(()) => {}
-            Err(Errno::ACCESS | Errno::AGAIN) if begun.elapsed() < PATIENCE => {
-                thread::sleep(PAUSE);
-            }
-            Err(error) => return Err(error),
+        match rustix::fs::flock(directory, operation) {
+            Err(Errno::AGAIN) => {}
+            locked => return locked,
         }
+        if begun.is_none() {
+            failpoint::pass("record: awaited");
+        }
+        if begun.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
+            return Err(Errno::AGAIN);
+        }
+        thread::sleep(PAUSE);
     }
 }
 
-/// Locks or unlocks one offset, without waiting.
-fn set(file: &OwnedFd, kind: libc::c_int, offset: u64) -> rustix::io::Result<()> {
-    // SAFETY: the struct holds numbers only, for which zeros are valid.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    let number = |value: libc::c_int| libc::c_short::try_from(value).map_err(|_| Errno::INVAL);
-    lock.l_type = number(kind)?;
-    lock.l_whence = number(libc::SEEK_SET)?;
-    lock.l_start = i64::try_from(offset).map_err(|_| Errno::INVAL)?;
-    lock.l_len = 1;
-    // SAFETY: the call reads the struct, which lives as long as it takes, and the descriptor is open.
-    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } == 0 {
-        return Ok(());
+fn lock(directory: &Directory, number: u64) -> rustix::io::Result<Directory> {
+    let lock = open_or_make(directory, &number.to_string())?;
+    lock_open(&lock, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(lock)
+}
+
+/// Opens the directory of all locks, and notes that it is in use.
+fn open_directory(private: &Directory) -> rustix::io::Result<Directory> {
+    loop {
+        let directory = match open_or_make(private, NAME) {
+            Err(Errno::NOENT) => continue,
+            directory => directory?,
+        };
+        lock_open(&directory, FlockOperation::NonBlockingLockShared)?;
+        // Else the last user has removed it meanwhile.
+        if rustix::fs::fstat(&directory)?.st_nlink > 0 {
+            return Ok(directory);
+        }
     }
-    Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::directory::tree;
-
-    fn private(dir: &tempfile::TempDir) -> Arc<Directory> {
-        Arc::new(tree::open_root(dir.path(), false).unwrap())
-    }
 
     #[test]
-    fn p6_another_process_is_held_off_the_same_record_alone() {
+    fn p6_another_process_is_held_off_the_same_record() {
         let dir = tempfile::tempdir().unwrap();
-        // Two descriptions of the file, as two processes have them.
-        let (one, other) = (ProcessLocks::open(&private(&dir)), ProcessLocks::open(&private(&dir)));
+        let private = tree::open_root(dir.path(), false).unwrap();
+        let (one, other) = (ProcessLocks::open(&private), ProcessLocks::open(&private));
         let (store, key) = (StoreName::new("s").unwrap(), Key::new("k").unwrap());
-        let offset = offset_of(&store, &key);
-        let held = one.hold(&[(&store, &key)]).unwrap();
-        let file = other.file.as_ref().unwrap();
-        assert_eq!(set(file, libc::F_WRLCK, offset), Err(Errno::AGAIN));
-        assert!(other.hold(&[(&store, &Key::new("l").unwrap())]).is_some());
+        let held = one.hold(&[(&store, &key), (&store, &key)]).unwrap();
+        let directory = other.directory.as_ref().unwrap();
+        let lock = open_or_make(directory, &number_of(&store, &key).to_string()).unwrap();
+        let operation = FlockOperation::NonBlockingLockExclusive;
+        assert_eq!(rustix::fs::flock(&lock, operation), Err(Errno::AGAIN));
         drop(held);
-        assert_eq!(set(file, libc::F_WRLCK, offset), Ok(()));
+        assert_eq!(rustix::fs::flock(&lock, operation), Ok(()));
     }
 
     #[test]
-    fn p9_the_last_user_removes_the_file() {
+    fn p9_the_last_user_removes_the_locks() {
         let dir = tempfile::tempdir().unwrap();
-        let (one, other) = (ProcessLocks::open(&private(&dir)), ProcessLocks::open(&private(&dir)));
-        drop(one);
+        let private = tree::open_root(dir.path(), false).unwrap();
+        let (mut one, mut other) = (ProcessLocks::open(&private), ProcessLocks::open(&private));
+        let (store, key) = (StoreName::new("s").unwrap(), Key::new("k").unwrap());
+        drop(one.hold(&[(&store, &key)]));
+        one.close(&private);
         assert!(dir.path().join(NAME).exists());
-        drop(other);
+        other.close(&private);
         assert!(!dir.path().join(NAME).exists());
     }
 }

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use super::dialect::{self, Dialect};
 use super::new_sidecar::NewSidecar;
+use super::note::Object;
 use super::place::{self, Found, SETTLING};
 use super::records::{FileValue, Names};
 use super::sidecar::SidecarFile;
@@ -70,6 +71,8 @@ struct Prepared {
     dialect: Dialect,
     names: Names,
     look: Look,
+    /// The value that is published.
+    object: Object,
     content_type: ContentType,
     /// The new sidecar; `None` where none is kept, or where the one in place says the same.
     sidecar: Option<StagedFile>,
@@ -131,7 +134,7 @@ impl DirectoryBackend {
         let dialect = self.dialect(&dir)?;
         let names = Names::of(dialect, key);
         self.check(dialect, key)?;
-        let mut look = self.look(&dir, dialect, &names, key, None)?;
+        let look = self.look(&dir, dialect, &names, key, None)?;
         let content_type = publish.content_type.of(staged, || Ok(look.replaced.clone()))?;
         if !*is_written {
             value.date().map_err(failed)?;
@@ -143,13 +146,11 @@ impl DirectoryBackend {
             }
             .map_err(failed)?;
         }
+        let object = tree::object(value.file()).map_err(failed)?;
         let mut sidecar = None;
         if dialect == Dialect::Sidecars {
-            let object = tree::object(value.file()).map_err(failed)?;
             let content_type = &content_type;
             let new = NewSidecar { key, name: names.own(), value: object, content_type };
-            // What was read before the bytes were looked through may be old by now.
-            look.sidecar = SidecarFile::look(&dir, names.own(), key, look.sidecar.as_ref())?;
             let is_there = look.sidecar.as_ref().is_some_and(|file| file.text == new.text());
             if insists || !is_there {
                 sidecar = Some(new.stage(value.session(), &dir, durable)?);
@@ -165,7 +166,7 @@ impl DirectoryBackend {
             sidecar.as_ref().map_or(Ok(()), StagedFile::write_out).map_err(failed)?;
         }
         *is_written = true;
-        Ok(Prepared { dir, dialect, names, look, content_type, sidecar })
+        Ok(Prepared { dir, dialect, names, look, object, content_type, sidecar })
     }
 
     /// Looks at what a publish replaces. `seen` is the sidecar that was read last.
@@ -324,7 +325,7 @@ impl DirectoryBackend {
             prepared.sidecar.as_ref().or(late.as_ref())
         };
         let Some(sidecar) = sidecar else { return Ok(()) };
-        let number = rustix::fs::fstat(value.file()).map_err(failed)?.st_ino;
+        let number = prepared.object.number;
         failpoint::fail("publish: move sidecar")
             .and_then(|()| place::place_sidecar(sidecar, dir, own, number, seen.is_some()))
             .map_err(failed)
@@ -338,10 +339,8 @@ impl DirectoryBackend {
         key: &Key,
         prepared: &Prepared,
     ) -> Result<StagedFile> {
-        let failed = |error: Errno| dir.failed("publish", key, error);
-        let object = tree::object(value.file()).map_err(failed)?;
         let (name, content_type) = (prepared.names.own(), &prepared.content_type);
-        let new = NewSidecar { key, name, value: object, content_type };
+        let new = NewSidecar { key, name, value: prepared.object, content_type };
         new.stage(value.session(), dir, true)
     }
 

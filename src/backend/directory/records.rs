@@ -86,19 +86,18 @@ impl Names {
 /// One record, or two, that no other thread and no other process of ours places meanwhile.
 #[derive(Debug)]
 pub(super) struct HeldRecords<'a> {
-    /// Released before the key locks: threads of one process share it.
-    _of_processes: Option<ProcessHold<'a>>,
+    _of_processes: Option<ProcessHold>,
     _of_threads: key_locks::Held<'a>,
 }
 
 impl DirectoryBackend {
     /// Holds a record of a store whose gate is passed.
-    pub(super) fn hold_record<'a>(
-        &'a self,
-        session: &'a Session,
+    pub(super) fn hold_record(
+        &self,
+        session: &Session,
         store: &StoreName,
         key: &Key,
-    ) -> HeldRecords<'a> {
+    ) -> HeldRecords<'_> {
         let _of_threads = self.shared.key_locks.hold(store, key);
         // In a plain directory no second file belongs to the value.
         let locks = (!store.is_plain()).then(|| session.locks());
@@ -107,12 +106,12 @@ impl DirectoryBackend {
     }
 
     /// Holds two records of stores whose gates are passed.
-    pub(super) fn hold_records<'a>(
-        &'a self,
-        session: &'a Session,
+    pub(super) fn hold_records(
+        &self,
+        session: &Session,
         one: (&StoreName, &Key),
         other: (&StoreName, &Key),
-    ) -> HeldRecords<'a> {
+    ) -> HeldRecords<'_> {
         let _of_threads = self.shared.key_locks.hold_both(one, other);
         HeldRecords { _of_processes: session.locks().hold(&[one, other]), _of_threads }
     }

@@ -176,6 +176,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         // Nothing is staged any more, since every staged file holds its session. What is in there all the same could
         // not be put in its place, and waits for the next start to heal it: so not with all that is in it.
+        self.locks.close(&self.private);
         if self.is_linked() {
             let name = self.name.as_str();
             let _ = rustix::fs::unlinkat(&*self.private, name, AtFlags::REMOVEDIR);
