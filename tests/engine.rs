@@ -518,3 +518,38 @@ fn p19_sub_directories_that_a_dead_purge_cannot_give_back_are_kept() {
     assert_eq!(fs::read_to_string(store_dir.join("sub/file")).unwrap(), "kept");
     assert_eq!(fs::read_dir(dir.path().join(".storefs")).unwrap().count(), 0);
 }
+
+/// How many bytes this thread has read from files so far.
+fn bytes_read() -> u64 {
+    let counters = fs::read_to_string("/proc/thread-self/io").unwrap();
+    counters.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+}
+
+#[test]
+fn p10_a_large_hole_is_typed_without_being_read() {
+    let dir = temp_dir();
+    let store = default_store(&in_directory(dir.path()));
+    for (name, begins, expected) in [
+        ("nothing-known", "", "application/octet-stream"),
+        ("declared.txt", "words", "text/plain; charset=utf-8"),
+        ("broken.json", "[1, ", "application/octet-stream"),
+        ("program", "\u{7f}ELF", "application/x-executable"),
+    ] {
+        // The second time it replaces a record that has a type.
+        for _ in 0..2 {
+            let staging = store.stage().unwrap();
+            staging.write_at(begins.as_bytes(), 0).unwrap();
+            staging.set_len(3 << 30).unwrap();
+            let before = bytes_read();
+            store.publish(&key(name), staging, &Default::default()).unwrap();
+            let read = bytes_read() - before;
+            assert!(read < 1 << 20, "{name}: {read} bytes were read");
+            assert_eq!(type_of(&store, name), expected, "{name}");
+        }
+    }
+    let before = bytes_read();
+    store
+        .rename_record(&key("nothing-known"), &store, &key("new.txt"), &Default::default())
+        .unwrap();
+    assert!(bytes_read() - before < 1 << 20);
+}

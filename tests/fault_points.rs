@@ -6,9 +6,13 @@
 // Clippy exempts tests from these, but not the functions that tests share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "fault_points/beside.rs"]
+mod beside;
 mod common;
 #[path = "fault_points/errors.rs"]
 mod errors;
+#[path = "fault_points/gates.rs"]
+mod gates;
 // Made for tests/mount_tree.rs, and used in part here.
 #[allow(dead_code)]
 #[path = "mount_tree/help.rs"]
@@ -54,6 +58,21 @@ impl Faulty {
         let new = self.storage.beside().join("new fault");
         fs::write(&new, format!("{step}={what}")).unwrap();
         fs::rename(new, self.fault_file()).unwrap();
+    }
+
+    /// Waits until somebody passes the step that was armed with `hold`.
+    #[track_caller]
+    fn wait_for_hold(&self) {
+        wait_until("a thread is held", || self.held_file().exists());
+    }
+
+    /// Lets go on who is held.
+    fn release(&self) {
+        fs::remove_file(self.held_file()).unwrap();
+    }
+
+    fn held_file(&self) -> PathBuf {
+        self.storage.beside().join("fault.held")
     }
 
     /// Asserts that the step was passed since it was armed.

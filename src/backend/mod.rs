@@ -9,16 +9,17 @@ pub mod directory;
 mod document;
 pub mod memory;
 mod purging;
+mod reader;
 pub mod watch;
 
 use std::fmt::{self, Debug};
-use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 pub use purging::{Counting, Purged, Purging};
+pub use reader::Reader;
 
 use crate::model::{
     AttributeChange, Attributes, ContentType, DEFAULT_INPUT_KEY, Error, Finding, Key, Result,
@@ -377,6 +378,15 @@ pub trait Value: Debug + Send + Sync {
     /// [`Error::Io`].
     fn attributes(&self) -> Result<Attributes>;
 
+    /// Where the next bytes begin, at `offset` or behind it, that may be other than zero; the value's end if there are
+    /// none. A backend that does not know of holes gives back `offset`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn next_data(&self, offset: u64) -> Result<u64> {
+        Ok(offset)
+    }
+
     /// A local file that holds the same bytes, where the backend has one to hand to the kernel.
     fn local_file(&self) -> Option<BorrowedFd<'_>> {
         None
@@ -390,6 +400,14 @@ pub trait Staging: Debug + Send + Sync {
     /// # Errors
     /// [`Error::Io`].
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
+
+    /// Where the next bytes begin that may be other than zero, as [`Value::next_data`].
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn next_data(&self, offset: u64) -> Result<u64> {
+        Ok(offset)
+    }
 
     /// Writes all of `data` at an offset.
     ///
@@ -553,44 +571,4 @@ pub fn is_input_key(key: &Key, input_key: &str) -> bool {
 #[must_use]
 pub fn is_spared(key: &Key, input_key: &str) -> bool {
     is_input_key(key, input_key) || key.as_bytes() == DEFAULT_INPUT_KEY.as_bytes()
-}
-
-/// Reads a [`Value`] or [`Staging`] from its beginning.
-#[derive(Debug)]
-pub struct Reader<R> {
-    source: R,
-    offset: u64,
-}
-
-impl<R> Reader<R> {
-    /// Begins at the first byte.
-    pub fn new(source: R) -> Self {
-        Self { source, offset: 0 }
-    }
-
-    fn advance(&mut self, read: impl FnOnce(&R, u64) -> Result<usize>) -> io::Result<usize> {
-        let count = read(&self.source, self.offset).map_err(into_io)?;
-        self.offset += count as u64;
-        Ok(count)
-    }
-}
-
-impl Read for Reader<&dyn Staging> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.advance(|staging, offset| staging.read_at(buffer, offset))
-    }
-}
-
-impl Read for Reader<Arc<dyn Value>> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.advance(|value, offset| value.read_at(buffer, offset))
-    }
-}
-
-/// The system's answer inside an error, or the error itself as an I/O error.
-fn into_io(error: crate::model::Error) -> io::Error {
-    match error {
-        crate::model::Error::Io { source, .. } => source,
-        other => io::Error::other(other),
-    }
 }

@@ -6,7 +6,13 @@
 use std::io::{self, Read};
 
 use crate::backend::{Replaced, is_input_key};
-use crate::model::{ContentType, Key};
+use crate::model::{ContentType, Key, may_begin_text, seems_text};
+
+/// So many first bytes of a value tell its format, if it has a signature.
+const HEAD: u64 = 8 * 1024;
+
+/// Formats whose files may be text from one end to the other, and are recognised all the same.
+const TEXTUAL_FORMATS: [&str; 3] = ["application/pdf", "application/postscript", "application/rtf"];
 
 /// Whether the type says something about the record. An empty value of a type that anything fits was made by
 /// `touch` or a truncating shell, before its first byte was there to tell.
@@ -62,15 +68,31 @@ fn extension(key: &Key) -> Option<&str> {
     (!stem.is_empty() && !extension.is_empty()).then_some(extension)
 }
 
-/// JSON object or array, UTF-8 text, or bytes.
+/// JSON object or array, a format that has a signature, UTF-8 text, or bytes.
 fn of_bytes<R: Read>(value: impl Fn() -> R) -> io::Result<ContentType> {
     if json_kind(&value)? == Some(JsonKind::Container) {
-        Ok(ContentType::json())
-    } else if ContentType::text().fits(&mut value())? {
+        return Ok(ContentType::json());
+    }
+    let mut head = Vec::new();
+    value().take(HEAD).read_to_end(&mut head)?;
+    if let Some(content_type) = of_signature(&head) {
+        Ok(content_type)
+    } else if seems_text(&mut value())? {
         Ok(ContentType::text())
     } else {
         Ok(ContentType::bytes())
     }
+}
+
+/// The type of a well-known format, by the value's first bytes. Many signatures are a few letters that text may
+/// begin with too (`BM`, `MZ`, `ID3`), so what seems to be text is only taken for a format that can look so.
+fn of_signature(head: &[u8]) -> Option<ContentType> {
+    let format = infer::get(head)?;
+    // Two bytes, of which any data may begin.
+    let is_weak = format.extension() == "obj";
+    let is_text = format.matcher_type() == infer::MatcherType::Text;
+    let looks_other = !may_begin_text(head) || TEXTUAL_FORMATS.contains(&format.mime_type());
+    (!is_weak && !is_text && looks_other).then(|| ContentType::new(format.mime_type()))
 }
 
 /// The table by which the Apify SDK types an input file that has no sidecar (FORMAT 8.2). Where that SDK
@@ -167,6 +189,32 @@ mod tests {
         assert_eq!(inferred("OUTPUT", b"\x00\xff"), BYTES);
         assert_eq!(inferred("OUTPUT", b""), TEXT);
         assert_eq!(inferred("https://example.com", b"{}"), JSON);
+        assert_eq!(
+            inferred("OUTPUT", b"a\0b"),
+            BYTES,
+            "text has no NUL, unless somebody calls it text"
+        );
+        assert_eq!(inferred("a.txt", b"a\0b"), TEXT);
+    }
+
+    #[test]
+    fn p10_well_known_formats_are_told_by_their_signature() {
+        for (value, content_type) in [
+            (&b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"[..], "image/png"),
+            (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "image/jpeg"),
+            (b"GIF89a\x01\0\x01\0\x80\xff", "image/gif"),
+            (b"%PDF-1.7\n1 0 obj\n", "application/pdf"),
+            (b"PK\x03\x04\x14\0\0\0\x08\0", "application/zip"),
+            (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", "application/gzip"),
+            (b"BM wrote this", TEXT),
+            (b"MZ, who wrote that", TEXT),
+            (b"#!/bin/sh\n", TEXT),
+            (b"<!DOCTYPE html><html></html>", TEXT),
+            (b"[1, 2]", JSON),
+        ] {
+            assert_eq!(inferred("OUTPUT", value), content_type, "{}", value.escape_ascii());
+            assert_eq!(inferred("a.txt", b"\x89PNG\r\n\x1a\n\xff"), "image/png");
+        }
     }
 
     #[test]

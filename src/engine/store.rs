@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Storage;
+use super::types;
 use crate::backend::{
     Backend, Look, MetadataText, Publish, PublishError, PublishType, Purge, Purging, Reader,
     RenameRecord, Scan, Staging, Value, is_input_key,
@@ -99,13 +100,15 @@ impl Store {
     /// Stores a value, read from `value` to its end, in one step. Without a content type the engine finds one.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`], [`Error::NameTooLong`], [`Error::Io`]; then nothing has changed.
+    /// [`Error::InvalidKey`], [`Error::NameTooLong`], [`Error::ContentTypeTooLong`], [`Error::Io`]; then nothing has
+    /// changed.
     pub fn set_value_from(
         &self,
         key: &Key,
         value: &mut dyn Read,
         content_type: Option<&ContentType>,
     ) -> Result<()> {
+        content_type.map_or(Ok(()), types::check)?;
         let resolved = self.resolve(key)?;
         let key = match self.backend().resolve_key(&self.name, &resolved, content_type)? {
             Some(own) => own,

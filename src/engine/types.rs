@@ -50,7 +50,7 @@ impl Store {
         }
         if let Some((content_type, _)) = kept
             && content_type
-                .fits(&mut Reader::new(Arc::clone(&value)))
+                .fits(&mut Reader::shortening_holes(Arc::clone(&value)))
                 .map_err(|error| self.reading(key, error))?
         {
             return Ok(Some(content_type));
@@ -76,8 +76,9 @@ impl Store {
     /// Sets the content type of a record by hand.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`], [`Error::Io`].
+    /// [`Error::ContentTypeTooLong`], whether there is such a record or not; [`Error::NoSuchRecord`], [`Error::Io`].
     pub fn set_content_type(&self, key: &Key, content_type: &ContentType) -> Result<()> {
+        check(content_type)?;
         self.backend().set_content_type(&self.name, key, content_type)?;
         self.storage.activity().modified(&self.name);
         Ok(())
@@ -100,8 +101,10 @@ impl Store {
     }
 
     pub(super) fn infer(&self, key: &Key, value: &Arc<dyn Value>) -> Result<ContentType> {
-        content_type::infer(key, self.storage.input_key(), || Reader::new(Arc::clone(value)))
-            .map_err(|error| self.reading(key, error))
+        content_type::infer(key, self.storage.input_key(), || {
+            Reader::shortening_holes(Arc::clone(value))
+        })
+        .map_err(|error| self.reading(key, error))
     }
 
     /// Says so if what is published is not what its type says, which was set by hand and stays.
@@ -111,7 +114,7 @@ impl Store {
         staging: &dyn Staging,
         content_type: &ContentType,
     ) -> Result<()> {
-        let fits = content_type.fits(&mut Reader::new(staging));
+        let fits = content_type.fits(&mut Reader::shortening_holes(staging));
         if !fits.map_err(|error| self.reading(key, error))? {
             log::warn!(
                 "record '{key}' of store '{}' does not decode as {content_type}, which was set by hand",
@@ -138,7 +141,9 @@ impl Store {
                 bytes.truncate(count);
                 content_type::on_publish(key, input_key, replaced, || bytes.as_slice())
             }
-            _ => content_type::on_publish(key, input_key, replaced, || Reader::new(staging)),
+            _ => content_type::on_publish(key, input_key, replaced, || {
+                Reader::shortening_holes(staging)
+            }),
         };
         decided.map_err(|error| self.reading(key, error))
     }
@@ -177,8 +182,16 @@ impl Store {
         if replaced.is_none() && !input && !named_by_extension {
             return Ok(own);
         }
-        let reader = || Reader::new(Arc::clone(&value));
+        let reader = || Reader::shortening_holes(Arc::clone(&value));
         content_type::on_publish(to_key, self.storage.input_key(), replaced.as_ref(), reader)
             .map_err(|error| self.reading(key, error))
     }
+}
+
+/// Refuses a content type that could not be read back.
+pub(super) fn check(content_type: &ContentType) -> Result<()> {
+    if content_type.as_str().len() > ContentType::MAX_BYTES {
+        return Err(Error::ContentTypeTooLong { limit: ContentType::MAX_BYTES });
+    }
+    Ok(())
 }

@@ -88,6 +88,7 @@ pub(crate) fn number_of(error: &Error) -> i32 {
         Error::InvalidStoreName { .. }
         | Error::InvalidKey { .. }
         | Error::AmbiguousOpen { .. }
+        | Error::ContentTypeTooLong { .. }
         | Error::DamagedMetadata { .. } => libc::EINVAL,
         Error::NotUnicode { .. } | Error::Undecodable { .. } => libc::EILSEQ,
         Error::NameTooLong { .. } => libc::ENAMETOOLONG,

@@ -63,6 +63,7 @@ mod tests {
             (storage(Error::InvalidStoreName { name: text(), reason: "" }), libc::EINVAL),
             (storage(Error::InvalidKey { key: text(), reason: "" }), libc::EINVAL),
             (storage(Error::AmbiguousOpen { given: text() }), libc::EINVAL),
+            (storage(Error::ContentTypeTooLong { limit: 0 }), libc::EINVAL),
             (storage(Error::DamagedMetadata { store: text(), reason: text() }), libc::EINVAL),
             (storage(Error::NotUnicode { name: text() }), libc::EILSEQ),
             (storage(Error::NameTooLong { name: text(), limit: 0 }), libc::ENAMETOOLONG),

@@ -18,6 +18,9 @@ const DOMAINS_NOT_EXTENSIONS: [&str; 2] = ["com", "org"];
 pub struct ContentType(Box<str>);
 
 impl ContentType {
+    /// Longest content type in bytes that a record is given. It fits a sidecar however its characters are escaped.
+    pub const MAX_BYTES: usize = 8 * 1024;
+
     /// Wraps a MIME text.
     #[must_use]
     pub fn new(text: &str) -> Self {
@@ -139,6 +142,7 @@ fn is_json(value: &mut dyn Read) -> io::Result<bool> {
     // The parser passes over what is in a string without decoding it, hence the check of our own.
     match serde_json::from_reader::<_, serde::de::IgnoredAny>(reader) {
         Ok(_) => Ok(checked.check.is_complete()),
+        Err(_) if checked.check.failed => Ok(false),
         Err(error) if error.is_io() => Err(error.into()),
         Err(_) => Ok(false),
     }
@@ -146,20 +150,38 @@ fn is_json(value: &mut dyn Read) -> io::Result<bool> {
 
 /// Whether the whole of `value` is UTF-8.
 fn is_utf8(value: &mut dyn Read) -> io::Result<bool> {
-    let mut checked = Utf8Reader { inner: value, check: Utf8Check::default() };
+    is_complete(&mut Utf8Reader { inner: value, check: Utf8Check::default() })
+}
+
+/// Whether the whole of `value` is UTF-8 without a NUL, as text is that nobody has called so. The first byte that
+/// is not ends the reading.
+pub(crate) fn seems_text(value: &mut dyn Read) -> io::Result<bool> {
+    let check = Utf8Check { refuses_nul: true, ..Utf8Check::default() };
+    is_complete(&mut Utf8Reader { inner: value, check })
+}
+
+/// Whether these first bytes of a value may be the beginning of text without a NUL.
+pub(crate) fn may_begin_text(head: &[u8]) -> bool {
+    let mut check = Utf8Check { refuses_nul: true, ..Utf8Check::default() };
+    check.feed(head);
+    !check.failed
+}
+
+/// Reads to the end, or to the first byte that fails the check.
+fn is_complete(checked: &mut Utf8Reader<'_>) -> io::Result<bool> {
     let mut buffer = vec![0; CHUNK];
     loop {
         match checked.read(&mut buffer) {
             Ok(0) => return Ok(checked.check.is_complete()),
-            Ok(_) if checked.check.failed => return Ok(false),
             Ok(_) => {}
+            Err(_) if checked.check.failed => return Ok(false),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Passes bytes on and checks on the way whether they are UTF-8.
+/// Passes bytes on and checks on the way whether they are UTF-8. Fails from the first piece on that is not.
 struct Utf8Reader<'a> {
     inner: &'a mut dyn Read,
     check: Utf8Check,
@@ -169,7 +191,7 @@ impl Read for Utf8Reader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.check.feed(buffer.get(..count).unwrap_or_default());
-        Ok(count)
+        if self.check.failed { Err(io::ErrorKind::InvalidData.into()) } else { Ok(count) }
     }
 }
 
@@ -178,12 +200,15 @@ impl Read for Utf8Reader<'_> {
 struct Utf8Check {
     /// The beginning of a character that the next piece must complete; at most 3 bytes.
     begun: Vec<u8>,
+    /// Whether a NUL is no text.
+    refuses_nul: bool,
     failed: bool,
 }
 
 impl Utf8Check {
     fn feed(&mut self, piece: &[u8]) {
         let mut piece = piece;
+        self.failed |= self.refuses_nul && piece.contains(&0);
         while let (false, false, Some((first, rest))) =
             (self.failed, self.begun.is_empty(), piece.split_first())
         {
@@ -238,6 +263,30 @@ mod tests {
         assert!(!fits("text/html", &[text.as_bytes(), b"\xc3"].concat()));
         assert!(!fits("text/csv", b"\xff\xfe"));
         assert!(fits("text/plain", b""));
+    }
+
+    /// Gives a bad byte, and then fails: whoever reads on has read too much.
+    struct OnlyOnce(bool);
+
+    impl Read for OnlyOnce {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            assert!(!std::mem::replace(&mut self.0, true), "the answer was known");
+            buffer.fill(b'x');
+            for (at, byte) in b"[\"\xff".iter().enumerate() {
+                buffer[at] = *byte;
+            }
+            Ok(buffer.len())
+        }
+    }
+
+    #[test]
+    fn p10_a_byte_that_is_no_text_ends_the_reading() {
+        for content_type in [ContentType::json(), ContentType::text()] {
+            assert!(!content_type.fits(&mut OnlyOnce(false)).unwrap(), "{content_type}");
+        }
+        assert!(!seems_text(&mut OnlyOnce(false)).unwrap());
+        assert!(!seems_text(&mut &b"a\0b"[..]).unwrap() && fits("text/plain", b"a\0b"));
+        assert!(may_begin_text(b"a\xc3") && !may_begin_text(b"a\xc3b") && !may_begin_text(b"\0"));
     }
 
     #[test]

@@ -78,6 +78,12 @@ pub enum Error {
         /// Longest encoded name in bytes.
         limit: usize,
     },
+    /// The content type is longer than any storage keeps.
+    #[error("the content type is too long: at most {limit} bytes are kept")]
+    ContentTypeTooLong {
+        /// Longest content type in bytes.
+        limit: usize,
+    },
     /// More than one of id, name and alias was given. The text is the SDK's own (FORMAT 4.5).
     #[error(
         "Only one of \"id\", \"name\", \"alias\" can be specified, but following arguments were specified: {given}."

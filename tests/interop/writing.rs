@@ -124,7 +124,7 @@ fn p10_cp_makes_records_of_the_right_type() {
             bytes("shot.png", "image/png", PNG),
             object("kept-times.json", json!({"new": true})),
             object("replaced", json!({"new": true})),
-            bytes("copy", "application/octet-stream", PNG),
+            bytes("copy", "image/png", PNG),
         ],
     );
 }

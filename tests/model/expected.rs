@@ -357,7 +357,7 @@ pub(crate) fn inferred(key: &str, bytes: &[u8]) -> Vec<String> {
         HTML
     } else if matches!(begins, Some(b'{' | b'[')) && fit(JSON, bytes) {
         JSON
-    } else if fit(TEXT, bytes) {
+    } else if fit(TEXT, bytes) && !bytes.contains(&0) {
         TEXT
     } else {
         BYTES

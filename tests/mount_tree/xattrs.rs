@@ -53,6 +53,35 @@ fn the_content_type_is_an_attribute_that_can_be_read_and_set() {
     assert_eq!(sh(shell, &mount.store("default")), "image/x-own");
 }
 
+/// Its sidecar would be larger than those that are read.
+#[test]
+fn p10_a_type_that_could_not_be_read_back_is_refused() {
+    if !can_mount() {
+        return;
+    }
+    let storage = storage_of(&["k"]);
+    let mount = TempMount::new(&storage);
+    let record = mount.store("default").join("k");
+    let too_long = format!("text/{}", "x".repeat(65_500 - 5));
+    let made = File::create(mount.store("default").join("made")).unwrap();
+    for longest in [too_long.as_str(), &too_long[..8193]] {
+        let refused = set(&record, MIME_TYPE, longest, XattrFlags::empty());
+        assert_eq!(errno(refused), Errno::INVAL);
+        let refused =
+            rustix::fs::fsetxattr(&made, MIME_TYPE, longest.as_bytes(), XattrFlags::empty());
+        assert_eq!(refused, Err(Errno::INVAL), "nor for a record that is not published yet");
+    }
+    assert_eq!(mime_type(&record), "text/plain");
+    // The longest, of characters that JSON makes the most of.
+    let longest = format!("text/{}", "\u{7f}\\\"".repeat(2_729));
+    assert_eq!(longest.len(), 8192);
+    let sidecar = ["--content-type", &longest];
+    let mut command = crate::common::storefs();
+    command.args(["set", "default", "l"]).args(sidecar).arg("--source").arg(storage.path());
+    assert!(command.stdin(std::process::Stdio::null()).status().unwrap().success());
+    assert_eq!(mime_type(&mount.store("default").join("l")), longest);
+}
+
 #[test]
 fn a_type_that_was_set_by_hand_stays_over_later_writes() {
     if !can_mount() {

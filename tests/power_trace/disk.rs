@@ -120,7 +120,7 @@ impl Disk {
     }
 
     fn replay(&mut self, call: &Call, storage: &[u8], mark: &str) {
-        if matches!(call.name.as_str(), "newfstatat" | "fstat") {
+        if matches!(call.name.as_str(), "newfstatat" | "fstat" | "statx") {
             self.look(call, storage, mark);
             return;
         }
@@ -205,7 +205,7 @@ impl Disk {
         let path = if name.is_empty() { path } else { [path.as_slice(), b"/", &name].concat() };
         let all = call.arguments.join(",");
         if let Some(inode) = self.at(storage, &path)
-            && let Some((_, told)) = all.split_once("st_ino=")
+            && let Some((_, told)) = all.split_once("st_ino=").or(all.split_once("stx_ino="))
         {
             let digits = told.split(|c: char| !c.is_ascii_digit()).next().unwrap();
             self.numbers.insert(digits.parse().unwrap(), inode);
@@ -272,12 +272,12 @@ impl Disk {
         if let Some(known) = self.notes.get(name) {
             return known.clone();
         }
-        let Some((head, number, tail)) = note_parts(name) else { return name.to_vec() };
+        let Some((head, number, since, tail)) = note_parts(name) else { return name.to_vec() };
         let Some(inode) = number.parse().ok().and_then(|number: u64| self.numbers.get(&number))
         else {
             return name.to_vec();
         };
-        let symbolic = [head.as_bytes(), format!("#{inode}").as_bytes(), tail].concat();
+        let symbolic = [head.as_bytes(), format!("#{inode}-{since}").as_bytes(), tail].concat();
         self.notes.insert(name.to_vec(), symbolic.clone());
         symbolic
     }
@@ -369,16 +369,18 @@ impl Disk {
     }
 }
 
-/// `<serial>.<step>.`, the number, and what comes after it.
-pub(crate) fn note_parts(name: &[u8]) -> Option<(String, String, &[u8])> {
+/// `<serial>.<step>.`, the number, since when that number is the file's, and what comes after it.
+pub(crate) fn note_parts(name: &[u8]) -> Option<(String, String, String, &[u8])> {
     let mut parts = name.splitn(4, |byte| *byte == b'.');
     let mut text = || parts.next().and_then(|part| std::str::from_utf8(part).ok());
-    let (serial, step, number) = (text()?, text()?, text()?);
+    let (serial, step, object) = (text()?, text()?, text()?);
     serial.parse::<u64>().ok()?;
     let is_step = ["publish", "delete", "rename-store"].contains(&step);
+    let (number, rest) = object.split_once('-')?;
+    let (since, _) = rest.split_once('-')?;
     let head = format!("{serial}.{step}.");
-    let tail = name.get(head.len() + number.len()..)?;
-    is_step.then(|| (head, number.to_owned(), tail))
+    let tail = name.get(head.len() + number.len() + 1 + since.len()..)?;
+    is_step.then(|| (head, number.to_owned(), since.to_owned(), tail))
 }
 
 fn apply(names: &mut Names, changes: &[Naming]) {

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use storefs::engine::{Storage, StorageOptions};
 
@@ -19,7 +20,7 @@ pub(crate) fn materialise(disk: &Disk, state: &State, root: &Path) {
     while let Some(dir) = open.pop() {
         let entries = state.names.range((dir, Vec::new())..(dir + 1, Vec::new()));
         for ((_, name), inode) in entries {
-            if note_parts(name).is_some_and(|(_, number, _)| number.starts_with('#')) {
+            if note_parts(name).is_some_and(|(_, number, ..)| number.starts_with('#')) {
                 notes.push((dir, name, *inode));
                 continue;
             }
@@ -38,11 +39,18 @@ pub(crate) fn materialise(disk: &Disk, state: &State, root: &Path) {
         }
     }
     for (dir, name, inode) in notes {
-        let (head, number, tail) = note_parts(name).unwrap();
+        let (head, number, since, tail) = note_parts(name).unwrap();
         let subject: Inode = number.trim_start_matches('#').parse().unwrap();
         // The number of a file that is not there is no file's.
-        let number = made.get(&subject).map_or(0, |path| fs::metadata(path).unwrap().ino());
-        let name = [head.as_bytes(), number.to_string().as_bytes(), tail].concat();
+        let (number, since) = made.get(&subject).map_or((0, since), |path| {
+            let stat = fs::metadata(path).unwrap();
+            // The file system of the test may not know it.
+            let born = stat.created().or(stat.modified()).unwrap();
+            let nanoseconds = born.duration_since(UNIX_EPOCH).unwrap().as_nanos();
+            (stat.ino(), format!("{nanoseconds:x}"))
+        });
+        let object = format!("{number}-{since}");
+        let name = [head.as_bytes(), object.as_bytes(), tail].concat();
         let path = made[&dir].join(OsStr::from_bytes(&name));
         make_file(state, inode, &path, &mut made);
     }

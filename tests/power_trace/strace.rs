@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// The calls that change files or names, or make them durable; and `newfstatat`, which tells inode numbers.
-pub(crate) const CALLS: &str = "openat,mkdirat,newfstatat,fstat,renameat,renameat2,linkat,unlinkat,\
+/// The calls that change files or names, or make them durable; and `newfstatat`, which tells inode numbers as `statx` does.
+pub(crate) const CALLS: &str = "openat,mkdirat,newfstatat,fstat,statx,renameat,renameat2,linkat,unlinkat,\
     write,pwrite64,writev,pwritev,pwritev2,copy_file_range,ftruncate,fallocate,ioctl,fsync,fdatasync,\
     syncfs,sync_file_range,symlinkat,mknodat,creat,open,rename,link,unlink,mkdir,rmdir,truncate";
 

@@ -4,8 +4,8 @@
 #![allow(missing_docs, clippy::missing_errors_doc)]
 
 use super::dialect::Dialect;
-use super::heal::{self, Note, Step};
 use super::layout;
+use super::note::{self, Note, Object, Step};
 use super::sidecar::Sidecar;
 use crate::model::{ContentType, Key, Result};
 
@@ -25,7 +25,8 @@ pub fn parse_note(name: &[u8]) -> Option<(usize, u64, Option<Vec<u8>>)> {
 }
 
 pub fn note_name(serial: u64, step: usize, number: u64, subject: &[u8]) -> Option<Vec<u8>> {
-    Some(heal::note_name(serial, *STEPS.get(step)?, number, subject))
+    let object = Object { number, since_ns: 0, size: 0 };
+    Some(note::note_name(serial, *STEPS.get(step)?, &object, None, subject))
 }
 
 const STEPS: [Step; 3] = [Step::Publish, Step::Delete, Step::RenameStore];

@@ -6,26 +6,33 @@
 //! | `dialect` | the two layouts, and how Crawlee JS 3 names files |
 //! | `sidecar` | the text of a record's sidecar |
 //! | `tree` | opening and looking, beneath a descriptor and following no link |
-//! | `staging` | bytes not yet visible, in `<source>/.storefs/` |
+//! | `staging`, `staged_value` | bytes not yet visible, in `<source>/.storefs/` |
+//! | `new_sidecar` | sidecars that wait to be placed |
+//! | `note`, `delete_note` | what is under way, as names in `<source>/.storefs/` tell it |
 //! | `store_gates` | a store's directory stays in its place while it is used |
 //! | `metadata` | a store's metadata |
 //! | `metadata_locks` | one edit of it at a time |
 //! | `key_locks` | one writer at a time for each record |
+//! | `process_locks` | one process at a time for each record |
+//! | `place` | two files into their places, beside SDKs |
+//! | `fingerprint` | a number for bytes that never changes |
 //! | `state` | what all operations share |
 //! | `layouts` | what is known of layouts and cannot be read off a directory |
 //! | `doctor` | finding what is wrong, and mending what has one right answer |
 //! | `heal` | completing what a dead process was at |
-//! | `reaper` | removal in the background |
+//! | `reaper`, `removal` | removal in the background |
 //! | `write_out` | data is written before its name |
 //! | `unsynced` | what a later fsync has to make durable |
 //! | `syncing` | making it durable |
-//! | `records`, `listing`, `stores`, `plain`, `purge` | the operations |
+//! | `records`, `publish`, `rename`, `set_type`, `listing`, `stores`, `plain`, `purge` | the operations |
 //! | `purge_box` | what a purge has taken out of sight |
 //! | `removed_store` | a store that was taken out of sight |
 //! | `watch` | telling what others change |
 
+mod delete_note;
 mod dialect;
 mod doctor;
+mod fingerprint;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -36,13 +43,22 @@ mod layouts;
 mod listing;
 mod metadata;
 mod metadata_locks;
+mod new_sidecar;
+mod note;
+mod place;
 mod plain;
+mod process_locks;
+mod publish;
 mod purge;
 mod purge_box;
 mod reaper;
 mod records;
+mod removal;
 mod removed_store;
+mod rename;
+mod set_type;
 mod sidecar;
+mod staged_value;
 mod staging;
 mod state;
 mod store_gates;
@@ -59,7 +75,7 @@ use jiff::Timestamp;
 
 use dialect::Dialect;
 pub use dialect::DialectChoice;
-use staging::StagedValue;
+use staged_value::StagedValue;
 pub use state::{DirectoryBackend, DirectoryOptions};
 
 use super::watch::{Tell, Watched};
@@ -166,8 +182,8 @@ impl Backend for DirectoryBackend {
         key: &Key,
         content_type: &ContentType,
     ) -> Result<()> {
-        let session = self.session()?;
-        self.in_store(store, |dir| self.set_kept_type(dir, key, content_type, &session))
+        self.refuse_if_read_only()?;
+        self.set_kept_type(store, key, content_type)
     }
 
     fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>> {

@@ -1,12 +1,10 @@
 //! Plain directories: what a storage holds besides key-value stores, as it is on disk.
 
-use std::os::fd::OwnedFd;
-
 use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
 use super::state::DirectoryBackend;
-use super::tree::{self, StoreDir};
+use super::tree::{self, Directory, StoreDir};
 use super::{layout, staging};
 use crate::model::{Error, Result, StoreName};
 
@@ -17,7 +15,7 @@ impl DirectoryBackend {
         if name.components().next() == Some(layout::PRIVATE) {
             return Err(failed(Errno::NOENT));
         }
-        let mut fd = rustix::io::fcntl_dupfd_cloexec(&self.shared.root, 0).map_err(failed)?;
+        let mut fd = self.shared.root.try_clone().map_err(failed)?;
         for component in name.components() {
             fd = tree::open_dir(&fd, component).map_err(failed)?;
         }
@@ -78,14 +76,13 @@ impl DirectoryBackend {
     }
 
     /// The directories in which a store or plain directory lies, from the inmost to the storage's own.
-    pub(super) fn ancestors(&self, name: &StoreName) -> Result<Vec<OwnedFd>> {
+    pub(super) fn ancestors(&self, name: &StoreName) -> Result<Vec<Directory>> {
         let failed = |error: Errno| failed("open what holds", name, error);
         let mut path: Vec<&str> = name.components().collect();
         if !name.is_plain() {
             path = vec![layout::STORES, name.as_str()];
         }
-        let mut ancestors =
-            vec![rustix::io::fcntl_dupfd_cloexec(&self.shared.root, 0).map_err(failed)?];
+        let mut ancestors = vec![self.shared.root.try_clone().map_err(failed)?];
         for component in path.iter().take(path.len().saturating_sub(1)) {
             if let Some(parent) = ancestors.last() {
                 ancestors.push(tree::open_dir(parent, component).map_err(failed)?);

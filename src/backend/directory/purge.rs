@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
-use super::heal::DeleteNote;
+use super::delete_note::DeleteNote;
 use super::layout;
 use super::purge_box::{LOOK_AT, Label, OldRecords, PurgeBox, number_of};
 use super::records::{Names, remove_if_there};
@@ -218,7 +218,7 @@ impl DirectoryBackend {
             linked: filled.linked,
         };
         purge_box.label(&label).map_err(|error| failed(error.into()))?;
-        let known = dir.fd.try_clone().map_err(failed)?;
+        let known = dir.fd.try_clone().map_err(|error| failed(error.into()))?;
         // Durable before the exchange: an input that was durable stays so whatever the disk keeps of the rest.
         sync_file(&purge_box.fresh, layout::METADATA.as_bytes())?;
         rustix::fs::fsync(&purge_box.fresh.fd).map_err(|error| failed(error.into()))?;
@@ -332,7 +332,7 @@ impl DirectoryBackend {
         let (sidecars, values): (Vec<_>, Vec<_>) = contents.doomed.iter().partition(is_sidecar);
         for name in values {
             let note = match number_of(&dir.fd, name).map_err(failed)? {
-                Some(number) => DeleteNote::of(session, dir, name, number).map_err(failed)?,
+                Some(_) => DeleteNote::of(session, dir, name).map_err(failed)?,
                 // A link, which has no sidecar.
                 None => None,
             };

@@ -7,7 +7,7 @@
 //! the taking over before the clearing begins.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
@@ -16,8 +16,9 @@ use rustix::io::Errno;
 use serde_json::{Map, Value, json};
 
 use super::dialect::Dialect;
+use super::removal::remove_tree;
 use super::staging::{self, Session};
-use super::tree::StoreDir;
+use super::tree::{Directory, StoreDir};
 use super::{layout, tree};
 use crate::backend::Purged;
 use crate::failpoint;
@@ -101,7 +102,7 @@ pub(super) struct PurgeBox {
     session: Arc<Session>,
     /// Its name in the session's directory.
     name: String,
-    directory: OwnedFd,
+    directory: Directory,
     /// The fresh directory, wherever it is.
     pub(super) fresh: StoreDir,
 }
@@ -124,18 +125,15 @@ impl PurgeBox {
     /// it was opened before.
     pub(super) fn exchange(
         &self,
-        stores: &OwnedFd,
-        known: OwnedFd,
+        stores: &Directory,
+        known: Directory,
         label: Label,
     ) -> rustix::io::Result<OldRecords> {
         let store = label.store.as_str();
         let exchange = RenameFlags::EXCHANGE;
         // Before the exchange: once it is done, nothing may fail that would have the box removed with all in it.
-        let places = [
-            rustix::io::fcntl_dupfd_cloexec(stores, 0)?,
-            rustix::io::fcntl_dupfd_cloexec(&self.directory, 0)?,
-        ];
-        let fresh = rustix::io::fcntl_dupfd_cloexec(&self.fresh.fd, 0)?;
+        let places = [stores.try_clone()?, self.directory.try_clone()?];
+        let fresh = self.fresh.fd.try_clone()?;
         rustix::fs::renameat_with(&self.directory, RECORDS, stores, store, exchange)?;
         // Crawlee JS 3 may have put another directory in the store's place just before.
         let old = tree::open_dir(&self.directory, RECORDS).unwrap_or(known);
@@ -144,7 +142,7 @@ impl PurgeBox {
 
     /// Removes the box with all that is in it.
     pub(super) fn remove(&self) -> io::Result<()> {
-        Ok(staging::remove_tree(self.session.directory(), self.name.as_bytes())?)
+        Ok(remove_tree(self.session.directory(), self.name.as_bytes())?)
     }
 }
 
@@ -152,11 +150,11 @@ impl PurgeBox {
 #[derive(Debug)]
 pub(super) struct OldRecords {
     /// The old directory.
-    old: OwnedFd,
+    old: Directory,
     /// The store's directory.
-    store: OwnedFd,
+    store: Directory,
     /// The directories in which the two were exchanged: that of the stores, and the box.
-    places: [OwnedFd; 2],
+    places: [Directory; 2],
     label: Label,
 }
 
@@ -174,7 +172,7 @@ enum Fate {
 
 impl OldRecords {
     /// What a dead process had in a box. `None` if there is nothing in it that must be given back.
-    pub(super) fn find(purge_box: &OwnedFd, root: &OwnedFd) -> io::Result<Option<Self>> {
+    pub(super) fn find(purge_box: &Directory, root: &Directory) -> io::Result<Option<Self>> {
         let label = match rustix::fs::readlinkat(purge_box, LABEL, Vec::new()) {
             Err(Errno::NOENT | Errno::INVAL) => return Ok(None),
             label => label?,
@@ -199,7 +197,7 @@ impl OldRecords {
     }
 
     /// The old directory, once more.
-    pub(super) fn directory(&self) -> io::Result<OwnedFd> {
+    pub(super) fn directory(&self) -> rustix::io::Result<Directory> {
         self.old.try_clone()
     }
 
@@ -269,7 +267,7 @@ impl OldRecords {
         Ok(remove(self.purge_box(), LABEL.as_bytes())?)
     }
 
-    fn purge_box(&self) -> &OwnedFd {
+    fn purge_box(&self) -> &Directory {
         let [_, purge_box] = &self.places;
         purge_box
     }

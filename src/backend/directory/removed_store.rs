@@ -4,13 +4,13 @@
 //! store it is, so that after a crash the next start looks too.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::removal::remove_tree;
 use super::staging::{self, Session};
-use super::tree::{self, StoreDir};
+use super::tree::{self, Directory, StoreDir};
 use crate::failpoint;
 use crate::model::{Error, Result, StoreName};
 
@@ -22,7 +22,7 @@ const EMPTY: &str = ".empty.";
 pub(super) struct RemovedStore {
     dir: StoreDir,
     /// Where it was.
-    stores: OwnedFd,
+    stores: Directory,
     /// Where it is, and its name there.
     session: Arc<Session>,
     trash: String,
@@ -30,13 +30,17 @@ pub(super) struct RemovedStore {
 
 impl RemovedStore {
     /// Takes a store out of sight, to be removed with all that it holds.
-    pub(super) fn take(dir: StoreDir, root: &OwnedFd, session: Arc<Session>) -> Result<Self> {
+    pub(super) fn take(dir: StoreDir, root: &Directory, session: Arc<Session>) -> Result<Self> {
         let trash = session.trash_name();
         Self::take_as(trash, dir, root, session)
     }
 
     /// Takes a store out of sight, to be removed if it has no records.
-    pub(super) fn take_empty(dir: StoreDir, root: &OwnedFd, session: Arc<Session>) -> Result<Self> {
+    pub(super) fn take_empty(
+        dir: StoreDir,
+        root: &Directory,
+        session: Arc<Session>,
+    ) -> Result<Self> {
         /// Longest name of a file in bytes.
         const NAME_MAX: usize = 255;
         let number = session.trash_name();
@@ -49,7 +53,7 @@ impl RemovedStore {
     fn take_as(
         trash: String,
         dir: StoreDir,
-        root: &OwnedFd,
+        root: &Directory,
         session: Arc<Session>,
     ) -> Result<Self> {
         let Some(stores) = tree::open_stores(root)? else {
@@ -77,7 +81,7 @@ impl RemovedStore {
         // Durable first: else a power cut might bring back the store without what is removed here.
         rustix::fs::fsync(&self.stores)?;
         rustix::fs::fsync(self.session.directory())?;
-        Ok(staging::remove_tree(self.session.directory(), self.trash.as_bytes())?)
+        Ok(remove_tree(self.session.directory(), self.trash.as_bytes())?)
     }
 
     /// Removes the store unless it has a record by now.
@@ -97,27 +101,27 @@ pub(super) fn empty_store(trash: &str) -> Option<StoreName> {
 /// Puts a store back in its place if it has a record. If there is another store by now, that one gets what it does not
 /// have. Gives back whether there was a record.
 pub(super) fn give_back_if_used(
-    session: impl AsFd,
+    session: &Directory,
     trash: &[u8],
     dir: &StoreDir,
-    stores: &OwnedFd,
+    stores: &Directory,
 ) -> Result<bool> {
     if !dir.has_records()? {
         return Ok(false);
     }
     log::info!("store '{}' comes back with a record of another process", dir.name);
-    give_back(session.as_fd(), trash, dir, stores).map_err(|error| failed(&dir.name, error))?;
+    give_back(session, trash, dir, stores).map_err(|error| failed(&dir.name, error))?;
     Ok(true)
 }
 
 fn give_back(
-    session: impl AsFd,
+    session: &Directory,
     trash: &[u8],
     dir: &StoreDir,
-    stores: &OwnedFd,
+    stores: &Directory,
 ) -> rustix::io::Result<()> {
     let own = dir.name.as_str();
-    match staging::move_entry(&session, trash, stores, own.as_bytes(), false) {
+    match staging::move_entry(session, trash, stores, own.as_bytes(), false) {
         Err(Errno::EXIST | Errno::NOTEMPTY) => {}
         moved => return moved,
     }
@@ -129,7 +133,7 @@ fn give_back(
             Err(error) => return Err(error),
         }
     }
-    staging::remove_tree(session, trash)
+    remove_tree(session, trash)
 }
 
 fn failed(store: &StoreName, error: Errno) -> Error {

@@ -1,11 +1,24 @@
 //! A record's sidecar: the file beside a value that holds its key, type and size (FORMAT 5.2).
 
+use std::io;
+use std::sync::Arc;
+
+use rustix::io::Errno;
 use serde_json::{Value, json};
 
-use crate::model::{ContentType, Key};
+use super::layout;
+use super::tree::{self, StoreDir};
+use crate::model::{ContentType, Key, Result, Stamp};
 
 /// Longest sidecar that is read, in bytes. Real ones hold a key and a MIME text.
 pub(super) const MAX_BYTES: u64 = 64 * 1024;
+
+/// A sidecar of the longest key and the longest content type can be read back: JSON makes at most six bytes of one.
+const _: () = {
+    const BESIDE_KEY_AND_TYPE: usize = 128;
+    let longest = 6 * (layout::MAX_VALUE_NAME + ContentType::MAX_BYTES) + BESIDE_KEY_AND_TYPE;
+    assert!(longest as u64 <= MAX_BYTES, "the longest content type needs a larger sidecar");
+};
 
 /// What is used of a sidecar. The file's name decides which record it belongs to, not its `key` field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +33,7 @@ impl Sidecar {
     ///
     /// # Errors
     /// Says in words why the text is no sidecar.
-    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+    pub(super) fn parse(text: &[u8]) -> std::result::Result<Self, String> {
         let value: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         let Value::Object(fields) = value else { return Err("it is no JSON object".to_owned()) };
         match fields.get("contentType").or_else(|| fields.get("content_type")) {
@@ -38,6 +51,65 @@ impl Sidecar {
             json!({"key": key.to_string(), "contentType": content_type.as_str(), "size": size});
         // Writing JSON values into memory cannot fail.
         serde_json::to_vec_pretty(&fields).unwrap_or_default()
+    }
+}
+
+/// A sidecar as it was read.
+#[derive(Debug)]
+pub(super) struct SidecarFile {
+    pub(super) text: Vec<u8>,
+    /// What it says; `None` if it is damaged.
+    pub(super) sidecar: Option<Sidecar>,
+    /// Of which file it was read.
+    pub(super) stamp: Stamp,
+}
+
+impl SidecarFile {
+    /// The sidecar as it is now: the one that was seen, if it is still there.
+    pub(super) fn look(
+        dir: &StoreDir,
+        name: &[u8],
+        key: &Key,
+        seen: Option<&Arc<Self>>,
+    ) -> Result<Option<Arc<Self>>> {
+        let Some(seen) = seen else { return Self::read(dir, name, key) };
+        let stamp = match tree::stat_file(&dir.fd, &layout::sidecar_of(name)) {
+            Err(Errno::NOENT | Errno::NAMETOOLONG) => return Ok(None),
+            stat => stat.map_err(|error| dir.failed("look for the sidecar of", key, error))?,
+        };
+        if seen.stamp == tree::attributes(&stamp).stamp {
+            return Ok(Some(Arc::clone(seen)));
+        }
+        Self::read(dir, name, key)
+    }
+
+    /// Reads a sidecar; `None` without one. That it is damaged is logged.
+    pub(super) fn read(dir: &StoreDir, name: &[u8], key: &Key) -> Result<Option<Arc<Self>>> {
+        let damaged = |reason: &str| {
+            log::warn!("the sidecar of '{key}' in store '{}' is damaged: {reason}", dir.name);
+        };
+        let sidecar = layout::sidecar_of(name);
+        let failed = |error: io::Error| dir.failed("read the sidecar of", key, error);
+        match tree::read_small(&dir.fd, &sidecar, MAX_BYTES) {
+            Ok(None) => Ok(None),
+            Ok(Some((text, stat))) => {
+                let sidecar = Sidecar::parse(&text).inspect_err(|reason| damaged(reason)).ok();
+                let stamp = tree::attributes(&stat).stamp;
+                Ok(Some(Arc::new(Self { text, sidecar, stamp })))
+            }
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                damaged("it is too large");
+                let stat = match tree::stat_file(&dir.fd, &sidecar) {
+                    Err(Errno::NOENT) => return Ok(None),
+                    stat => stat.map_err(|error| failed(error.into()))?,
+                };
+                let stamp = tree::attributes(&stat).stamp;
+                Ok(Some(Arc::new(Self { text: Vec::new(), sidecar: None, stamp })))
+            }
+            // A name so long that it can have no sidecar.
+            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
     }
 }
 

@@ -4,52 +4,60 @@
 //! whose lock nobody holds was left by a process that died, and is removed by the next one that stages.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
 use rustix::fs::{
-    AtFlags, FallocateFlags, FileType, FlockOperation, Gid, Mode, OFlags, Timespec, Timestamps,
-    UTIME_NOW, UTIME_OMIT, Uid,
+    AtFlags, FlockOperation, Gid, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_NOW,
+    UTIME_OMIT, Uid,
 };
 use rustix::io::Errno;
 
-use super::heal::{self, Step};
-use super::state::DirectoryBackend;
+use super::note::{self, Object, Step};
+use super::process_locks::ProcessLocks;
+use super::tree::Directory;
 use super::{layout, tree, write_out};
-use crate::backend::{Publish, PublishError, Staging, Value};
 use crate::failpoint;
-use crate::model::{AttributeChange, Attributes, Error, Result, TimeChange};
+use crate::model::{AttributeChange, Error, Result, TimeChange};
+use crate::ranks::{Mutex, Table};
 
 /// The directory of this process for what it stages.
 #[derive(Debug, Default)]
 pub(super) struct StagingArea {
-    /// The open, locked directory; `None` until the first write. A leaf lock.
-    session: Mutex<Option<Arc<Session>>>,
+    /// The open, locked directory; `None` until the first write.
+    session: Mutex<Table, Option<Arc<Session>>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Session {
     /// `<source>/.storefs`.
-    private: Arc<OwnedFd>,
+    private: Arc<Directory>,
     /// Our directory in it; the descriptor carries the lock.
-    directory: OwnedFd,
+    directory: Directory,
     name: String,
     next: AtomicU64,
+    locks: ProcessLocks,
 }
 
 impl StagingArea {
     /// The session of this process, made if need be. Gives back whether it is new.
-    pub(super) fn session(&self, root: &OwnedFd) -> Result<(Arc<Session>, bool)> {
+    pub(super) fn session(&self, root: &Directory) -> Result<(Arc<Session>, bool)> {
+        if let Some(session) = self.known_session().filter(|session| session.is_linked()) {
+            return Ok((session, false));
+        }
+        let failed = |error| Error::io(format!("stage in '{}'", layout::PRIVATE), error);
+        let made = Arc::new(Session::make(root).map_err(failed)?);
         let mut session = self.session.lock();
+        // Another thread may have made one meanwhile; then ours goes again.
         if let Some(session) = session.as_ref().filter(|session| session.is_linked()) {
             return Ok((Arc::clone(session), false));
         }
-        let failed = |error| Error::io(format!("stage in '{}'", layout::PRIVATE), error);
-        let made = Session::make(root).map_err(failed)?;
-        Ok((Arc::clone(session.insert(Arc::new(made))), true))
+        let old = session.replace(Arc::clone(&made));
+        drop(session);
+        drop(old);
+        Ok((made, true))
     }
 
     /// The session that was used last, if any; its directory may be gone.
@@ -59,13 +67,13 @@ impl StagingArea {
 }
 
 impl Session {
-    fn make(root: impl AsFd) -> io::Result<Self> {
+    fn make(root: &Directory) -> io::Result<Self> {
         failpoint::fail("session: make")?;
-        match rustix::fs::mkdirat(&root, layout::PRIVATE, Mode::from_raw_mode(0o700)) {
+        match rustix::fs::mkdirat(root, layout::PRIVATE, Mode::from_raw_mode(0o700)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        let private = Arc::new(tree::open_dir(&root, layout::PRIVATE)?);
+        let private = Arc::new(tree::open_dir(root, layout::PRIVATE)?);
         loop {
             let name = format!("{}-{:08x}", std::process::id(), random()?);
             rustix::fs::mkdirat(&private, name.as_str(), Mode::from_raw_mode(0o700))?;
@@ -77,7 +85,9 @@ impl Session {
             failpoint::pass("session: directory made");
             rustix::fs::flock(&directory, FlockOperation::LockExclusive)?;
             let next = AtomicU64::new(0);
-            let session = Self { private: Arc::clone(&private), directory, name, next };
+            let locks = ProcessLocks::open(&private);
+            let private = Arc::clone(&private);
+            let session = Self { private, directory, name, next, locks };
             if session.is_linked() {
                 return Ok(session);
             }
@@ -87,13 +97,18 @@ impl Session {
     /// The session of a dead process, for whoever has locked its directory and heals it. Nothing that is in there goes
     /// with this.
     pub(super) fn take_over(
-        (private, name): (&Arc<OwnedFd>, &str),
-        directory: &OwnedFd,
+        (private, name): (&Arc<Directory>, &str),
+        directory: &Directory,
     ) -> io::Result<Self> {
         /// More files than any process makes: the new ones get other names.
         const BEHIND: u64 = 1 << 63;
-        let (private, name) = (Arc::clone(private), name.to_owned());
-        Ok(Self { private, directory: directory.try_clone()?, name, next: AtomicU64::new(BEHIND) })
+        Ok(Self {
+            private: Arc::clone(private),
+            directory: directory.try_clone()?,
+            name: name.to_owned(),
+            next: AtomicU64::new(BEHIND),
+            locks: ProcessLocks::open(private),
+        })
     }
 
     /// Whether the directory is still the one under its name; someone may have removed `.storefs` by hand.
@@ -115,8 +130,14 @@ impl Session {
     }
 
     /// A name for a note of what is under way.
-    pub(super) fn note_name(&self, step: Step, number: u64, subject: &[u8]) -> Vec<u8> {
-        heal::note_name(self.next_serial(), step, number, subject)
+    pub(super) fn note_name(
+        &self,
+        step: Step,
+        object: &Object,
+        text: Option<&[u8]>,
+        subject: &[u8],
+    ) -> Vec<u8> {
+        note::note_name(self.next_serial(), step, object, text, subject)
     }
 
     /// Makes an empty file.
@@ -124,14 +145,9 @@ impl Session {
         self.create_as(self.next_name().into_bytes())
     }
 
-    /// Makes an empty file that is a note of what it waits for.
-    pub(super) fn create_note(
-        self: &Arc<Self>,
-        step: Step,
-        number: u64,
-        subject: &[u8],
-    ) -> Result<StagedFile> {
-        self.create_as(self.note_name(step, number, subject))
+    /// Makes an empty file under the name of a note.
+    pub(super) fn create_note(self: &Arc<Self>, name: Vec<u8>) -> Result<StagedFile> {
+        self.create_as(name)
     }
 
     fn create_as(self: &Arc<Self>, name: Vec<u8>) -> Result<StagedFile> {
@@ -145,7 +161,7 @@ impl Session {
     }
 
     /// Makes an empty directory, to be moved into place when it is complete.
-    pub(super) fn create_dir(&self) -> rustix::io::Result<(String, OwnedFd)> {
+    pub(super) fn create_dir(&self) -> rustix::io::Result<(String, Directory)> {
         failpoint::fail("stage: make a directory")?;
         let name = self.next_name();
         rustix::fs::mkdirat(&self.directory, name.as_str(), Mode::from_raw_mode(0o777))?;
@@ -158,13 +174,18 @@ impl Session {
         self.next_name()
     }
 
+    /// What holds off other processes from a record.
+    pub(super) fn locks(&self) -> &ProcessLocks {
+        &self.locks
+    }
+
     /// `.storefs`.
-    pub(super) fn private(&self) -> &Arc<OwnedFd> {
+    pub(super) fn private(&self) -> &Arc<Directory> {
         &self.private
     }
 
-    pub(super) fn directory(&self) -> BorrowedFd<'_> {
-        self.directory.as_fd()
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
     }
 }
 
@@ -172,31 +193,12 @@ impl Drop for Session {
     fn drop(&mut self) {
         // Nothing is staged any more, since every staged file holds its session. What is in there all the same could
         // not be put in its place, and waits for the next start to heal it: so not with all that is in it.
+        self.locks.close(&self.private);
         if self.is_linked() {
             let name = self.name.as_str();
             let _ = rustix::fs::unlinkat(&*self.private, name, AtFlags::REMOVEDIR);
         }
     }
-}
-
-/// Removes a directory with all that is in it, following no link.
-pub(super) fn remove_tree(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
-    let parent = parent.as_fd();
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
-    for entry in tree::entries(&directory)? {
-        let (inner, listed) = entry?;
-        let removed = if tree::kind(&directory, &inner, listed) == FileType::Directory {
-            remove_tree(&directory, &inner)
-        } else {
-            rustix::fs::unlinkat(&directory, inner.as_slice(), AtFlags::empty())
-        };
-        match removed {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
 }
 
 fn random() -> io::Result<u32> {
@@ -217,7 +219,7 @@ pub(super) struct StagedFile {
 
 #[derive(Debug, Default)]
 struct StagedState {
-    /// Whether the file has been moved into a store.
+    /// Whether the file has been moved into a store, and nothing is left under its name.
     published: AtomicBool,
     /// Whether the modification time was set by hand, so that publishing keeps it.
     dated: AtomicBool,
@@ -228,6 +230,10 @@ struct StagedState {
 impl StagedFile {
     pub(super) fn file(&self) -> &Arc<OwnedFd> {
         &self.file
+    }
+
+    pub(super) fn name(&self) -> &[u8] {
+        &self.name
     }
 
     /// The session in whose directory the file is.
@@ -256,6 +262,11 @@ impl StagedFile {
         rustix::fs::fsync(&*self.file)
     }
 
+    /// Notes that the modification time was set by hand.
+    pub(super) fn is_dated(&self) {
+        self.state.dated.store(true, Ordering::Relaxed);
+    }
+
     /// Dates the file: its modification time is the moment of publication, unless set by hand.
     pub(super) fn date(&self) -> rustix::io::Result<()> {
         if self.state.dated.load(Ordering::Relaxed) {
@@ -272,7 +283,7 @@ impl StagedFile {
 
     /// Bytes up to `end` have been written: begins to write them to the medium if they are many, so that a close does
     /// not wait for all of them.
-    fn write_out_behind(&self, end: u64) -> rustix::io::Result<()> {
+    pub(super) fn write_out_behind(&self, end: u64) -> rustix::io::Result<()> {
         let behind = self.state.behind.load(Ordering::Relaxed);
         if end < behind.saturating_add(WRITE_OUT_EVERY) {
             return Ok(());
@@ -299,7 +310,7 @@ impl StagedFile {
         replace: bool,
     ) -> rustix::io::Result<()> {
         move_entry(&self.session.directory, &self.name, directory, name, replace)?;
-        self.state.published.store(true, Ordering::Relaxed);
+        self.has_left(true);
         Ok(())
     }
 
@@ -315,10 +326,15 @@ impl StagedFile {
         rustix::fs::statat(own, self.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)
     }
 
+    /// Notes whether the staging directory has nothing under the file's name any more.
+    pub(super) fn has_left(&self, has_left: bool) {
+        self.state.published.store(has_left, Ordering::Relaxed);
+    }
+
     /// Takes back a file that [`move_to`](Self::move_to) has moved.
     pub(super) fn take_back(&self, directory: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
         move_entry(directory, name, &self.session.directory, &self.name, false)?;
-        self.state.published.store(false, Ordering::Relaxed);
+        self.has_left(false);
         Ok(())
     }
 }
@@ -328,7 +344,11 @@ impl Drop for StagedFile {
         if !self.state.published.load(Ordering::Relaxed) {
             let directory = &self.session.directory;
             let name = self.name.as_slice();
-            if let Err(error) = rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+            let removed = rustix::fs::unlinkat(directory, name, AtFlags::empty());
+            // What others have put in its place was given back to them.
+            if let Err(error) = removed
+                && error != Errno::NOENT
+            {
                 log::warn!("a staging file stays until the next start: {error}");
             }
         }
@@ -378,6 +398,19 @@ pub(super) fn read_at(
     Ok(filled)
 }
 
+/// Where the next data begins, at `offset` or behind it; the end of the file if only a hole follows.
+pub(super) fn next_data(file: impl AsFd, offset: u64) -> rustix::io::Result<u64> {
+    let file = file.as_fd();
+    match rustix::fs::seek(file, SeekFrom::Data(offset)) {
+        Err(Errno::NXIO) => {
+            rustix::fs::fstat(file).map(|stat| u64::try_from(stat.st_size).unwrap_or(offset))
+        }
+        // A file system that does not tell holes from data.
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(offset),
+        data => data,
+    }
+}
+
 /// Changes owner, mode and times of an open file.
 pub(super) fn change_attributes(
     file: impl AsFd,
@@ -425,129 +458,5 @@ fn timespec(change: Option<TimeChange>) -> Timespec {
                 }
             }
         },
-    }
-}
-
-/// A value being staged in a directory storage.
-#[derive(Debug)]
-pub(super) struct StagedValue {
-    pub(super) backend: DirectoryBackend,
-    pub(super) staged: StagedFile,
-}
-
-impl StagedValue {
-    fn failed(&self, action: &str, error: impl Into<io::Error>) -> Error {
-        Error::io(format!("{action} a staging file"), error)
-    }
-}
-
-impl Staging for StagedValue {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        read_at(self.staged.file(), buffer, offset).map_err(|error| self.failed("read", error))
-    }
-
-    fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
-        failpoint::fail("stage: write")
-            .and_then(|()| self.staged.write_all_at(data, offset))
-            .and_then(|()| self.staged.write_out_behind(offset + data.len() as u64))
-            .map_err(|error| self.failed("write", error))
-    }
-
-    fn set_len(&self, len: u64) -> Result<()> {
-        failpoint::fail("stage: truncate")
-            .and_then(|()| rustix::fs::ftruncate(self.staged.file(), len))
-            .map_err(|error| self.failed("truncate", error))
-    }
-
-    fn reserve(&self, offset: u64, len: u64, keep_size: bool) -> Result<()> {
-        let flags = if keep_size { FallocateFlags::KEEP_SIZE } else { FallocateFlags::empty() };
-        rustix::fs::fallocate(self.staged.file(), flags, offset, len)
-            .map_err(|error| self.failed("reserve room for", error))
-    }
-
-    fn begin_with(&self, value: &dyn Value, len: u64) -> Result<()> {
-        self.keep_owner_and_mode(&value.attributes()?);
-        failpoint::fail("stage: copy").map_err(|error| self.failed("copy into", error))?;
-        let mut copied = 0;
-        if let Some(local) = value.local_file().filter(|_| len > 0) {
-            copied =
-                self.copy_local(local, len).map_err(|error| self.failed("copy into", error))?;
-        }
-        let mut buffer = vec![0; 256 * 1024];
-        while copied < len {
-            let most = usize::try_from(len - copied).unwrap_or(usize::MAX).min(buffer.len());
-            let room = buffer.get_mut(..most).unwrap_or_default();
-            let count = value.read_at(room, copied)?;
-            if count == 0 {
-                break;
-            }
-            self.write_at(room.get(..count).unwrap_or_default(), copied)?;
-            copied += count as u64;
-        }
-        Ok(())
-    }
-
-    fn set_attributes(&self, change: &AttributeChange) -> Result<()> {
-        change_attributes(self.staged.file(), change)
-            .map_err(|error| self.failed("change attributes of", error))?;
-        if change.modified.is_some() {
-            self.staged.state.dated.store(true, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    fn attributes(&self) -> Result<Attributes> {
-        rustix::fs::fstat(self.staged.file())
-            .map(|stat| tree::attributes(&stat))
-            .map_err(|error| self.failed("look at", error))
-    }
-
-    fn publish(self: Box<Self>, publish: &Publish<'_>) -> Result<Arc<dyn Value>, PublishError> {
-        match self.backend.publish(&self, publish) {
-            Ok(value) => Ok(Arc::new(value)),
-            Err(error) => Err((error, self)),
-        }
-    }
-}
-
-impl StagedValue {
-    /// As a write in place would, keep whose file it is and who may read it. Without the privilege to give a
-    /// file away it becomes the writer's own, as with any editor that saves by rename.
-    fn keep_owner_and_mode(&self, old: &Attributes) {
-        // A system call for what is so already would cost more than the look.
-        let made = self.attributes().ok();
-        let differs = |of: fn(&Attributes) -> u32| made.as_ref().map(of) != Some(of(old));
-        let mode = differs(|file| file.mode).then_some(old.mode);
-        let uid = differs(|file| file.uid).then_some(old.uid);
-        let gid = differs(|file| file.gid).then_some(old.gid);
-        let owned = AttributeChange { mode, uid, gid, ..Default::default() };
-        if change_attributes(self.staged.file(), &owned).is_err() {
-            let moded = AttributeChange { mode, ..AttributeChange::default() };
-            if let Err(error) = change_attributes(self.staged.file(), &moded) {
-                log::debug!("mode {:o} is not kept: {error}", old.mode);
-            }
-        }
-    }
-
-    /// Shares or copies blocks inside the kernel, as far as the file systems can. Gives back how far it came.
-    fn copy_local(&self, from: BorrowedFd<'_>, len: u64) -> rustix::io::Result<u64> {
-        let whole =
-            rustix::fs::fstat(from).is_ok_and(|stat| u64::try_from(stat.st_size) == Ok(len));
-        if whole && rustix::fs::ioctl_ficlone(self.staged.file(), from).is_ok() {
-            return Ok(len);
-        }
-        let (mut read, mut written) = (0, 0);
-        while written < len {
-            let most = usize::try_from(len - written).unwrap_or(usize::MAX);
-            let into = self.staged.file();
-            match rustix::fs::copy_file_range(from, Some(&mut read), into, Some(&mut written), most)
-            {
-                Ok(0) => break,
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(written)
     }
 }

@@ -3,7 +3,6 @@
 //! Each operation is a method in the file that owns it. What they keep between calls is in the files of this list,
 //! none of which knows an operation.
 
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use super::metadata_locks::MetadataLocks;
 use super::reaper::Reaper;
 use super::staging::StagingArea;
 use super::store_gates::StoreGates;
-use super::tree;
+use super::tree::{self, Directory};
 use super::unsynced::Unsynced;
 use crate::model::{DEFAULT_INPUT_KEY, Error, Result};
 
@@ -44,7 +43,7 @@ pub struct DirectoryBackend {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) root: OwnedFd,
+    pub(super) root: Directory,
     pub(super) options: DirectoryOptions,
     pub(super) staging: StagingArea,
     pub(super) reaper: Reaper,

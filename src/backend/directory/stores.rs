@@ -1,19 +1,19 @@
 //! Stores: their directories and their metadata.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
 use super::dialect::{Dialect, DialectChoice};
-use super::heal::Step;
+use super::note::Step;
 use super::records;
+use super::removal::remove_tree;
 use super::removed_store::RemovedStore;
 use super::staging::{Session, StagedFile};
 use super::state::DirectoryBackend;
 use super::store_gates::{HeldStoreDir, HeldStoreDirs};
-use super::tree::{self, Identity, StoreDir};
+use super::tree::{self, Directory, Identity, StoreDir};
 use super::{layout, staging};
 use crate::backend::document::Document;
 use crate::backend::is_input_key;
@@ -54,7 +54,7 @@ impl DirectoryBackend {
         // One after the other, to tell what is wrong.
         let missing = || Error::NoSuchStore { store: name.to_string() };
         let stores = tree::open_stores(&self.shared.root)?.ok_or_else(missing)?;
-        match tree::open_dir(stores, name.as_str()) {
+        match tree::open_dir(&stores, name.as_str()) {
             Ok(fd) => Ok(StoreDir { fd, name: name.clone() }),
             Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => Err(missing()),
             Err(error) => Err(Error::io(format!("open store '{name}'"), error)),
@@ -195,7 +195,7 @@ impl DirectoryBackend {
         });
         failpoint::pass("make store: moved");
         if made.is_err() {
-            let _ = staging::remove_tree(session.directory(), staged_name.as_bytes());
+            let _ = remove_tree(session.directory(), staged_name.as_bytes());
         }
         made
     }
@@ -203,7 +203,7 @@ impl DirectoryBackend {
     fn fill_new_store(
         &self,
         name: &StoreName,
-        fd: OwnedFd,
+        fd: Directory,
         session: &Arc<Session>,
         metadata: &StoreMetadata,
     ) -> Result<()> {
@@ -214,7 +214,7 @@ impl DirectoryBackend {
         self.place_metadata(&dir, session, &Document::new(metadata).to_bytes(), None, true)
     }
 
-    fn open_or_make_stores(&self) -> Result<OwnedFd> {
+    fn open_or_make_stores(&self) -> Result<Directory> {
         let failed = |error: Errno| Error::io(format!("make '{}'", layout::STORES), error);
         if let Some(stores) = tree::open_stores(&self.shared.root)? {
             return Ok(stores);
@@ -289,8 +289,9 @@ impl DirectoryBackend {
         let Ok(mut document) = Document::parse(&text.bytes) else { return Ok(None) };
         document.set_name(metadata_name);
         let failed = |error: Errno| Error::io(format!("rename store '{}'", dir.name), error);
-        let number = rustix::fs::fstat(&dir.fd).map_err(failed)?.st_ino;
-        let note = session.create_note(Step::RenameStore, number, to.as_str().as_bytes())?;
+        let directory = tree::object(&dir.fd).map_err(failed)?;
+        let name = session.note_name(Step::RenameStore, &directory, None, to.as_str().as_bytes());
+        let note = session.create_note(name)?;
         rustix::fs::fchmod(note.file(), Mode::from_raw_mode(text.attributes.mode))
             .map_err(failed)?;
         note.write_all_at(&document.to_bytes(), 0).map_err(failed)?;

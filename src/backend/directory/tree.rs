@@ -11,7 +11,8 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, Statx
 use rustix::io::Errno;
 
 use super::layout;
-use crate::model::{Attributes, Error, Result, Stamp, StoreName, system_time};
+use super::note::Object;
+use crate::model::{Attributes, Error, Key, Result, Stamp, StoreName, system_time};
 
 /// How a directory is opened to look into it.
 const LOOK_INTO: OFlags =
@@ -21,34 +22,65 @@ const LOOK_INTO: OFlags =
 const READ_FILE: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
+/// An open directory, which knows whether what is opened beneath it is opened quietly: so that the time of access of
+/// what is read does not change.
+#[derive(Debug)]
+pub(super) struct Directory {
+    fd: OwnedFd,
+    is_quiet: bool,
+}
+
+impl Directory {
+    /// The same directory, for somebody else.
+    pub(super) fn try_clone(&self) -> rustix::io::Result<Self> {
+        let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 0)?;
+        Ok(Self { fd, is_quiet: self.is_quiet })
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 /// An open store directory.
 #[derive(Debug)]
 pub(super) struct StoreDir {
-    pub(super) fd: OwnedFd,
+    pub(super) fd: Directory,
     pub(super) name: StoreName,
 }
 
-/// Opens the storage directory. With `quiet`, nothing that is read beneath it has its time of access changed, as far
+/// Opens the storage directory. With `is_quiet`, nothing that is read beneath it has its time of access changed, as far
 /// as that is ours to say: whoever is neither the owner of a file nor privileged cannot help changing it.
-pub(super) fn open_root(path: &Path, quiet: bool) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open_root(path: &Path, is_quiet: bool) -> rustix::io::Result<Directory> {
     let open = |flags| rustix::fs::open(path, flags, Mode::empty());
     // The storage directory itself may be given by a link.
     let flags = LOOK_INTO.difference(OFlags::NOFOLLOW);
-    if quiet { quietly(flags, open) } else { open(flags) }
+    let fd = if is_quiet { quietly(flags, open) } else { open(flags) }?;
+    Ok(Directory { fd, is_quiet })
 }
 
 /// Opens beneath a directory, as quietly as that was opened.
 fn open_beneath(
-    parent: impl AsFd,
+    parent: &Directory,
     flags: OFlags,
     open: impl Fn(BorrowedFd<'_>, OFlags) -> rustix::io::Result<OwnedFd>,
 ) -> rustix::io::Result<OwnedFd> {
-    let parent = parent.as_fd();
-    if rustix::fs::fcntl_getfl(parent)?.contains(OFlags::NOATIME) {
-        quietly(flags, |flags| open(parent, flags))
+    if parent.is_quiet {
+        quietly(flags, |flags| open(parent.as_fd(), flags))
     } else {
-        open(parent, flags)
+        open(parent.as_fd(), flags)
     }
+}
+
+/// Opens a directory beneath another.
+fn open_directory(
+    parent: &Directory,
+    open: impl Fn(BorrowedFd<'_>, OFlags) -> rustix::io::Result<OwnedFd>,
+) -> rustix::io::Result<Directory> {
+    let fd = open_beneath(parent, LOOK_INTO, open)?;
+    Ok(Directory { fd, is_quiet: parent.is_quiet })
 }
 
 /// Opens without changing times of access, if this user may ask for that.
@@ -63,26 +95,28 @@ fn quietly(
 }
 
 /// Opens a directory that is one component beneath another; a path is refused.
-pub(super) fn open_dir(parent: impl AsFd, name: &str) -> rustix::io::Result<OwnedFd> {
-    if name.contains('/') {
+pub(super) fn open_dir(
+    parent: &Directory,
+    name: impl AsRef<[u8]>,
+) -> rustix::io::Result<Directory> {
+    let name = name.as_ref();
+    if name.contains(&b'/') {
         return Err(Errno::NOENT);
     }
-    open_beneath(parent, LOOK_INTO, |parent, flags| {
-        rustix::fs::openat(parent, name, flags, Mode::empty())
-    })
+    open_directory(parent, |parent, flags| rustix::fs::openat(parent, name, flags, Mode::empty()))
 }
 
 /// Opens a store's directory by one system call, which follows no link and leaves the storage by no other way.
-pub(super) fn open_store(root: impl AsFd, name: &StoreName) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open_store(root: &Directory, name: &StoreName) -> rustix::io::Result<Directory> {
     let path = format!("{}/{name}", layout::STORES);
     let within = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
-    open_beneath(root, LOOK_INTO, |root, flags| {
+    open_directory(root, |root, flags| {
         rustix::fs::openat2(root, path.as_str(), flags, Mode::empty(), within)
     })
 }
 
 /// Opens a plain file to read it; anything else under the name is refused as if it were absent.
-pub(super) fn open_file(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open_file(parent: &Directory, name: &[u8]) -> rustix::io::Result<OwnedFd> {
     let opened = open_beneath(parent, READ_FILE, |parent, flags| {
         rustix::fs::openat(parent, name, flags, Mode::empty())
     });
@@ -112,6 +146,35 @@ pub(super) fn identity(directory: impl AsFd) -> rustix::io::Result<Identity> {
     Ok((stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino, born))
 }
 
+/// A file, told from every later one that is given its number.
+pub(super) fn object(file: impl AsFd) -> rustix::io::Result<Object> {
+    object_at(file, b"", AtFlags::EMPTY_PATH)
+}
+
+/// The file of this name, told from every later one that is given its number; links are not followed.
+pub(super) fn object_of(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<Object> {
+    object_at(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+fn object_at(parent: impl AsFd, name: &[u8], flags: AtFlags) -> rustix::io::Result<Object> {
+    let mask = StatxFlags::INO
+        | StatxFlags::BTIME
+        | StatxFlags::MTIME
+        | StatxFlags::SIZE
+        | StatxFlags::TYPE;
+    let stat = rustix::fs::statx(parent, name, flags, mask)?;
+    let is_directory = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Directory;
+    let is_born = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
+    let since_ns = match (is_born, is_directory) {
+        (true, _) => nanoseconds(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec),
+        (false, false) => nanoseconds(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
+        // That changes with each entry.
+        (false, true) => 0,
+    };
+    let size = if is_directory { 0 } else { stat.stx_size };
+    Ok(Object { number: stat.stx_ino, since_ns, size })
+}
+
 /// Whether a plain file of this name is there.
 pub(super) fn has_file(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<bool> {
     match stat_file(parent, name) {
@@ -125,7 +188,7 @@ pub(super) fn has_file(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<boo
 /// # Errors
 /// `EFBIG` if it holds more than `limit` bytes: what a file claims is never allocated.
 pub(super) fn read_small(
-    parent: impl AsFd,
+    parent: &Directory,
     name: &[u8],
     limit: u64,
 ) -> io::Result<Option<(Vec<u8>, Stat)>> {
@@ -141,7 +204,7 @@ pub(super) fn read_small(
 
 /// Name and kind of each entry of a directory but `.` and `..`, from a position of its own.
 pub(super) fn entries(
-    directory: &OwnedFd,
+    directory: &Directory,
 ) -> rustix::io::Result<impl Iterator<Item = rustix::io::Result<(Vec<u8>, FileType)>> + Send + use<>>
 {
     let own = open_beneath(directory, LOOK_INTO, |directory, flags| {
@@ -202,9 +265,26 @@ fn nanoseconds(seconds: i64, nanoseconds: impl TryInto<i64>) -> i64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
 }
 
+impl StoreDir {
+    pub(super) fn failed(&self, action: &str, key: &Key, error: impl Into<io::Error>) -> Error {
+        Error::io(format!("{action} record '{key}' of store '{}'", self.name), error)
+    }
+
+    pub(super) fn no_record(&self, key: &Key) -> Error {
+        Error::NoSuchRecord { store: self.name.to_string(), key: key.to_string() }
+    }
+
+    pub(super) fn record_exists(&self, key: &Key) -> Error {
+        Error::RecordExists { store: self.name.to_string(), key: key.to_string() }
+    }
+
+    pub(super) fn no_store(&self) -> Error {
+        Error::NoSuchStore { store: self.name.to_string() }
+    }
+}
+
 /// Opens the directory that holds all stores; `None` while there is none.
-pub(super) fn open_stores(root: impl AsFd) -> Result<Option<OwnedFd>> {
-    let root = root.as_fd();
+pub(super) fn open_stores(root: &Directory) -> Result<Option<Directory>> {
     match open_dir(root, layout::STORES) {
         // Nothing was made yet; or the storage itself has been removed, which is no empty storage.
         Err(Errno::NOENT) if rustix::fs::fstat(root).is_ok_and(|stat| stat.st_nlink > 0) => {

@@ -18,6 +18,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
 use super::dialect::Dialect;
+use super::tree::Directory;
 use super::{layout, tree};
 use crate::backend::watch::{Change, Tell, Watch, WatchCounters, Watched};
 use crate::model::{Key, StoreName};
@@ -79,13 +80,13 @@ const SILENT: [(u64, &str); 13] = [
 ];
 
 /// Begins to watch the storage directory that is open at `root`.
-pub(super) fn start(root: &OwnedFd, tell: Tell) -> Watched {
+pub(super) fn start(root: &Directory, tell: Tell) -> Watched {
     let failed = |error: std::io::Error| format!("inotify does not work here: {error}");
     if let Some(kind) = silent_kind(root) {
         return Err(format!("{kind} does not tell of what others change"));
     }
     let inner = Arc::new(Inner {
-        root: root.try_clone().map_err(failed)?,
+        root: root.try_clone().map_err(|error| failed(error.into()))?,
         inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(|error| {
             match error {
                 Errno::MFILE => "the limit fs.inotify.max_user_instances is reached".to_owned(),
@@ -123,7 +124,7 @@ struct DirectoryWatch {
 
 #[derive(Debug)]
 struct Inner {
-    root: OwnedFd,
+    root: Directory,
     inotify: OwnedFd,
     /// Written to when the thread is to end.
     stop: OwnedFd,

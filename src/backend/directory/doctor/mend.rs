@@ -1,20 +1,17 @@
 //! Mending what has one right answer.
 
-use std::sync::Arc;
-
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::sidecar::SidecarFields;
 use super::{empty_directory, is_abandoned};
 use crate::backend::directory::dialect::Dialect;
-use crate::backend::directory::heal::Step;
-use crate::backend::directory::sidecar::{self, Sidecar};
+use crate::backend::directory::sidecar;
 use crate::backend::directory::staging::Session;
 use crate::backend::directory::state::DirectoryBackend;
 use crate::backend::directory::tree::{self, StoreDir};
 use crate::backend::directory::{layout, staging};
-use crate::model::{ContentType, Error, Finding, FindingKind, Key, Remedy, Result};
+use crate::model::{ContentType, Error, Finding, FindingKind, Key, Remedy, Result, StoreName};
 
 impl DirectoryBackend {
     /// Rewrites or removes what a finding is about, if it still is as it was found.
@@ -28,21 +25,19 @@ impl DirectoryBackend {
         };
         // Before any lock is taken: making the session heals, and that takes locks.
         let session = &self.session()?;
-        self.in_store(store, |dir| match &finding.remedy {
-            Some(Remedy::Rewrite { key, .. }) => {
-                let content_type = content_type.cloned().unwrap_or_else(ContentType::bytes);
-                self.rewrite_sidecar(dir, session, key, &content_type)?;
-                if file == layout::sidecar_of(&Dialect::Sidecars.value_name(key)) {
-                    return Ok(());
-                }
-                // Of Crawlee JS 3, or of the name that the file had.
-                self.remove_dangling(dir, session, file)
+        if let Some(Remedy::Rewrite { key, .. }) = &finding.remedy {
+            let content_type = content_type.cloned().unwrap_or_else(ContentType::bytes);
+            self.rewrite_sidecar(store, key, &content_type)?;
+            if file == layout::sidecar_of(&Dialect::Sidecars.value_name(key)) {
+                return Ok(());
             }
-            Some(Remedy::Remove) => match finding.kind {
-                FindingKind::Temporary => self.remove_temporary(dir, file),
-                FindingKind::Lock => remove_lock(dir, file),
-                _ => self.remove_dangling(dir, session, file),
-            },
+        }
+        self.in_store(store, |dir| match (&finding.remedy, finding.kind) {
+            // Of Crawlee JS 3, or of the name that the file had.
+            (Some(Remedy::Rewrite { .. }), _) => self.remove_dangling(dir, session, file),
+            (Some(Remedy::Remove), FindingKind::Temporary) => self.remove_temporary(dir, file),
+            (Some(Remedy::Remove), FindingKind::Lock) => remove_lock(dir, file),
+            (Some(Remedy::Remove), _) => self.remove_dangling(dir, session, file),
             _ => Ok(()),
         })
     }
@@ -50,33 +45,23 @@ impl DirectoryBackend {
     /// Writes a record's sidecar anew, with the content type that it names, else with the given one.
     fn rewrite_sidecar(
         &self,
-        dir: &StoreDir,
-        session: &Arc<Session>,
+        store: &StoreName,
         key: &Key,
         content_type: &ContentType,
     ) -> Result<()> {
         let own = Dialect::Sidecars.value_name(key);
-        if self.locate(dir, key)?.0 != own {
-            return self.set_kept_type(dir, key, content_type, session);
-        }
-        let _held = self.shared.key_locks.hold(&dir.name, key);
-        let (_, value) = self.locate(dir, key)?;
-        let size = u64::try_from(value.st_size).unwrap_or(0);
-        let fields = tree::read_small(&dir.fd, &layout::sidecar_of(&own), sidecar::MAX_BYTES)
-            .ok()
-            .flatten()
-            .and_then(|(text, _)| SidecarFields::parse(&text).ok());
-        let named = fields.as_ref().and_then(SidecarFields::content_type);
-        if let Some(fields) = fields
-            && fields.faults(|said| said.as_bytes() == key.as_bytes(), size).is_empty()
-        {
-            return Ok(());
-        }
-        let text = Sidecar::text(key, named.as_ref().unwrap_or(content_type), size);
-        let failed = |error: Errno| failed(dir, "write the sidecar of", key.as_bytes(), error);
-        let staged = session.create_note(Step::Publish, value.st_ino, &own)?;
-        staged.write_all_at(&text, 0).map_err(failed)?;
-        staged.move_to(&dir.fd, &layout::sidecar_of(&own), true).map_err(failed)
+        self.set_chosen_type(store, key, &|dir, value| {
+            let size = u64::try_from(value.st_size).unwrap_or(0);
+            let fields = tree::read_small(&dir.fd, &layout::sidecar_of(&own), sidecar::MAX_BYTES)
+                .ok()
+                .flatten()
+                .and_then(|(text, _)| SidecarFields::parse(&text).ok());
+            let named = fields.as_ref().and_then(SidecarFields::content_type);
+            let is_well = fields.is_some_and(|fields| {
+                fields.faults(|said| said.as_bytes() == key.as_bytes(), size).is_empty()
+            });
+            (!is_well).then(|| named.unwrap_or_else(|| content_type.clone()))
+        })
     }
 
     /// Removes a sidecar that has no value. It is taken out of sight first, and put back if a value has come

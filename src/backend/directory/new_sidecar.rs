@@ -1,0 +1,54 @@
+//! Sidecars that wait to be placed.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::note::{Object, Step};
+use super::sidecar::{self, Sidecar};
+use super::staging::{Session, StagedFile};
+use super::tree::StoreDir;
+use crate::failpoint;
+use crate::model::{ContentType, Error, Key, Result};
+
+/// A sidecar that is to be made.
+#[derive(Clone, Copy)]
+pub(super) struct NewSidecar<'a> {
+    pub(super) key: &'a Key,
+    /// The value's disk name.
+    pub(super) name: &'a [u8],
+    pub(super) value: Object,
+    pub(super) content_type: &'a ContentType,
+}
+
+impl NewSidecar<'_> {
+    pub(super) fn text(&self) -> Vec<u8> {
+        Sidecar::text(self.key, self.content_type, self.value.size)
+    }
+
+    /// Makes the sidecar, and has it on the medium or, if it need not be durable, on its way there.
+    pub(super) fn stage(
+        &self,
+        session: &Arc<Session>,
+        dir: &StoreDir,
+        durable: bool,
+    ) -> Result<StagedFile> {
+        let failed = |error: Errno| dir.failed("write the sidecar of", self.key, error);
+        let text = self.text();
+        if text.len() as u64 > sidecar::MAX_BYTES {
+            return Err(Error::ContentTypeTooLong { limit: ContentType::MAX_BYTES });
+        }
+        failpoint::fail("sidecar: create").map_err(failed)?;
+        let name = session.note_name(Step::Publish, &self.value, Some(&text), self.name);
+        let staged = session.create_note(name)?;
+        failpoint::fail("sidecar: write").map_err(failed)?;
+        staged.write_all_at(&text, 0).map_err(failed)?;
+        if durable {
+            failpoint::fail("sidecar: sync").and_then(|()| staged.sync())
+        } else {
+            staged.begin_write_out()
+        }
+        .map_err(failed)?;
+        Ok(staged)
+    }
+}

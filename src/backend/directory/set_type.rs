@@ -1,0 +1,77 @@
+//! Changing a record's type and leaving its value alone.
+
+use rustix::fs::Stat;
+use rustix::io::Errno;
+
+use super::dialect::Dialect;
+use super::new_sidecar::NewSidecar;
+use super::records::remove_if_there;
+use super::staging::move_entry;
+use super::state::DirectoryBackend;
+use super::tree::StoreDir;
+use super::{layout, place, tree};
+use crate::failpoint;
+use crate::model::{ContentType, Key, Result, StoreName};
+
+/// Says which type a record is to get, by its store's directory and its value; `None` leaves it as it is.
+pub(super) type ChooseType<'a> = dyn Fn(&StoreDir, &Stat) -> Option<ContentType> + 'a;
+
+impl DirectoryBackend {
+    pub(super) fn set_kept_type(
+        &self,
+        store: &StoreName,
+        key: &Key,
+        content_type: &ContentType,
+    ) -> Result<()> {
+        self.set_chosen_type(store, key, &|_, _| Some(content_type.clone()))
+    }
+
+    /// Gives a record a sidecar with the type that `choose` says. The file of a record that was dropped in gets the
+    /// name that the SDK knows.
+    pub(super) fn set_chosen_type(
+        &self,
+        store: &StoreName,
+        key: &Key,
+        choose: &ChooseType<'_>,
+    ) -> Result<()> {
+        let session = self.session()?;
+        loop {
+            // Each turn but the first follows a publish of somebody else.
+            let dir = self.unguarded_store_dir(store)?;
+            let failed = |error: Errno| dir.failed("set the type of", key, error);
+            let (name, value) = self.locate(&dir, key)?;
+            if self.dialect(&dir)? != Dialect::Sidecars {
+                log::debug!("the type of '{key}' in '{store}' is not kept beside it");
+                return Ok(());
+            }
+            key.require_unicode()?;
+            let own = Dialect::Sidecars.value_name(key);
+            layout::check_value_name(&own, key)?;
+            let Some(content_type) = choose(&dir, &value) else { return Ok(()) };
+            let object = match tree::object_of(&dir.fd, &name) {
+                Err(Errno::NOENT) => return Err(dir.no_record(key)),
+                object => object.map_err(failed)?,
+            };
+            let new = NewSidecar { key, name: &own, value: object, content_type: &content_type };
+            let staged = new.stage(&session, &dir, false)?;
+            staged.write_out().map_err(failed)?;
+
+            let dir = self.store_dir(store)?;
+            let _held = self.hold_record(&session, store, key);
+            let (now_name, now) = self.locate(&dir, key)?;
+            let stamp = |stat| tree::attributes(stat).stamp;
+            if now_name != name || !stamp(&now).same_bytes(&stamp(&value)) {
+                continue;
+            }
+            if name != own {
+                move_entry(&dir.fd, &name, &dir.fd, &own, false).map_err(failed)?;
+                remove_if_there(&dir, &layout::sidecar_of(&name), "set type: remove old sidecar")?;
+            }
+            failpoint::fail("set type: move sidecar")
+                .and_then(|()| place::place_sidecar(&staged, &dir, &own, now.st_ino, true))
+                .map_err(failed)?;
+            self.shared.unsynced.note(store, &own);
+            return Ok(());
+        }
+    }
+}

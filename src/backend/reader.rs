@@ -1,0 +1,65 @@
+//! Values and what is staged as streams.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use super::{Staging, Value};
+use crate::model::{Error, Result};
+
+/// Reads a [`Value`] or [`Staging`] from its beginning.
+#[derive(Debug)]
+pub struct Reader<R> {
+    source: R,
+    offset: u64,
+    shortens_holes: bool,
+}
+
+impl<R> Reader<R> {
+    /// Begins at the first byte.
+    pub fn new(source: R) -> Self {
+        Self { source, offset: 0, shortens_holes: false }
+    }
+
+    /// Begins at the first byte, and makes a few zeros of each hole, however large: enough for whoever asks what kind
+    /// of bytes these are.
+    pub fn shortening_holes(source: R) -> Self {
+        Self { shortens_holes: true, ..Self::new(source) }
+    }
+
+    fn advance(
+        &mut self,
+        buffer: &mut [u8],
+        read_at: impl FnOnce(&R, &mut [u8], u64) -> Result<usize>,
+        next_data: impl FnOnce(&R, u64) -> Result<u64>,
+    ) -> io::Result<usize> {
+        let count = read_at(&self.source, buffer, self.offset).map_err(into_io)?;
+        self.offset += count as u64;
+        if self.shortens_holes && count > 0 && buffer.iter().take(count).all(|byte| *byte == 0) {
+            let data = next_data(&self.source, self.offset).map_err(into_io)?;
+            self.offset = self.offset.max(data);
+        }
+        Ok(count)
+    }
+}
+
+impl Read for Reader<&dyn Staging> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read_at = |staging: &&dyn Staging, buffer: &mut [u8], at| staging.read_at(buffer, at);
+        self.advance(buffer, read_at, |staging, at| staging.next_data(at))
+    }
+}
+
+impl Read for Reader<Arc<dyn Value>> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read_at = |value: &Arc<dyn Value>, buffer: &mut [u8], at| value.read_at(buffer, at);
+        self.advance(buffer, read_at, |value, at| value.next_data(at))
+    }
+}
+
+/// The system's answer inside an error, or the error itself as an I/O error.
+fn into_io(error: Error) -> io::Error {
+    match error {
+        Error::Io { source, .. } => source,
+        other => io::Error::other(other),
+    }
+}
