@@ -48,6 +48,10 @@ impl Run {
         self.model.sdk_deletes(place);
         self.deleted_on_disk.extend(KEYS.into_iter().find(|key| *key == place.1));
         self.check(place);
+        if self.model.is_open_idle(place) {
+            // Whoever opens the name next ends that, also if it is only tried. So it is done at once.
+            self.overwrite(place);
+        }
     }
 
     /// Puts a file without a sidecar into the store.

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::common::{METADATA, TempMount, TempStorage, disk_name, file_name};
 use crate::draw::Draw;
-use crate::expected::{Closed, Place, Record, Share, Storage, inferred};
+use crate::expected::{Closed, Place, Share, Storage};
 
 /// Names that stores may have.
 const STORES: [&str; 3] = ["default", "other", "with space"];
@@ -191,14 +191,14 @@ impl Run {
         }
     }
 
-    /// Whether there is such a record.
+    /// Whether the mount has such a record.
     fn found(&self, place: &Place) -> Result<(), Errno> {
-        self.model.record(place).map(|_| ()).ok_or(Errno::NOENT)
+        self.model.shown(place).map(|_| ()).ok_or(Errno::NOENT)
     }
 
     // Short writes
 
-    fn overwrite(&mut self, place: &Place) {
+    pub(crate) fn overwrite(&mut self, place: &Place) {
         let bytes = self.draw.value();
         self.note(format!("write {place:?} {}", shown(&bytes)));
         let before = self.disk_inode(place);
@@ -246,7 +246,7 @@ impl Run {
         if self.model.is_apart(place) {
             return;
         }
-        let len = self.model.record(place).map_or(0, |record| record.bytes.len());
+        let len = self.model.shown(place).map_or(0, <[u8]>::len);
         let at = self.draw.below(len + 20);
         self.note(format!("truncate {place:?} to {at}"));
         let outcome = nix::unistd::truncate(&self.path(place), at as i64);
@@ -264,7 +264,7 @@ impl Run {
         if self.model.is_apart(place) {
             return;
         }
-        let len = self.model.record(place).map_or(0, |record| record.bytes.len());
+        let len = self.model.shown(place).map_or(0, <[u8]>::len);
         let (at, bytes) = (self.draw.below(len + 20), self.draw.value());
         let sets_len = self.draw.once_in(3);
         let what = if sets_len { "set the length of" } else { "write within" };
@@ -302,11 +302,10 @@ impl Run {
                 file.write_all(&bytes)?;
                 close(file)
             });
-        let taken = self.model.record(place).is_some() || self.model.is_being_made(place);
-        let expected = match (self.has_store(place), taken) {
+        let expected = match (self.has_store(place), self.found(place)) {
             (false, _) => Err(Errno::NOENT),
-            (true, true) => Err(Errno::EXIST),
-            (true, false) => Ok(()),
+            (true, Ok(())) => Err(Errno::EXIST),
+            (true, Err(_)) => Ok(()),
         };
         self.must_be(expected, outcome);
         if expected.is_ok() {
@@ -319,13 +318,13 @@ impl Run {
 
     /// Whether the kernel may refuse an exclusive name since it knows it from before a delete on disk.
     fn may_seem_present(&self, place: &Place) -> bool {
-        self.model.record(place).is_none() && self.deleted_on_disk.contains(place.1.as_str())
+        self.found(place).is_err() && self.deleted_on_disk.contains(place.1.as_str())
     }
 
     // Names
 
     fn unlink(&mut self, place: &Place) {
-        if self.model.is_being_made(place) {
+        if self.model.is_made_twice(place) {
             return;
         }
         self.note(format!("unlink {place:?}"));
@@ -342,19 +341,21 @@ impl Run {
             to.0.clone_from(&from.0);
         }
         let exclusive = self.draw.once_in(3);
-        if !exclusive && self.model.is_being_made(&to) {
+        if [from, &to].into_iter().any(|place| self.model.is_made_twice(place)) {
             return;
         }
         if exclusive && (self.model.is_apart(&to) || self.may_seem_present(&to)) {
             return;
         }
+        if self.model.is_apart(from) && self.model.is_closed_unpublished(from) {
+            return;
+        }
         self.note(format!("rename {from:?} to {to:?} exclusive: {exclusive}"));
         let flags = if exclusive { RenameFlags::NOREPLACE } else { RenameFlags::empty() };
         let outcome = rustix::fs::renameat_with(CWD, self.path(from), CWD, self.path(&to), flags);
-        let taken = self.model.record(&to).is_some() || self.model.is_being_made(&to);
         let expected = match self.found(from) {
             Ok(()) if !self.has_store(&to) => Err(Errno::NOENT),
-            Ok(()) if exclusive && taken => Err(Errno::EXIST),
+            Ok(()) if exclusive && self.found(&to).is_ok() => Err(Errno::EXIST),
             found => found,
         };
         self.must_be(expected, outcome.map_err(io::Error::from));
@@ -375,7 +376,8 @@ impl Run {
     }
 
     fn remove_store(&mut self, store: &str) {
-        let records = self.model.stores.get(store).map(|records| records.len());
+        let known = self.model.stores.contains_key(store);
+        let records = known.then(|| self.model.shown_keys(store).len());
         let mut places = self.model.sessions.values().filter_map(|session| session.place.as_ref());
         if records == Some(0) && places.any(|place| place.0 == store) {
             return;
@@ -418,6 +420,10 @@ impl Run {
     }
 
     fn purge(&mut self, store: &str) {
+        // Whether a purge ends the type that waits for an input which is being made, SEMANTICS.md leaves open.
+        if KEYS.iter().any(|key| self.model.type_waits(&(store.to_owned(), (*key).to_owned()))) {
+            return;
+        }
         let order = self.draw.one_of(&["1", "1\n"]);
         self.note(format!("purge {store:?}"));
         let known = self.model.stores.contains_key(store);
@@ -434,6 +440,9 @@ impl Run {
     // Attributes
 
     fn touch(&mut self, place: &Place) {
+        if self.model.is_made_twice(place) {
+            return;
+        }
         let seconds = self.draw.below(2_000_000_000) as i64;
         self.note(format!("set the times of {place:?} to {seconds}"));
         let time = Timespec { tv_sec: seconds, tv_nsec: 123_456_789 };
@@ -441,7 +450,8 @@ impl Run {
         let path = self.path(place);
         let outcome = rustix::fs::utimensat(CWD, &path, &times, AtFlags::empty());
         self.must_be(self.found(place), outcome.map_err(io::Error::from));
-        if self.model.record(place).is_some_and(|record| !record.by_sdk) {
+        let by_sdk = self.model.record(place).is_some_and(|record| record.by_sdk);
+        if self.found(place).is_ok() && !by_sdk {
             let stat = rustix::fs::stat(&path).unwrap();
             assert_eq!((stat.st_mtime, stat.st_mtime_nsec as u64), (seconds, 123_456_789));
         }
@@ -449,18 +459,24 @@ impl Run {
     }
 
     fn chmod(&mut self, place: &Place) {
+        if self.model.is_made_twice(place) {
+            return;
+        }
         let mode = [0o600, 0o640, 0o644][self.draw.below(3)];
         self.note(format!("chmod {place:?} {mode:o}"));
         let permissions = fs::Permissions::from_mode(mode);
         let outcome = fs::set_permissions(self.path(place), permissions);
         self.must_be(self.found(place), outcome);
-        if let Some(record) = self.model.record_mut(place) {
-            record.mode = Some(mode);
+        if self.found(place).is_ok() {
+            self.model.chmod(place, mode);
         }
         self.check(place);
     }
 
     fn set_type(&mut self, place: &Place) {
+        if self.model.is_made_twice(place) {
+            return;
+        }
         let content_type = self.draw.one_of(&HAND_SET);
         self.note(format!("set the type of {place:?} to {content_type}"));
         let name = "user.mime_type";
@@ -468,20 +484,21 @@ impl Run {
         let flags = XattrFlags::empty();
         let outcome = rustix::fs::setxattr(path, name, content_type.as_bytes(), flags);
         self.must_be(self.found(place), outcome.map_err(io::Error::from));
-        if self.model.record(place).is_some() {
+        if self.found(place).is_ok() {
             self.model.set_type(place, content_type);
         }
         self.check(place);
     }
 
     fn remove_type(&mut self, place: &Place) {
+        if self.model.is_made_twice(place) {
+            return;
+        }
         self.note(format!("remove the type of {place:?}"));
         let outcome = rustix::fs::removexattr(self.path(place), "user.mime_type");
         self.must_be(self.found(place), outcome.map_err(io::Error::from));
-        if let Some(record) = self.model.record_mut(place) {
-            record.types = inferred(&place.1, &record.bytes);
-            record.by_hand = false;
-            record.bare = false;
+        if self.found(place).is_ok() {
+            self.model.remove_type(place);
         }
         self.check(place);
     }
@@ -507,10 +524,6 @@ impl Run {
         self.model.remounted();
         self.await_healing();
         self.check_all();
-    }
-
-    pub(crate) fn record_is(&self, place: &Place) -> Option<&Record> {
-        self.model.record(place)
     }
 
     /// Does a close to the model, and waits for what the daemon publishes only after close(2).
