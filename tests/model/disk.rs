@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::expected::{BYTES, JSON, Place, TEXT};
+use crate::expected::Place;
+use crate::record::{BYTES, JSON, TEXT};
 use crate::run::{KEYS, Run, shown};
 
 impl Run {

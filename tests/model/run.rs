@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::thread;
 
-use rustix::fs::{AtFlags, CWD, RenameFlags, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
 
 use crate::common::{METADATA, TempMount, TempStorage, disk_name, file_name};
@@ -16,7 +15,7 @@ use crate::draw::Draw;
 use crate::expected::{Closed, Place, Share, Storage};
 
 /// Names that stores may have.
-const STORES: [&str; 3] = ["default", "other", "with space"];
+pub(crate) const STORES: [&str; 3] = ["default", "other", "with space"];
 
 /// Keys that records may have: plain, escaped on disk, escaped in the mount too, with an extension, and the input.
 pub(crate) const KEYS: [&str; 7] =
@@ -134,7 +133,7 @@ impl Run {
         self.model.stores.contains_key(&place.0)
     }
 
-    fn draw_place(&mut self) -> Place {
+    pub(crate) fn draw_place(&mut self) -> Place {
         let known: Vec<String> = self.model.stores.keys().cloned().collect();
         let store = if known.is_empty() || self.draw.once_in(25) {
             self.draw.one_of(&STORES).to_owned()
@@ -180,7 +179,7 @@ impl Run {
 
     /// Compares what came of an operation with what should have.
     #[track_caller]
-    fn must_be<T: Debug>(&self, expected: Result<(), Errno>, outcome: io::Result<T>) {
+    pub(crate) fn must_be<T: Debug>(&self, expected: Result<(), Errno>, outcome: io::Result<T>) {
         match (expected, outcome) {
             (Ok(()), Ok(_)) => {}
             (Ok(()), Err(error)) => panic!("it should have succeeded: {error}"),
@@ -192,7 +191,7 @@ impl Run {
     }
 
     /// Whether the mount has such a record.
-    fn found(&self, place: &Place) -> Result<(), Errno> {
+    pub(crate) fn found(&self, place: &Place) -> Result<(), Errno> {
         self.model.shown(place).map(|_| ()).ok_or(Errno::NOENT)
     }
 
@@ -317,190 +316,8 @@ impl Run {
     }
 
     /// Whether the kernel may refuse an exclusive name since it knows it from before a delete on disk.
-    fn may_seem_present(&self, place: &Place) -> bool {
+    pub(crate) fn may_seem_present(&self, place: &Place) -> bool {
         self.found(place).is_err() && self.deleted_on_disk.contains(place.1.as_str())
-    }
-
-    // Names
-
-    fn unlink(&mut self, place: &Place) {
-        if self.model.is_made_twice(place) {
-            return;
-        }
-        self.note(format!("unlink {place:?}"));
-        self.must_be(self.found(place), fs::remove_file(self.path(place)));
-        if self.found(place).is_ok() {
-            self.model.unlink(place);
-        }
-        self.check(place);
-    }
-
-    fn rename(&mut self, from: &Place) {
-        let mut to = self.draw_place();
-        if !self.draw.once_in(3) {
-            to.0.clone_from(&from.0);
-        }
-        let exclusive = self.draw.once_in(3);
-        if [from, &to].into_iter().any(|place| self.model.is_made_twice(place)) {
-            return;
-        }
-        if exclusive && (self.model.is_apart(&to) || self.may_seem_present(&to)) {
-            return;
-        }
-        if self.model.is_apart(from) && self.model.is_closed_unpublished(from) {
-            return;
-        }
-        self.note(format!("rename {from:?} to {to:?} exclusive: {exclusive}"));
-        let flags = if exclusive { RenameFlags::NOREPLACE } else { RenameFlags::empty() };
-        let outcome = rustix::fs::renameat_with(CWD, self.path(from), CWD, self.path(&to), flags);
-        let expected = match self.found(from) {
-            Ok(()) if !self.has_store(&to) => Err(Errno::NOENT),
-            Ok(()) if exclusive && self.found(&to).is_ok() => Err(Errno::EXIST),
-            found => found,
-        };
-        self.must_be(expected, outcome.map_err(io::Error::from));
-        if expected.is_ok() {
-            self.model.rename(from, &to);
-        }
-        self.check(from);
-        self.check(&to);
-    }
-
-    fn make_store(&mut self, store: &str) {
-        self.note(format!("mkdir {store:?}"));
-        let outcome = fs::create_dir(self.mount().store(store));
-        let known = self.model.stores.contains_key(store);
-        self.must_be(if known { Err(Errno::EXIST) } else { Ok(()) }, outcome);
-        self.model.stores.entry(store.to_owned()).or_default();
-        self.check_listing(store);
-    }
-
-    fn remove_store(&mut self, store: &str) {
-        let known = self.model.stores.contains_key(store);
-        let records = known.then(|| self.model.shown_keys(store).len());
-        let mut places = self.model.sessions.values().filter_map(|session| session.place.as_ref());
-        if records == Some(0) && places.any(|place| place.0 == store) {
-            return;
-        }
-        self.note(format!("rmdir {store:?}"));
-        let outcome = fs::remove_dir(self.mount().store(store));
-        let expected = match records {
-            None => Err(Errno::NOENT),
-            Some(0) => Ok(()),
-            Some(_) => Err(Errno::NOTEMPTY),
-        };
-        self.must_be(expected, outcome);
-        if expected.is_ok() {
-            self.model.stores.remove(store);
-        }
-        self.check_listing(store);
-    }
-
-    fn rename_store(&mut self, from: &str) {
-        let to = self.draw.one_of(&STORES);
-        self.note(format!("rename store {from:?} to {to:?}"));
-        let outcome = fs::rename(self.mount().store(from), self.mount().store(to));
-        let is_there = |store: &str| self.model.stores.contains_key(store);
-        if !is_there(from) {
-            self.must_be(Err(Errno::NOENT), outcome);
-        } else if from == to {
-            self.must_be(Ok(()), outcome);
-        } else if is_there(to) {
-            let errno = outcome.as_ref().err().and_then(Errno::from_io_error);
-            assert!(matches!(errno, Some(Errno::EXIST | Errno::NOTEMPTY)), "{outcome:?}");
-        } else {
-            self.must_be(Ok(()), outcome);
-            self.model.rename_store(from, to);
-        }
-        self.check_listing(from);
-        self.check_listing(to);
-        for key in KEYS {
-            self.check(&(to.to_owned(), key.to_owned()));
-        }
-    }
-
-    fn purge(&mut self, store: &str) {
-        // Whether a purge ends the type that waits for an input which is being made, SEMANTICS.md leaves open.
-        if KEYS.iter().any(|key| self.model.type_waits(&(store.to_owned(), (*key).to_owned()))) {
-            return;
-        }
-        let order = self.draw.one_of(&["1", "1\n"]);
-        self.note(format!("purge {store:?}"));
-        let known = self.model.stores.contains_key(store);
-        let outcome = fs::write(self.mount().store(store).join("@purge"), order);
-        self.must_be(if known { Ok(()) } else { Err(Errno::NOENT) }, outcome);
-        if known {
-            self.model.purge(store);
-        }
-        for key in KEYS {
-            self.check(&(store.to_owned(), key.to_owned()));
-        }
-    }
-
-    // Attributes
-
-    fn touch(&mut self, place: &Place) {
-        if self.model.is_made_twice(place) {
-            return;
-        }
-        let seconds = self.draw.below(2_000_000_000) as i64;
-        self.note(format!("set the times of {place:?} to {seconds}"));
-        let time = Timespec { tv_sec: seconds, tv_nsec: 123_456_789 };
-        let times = Timestamps { last_access: time, last_modification: time };
-        let path = self.path(place);
-        let outcome = rustix::fs::utimensat(CWD, &path, &times, AtFlags::empty());
-        self.must_be(self.found(place), outcome.map_err(io::Error::from));
-        let by_sdk = self.model.record(place).is_some_and(|record| record.by_sdk);
-        if self.found(place).is_ok() && !by_sdk {
-            let stat = rustix::fs::stat(&path).unwrap();
-            assert_eq!((stat.st_mtime, stat.st_mtime_nsec as u64), (seconds, 123_456_789));
-        }
-        self.check(place);
-    }
-
-    fn chmod(&mut self, place: &Place) {
-        if self.model.is_made_twice(place) {
-            return;
-        }
-        let mode = [0o600, 0o640, 0o644][self.draw.below(3)];
-        self.note(format!("chmod {place:?} {mode:o}"));
-        let permissions = fs::Permissions::from_mode(mode);
-        let outcome = fs::set_permissions(self.path(place), permissions);
-        self.must_be(self.found(place), outcome);
-        if self.found(place).is_ok() {
-            self.model.chmod(place, mode);
-        }
-        self.check(place);
-    }
-
-    fn set_type(&mut self, place: &Place) {
-        if self.model.is_made_twice(place) {
-            return;
-        }
-        let content_type = self.draw.one_of(&HAND_SET);
-        self.note(format!("set the type of {place:?} to {content_type}"));
-        let name = "user.mime_type";
-        let path = self.path(place);
-        let flags = XattrFlags::empty();
-        let outcome = rustix::fs::setxattr(path, name, content_type.as_bytes(), flags);
-        self.must_be(self.found(place), outcome.map_err(io::Error::from));
-        if self.found(place).is_ok() {
-            self.model.set_type(place, content_type);
-        }
-        self.check(place);
-    }
-
-    fn remove_type(&mut self, place: &Place) {
-        if self.model.is_made_twice(place) {
-            return;
-        }
-        self.note(format!("remove the type of {place:?}"));
-        let outcome = rustix::fs::removexattr(self.path(place), "user.mime_type");
-        self.must_be(self.found(place), outcome.map_err(io::Error::from));
-        if self.found(place).is_ok() {
-            self.model.remove_type(place);
-        }
-        self.check(place);
     }
 
     // The mount's life
