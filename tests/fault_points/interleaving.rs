@@ -207,10 +207,13 @@ fn p03_who_looks_beside_an_open_for_writing_is_given_the_published_version() {
     faulty.is_well(step);
 }
 
+/// A call that publishes what a file's writer has written.
+type Publish = fn(File) -> io::Result<()>;
+
 #[test]
 fn p10_a_type_that_is_set_beside_a_publish_is_kept() {
     let Some((faulty, store)) = faulty_store("default") else { return };
-    let publishes: [(&str, fn(File) -> io::Result<()>); 3] = [
+    let publishes: [(&str, Publish); 3] = [
         ("publish: record held", close),
         ("publish: staged", close),
         // Without the backend's lock of the record.
