@@ -38,13 +38,18 @@ struct Faulty {
 impl Faulty {
     /// `None`, and said so, where nothing can be mounted.
     fn new() -> Option<Self> {
+        Self::with_options(&[])
+    }
+
+    /// As `new`, with options of `storefs mount`.
+    fn with_options(options: &[&str]) -> Option<Self> {
         if !can_mount() {
             return None;
         }
         let storage = TempStorage::empty();
         let file = storage.beside().join("fault");
         let mount = TempMount::configured(&storage.path(), |command| {
-            command.env("STOREFS_FAULT_FILE", file);
+            command.env("STOREFS_FAULT_FILE", file).args(options);
         });
         Some(Self { mount, storage })
     }
