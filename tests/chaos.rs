@@ -61,7 +61,7 @@ fn p4_p5_p21_no_record_is_torn_or_lost_when_the_daemon_is_killed_at_random() {
         fs::create_dir(mount.store(store)).unwrap();
     }
     let mut client = Python::find().map(|python| python.serve(&storage, WORK));
-    let world = World::new(mount.stores());
+    let world = World::new(mount.stores(), storage.path().join(common::STORES));
     for round in 1..=rounds {
         report.round = round;
         let mut choices = Choices::new(seed, round);

@@ -1,7 +1,8 @@
 //! What becomes of a request when one step of it fails or panics (P7, P19), through a kernel mount.
 //!
 //! Built with the feature `failpoints`, the program can be told while it runs that the next pass of a step has to
-//! fail with a given errno, or to panic. Faults of real disks are in `mount_tree/faults.rs` and `disks.rs`.
+//! fail with a given errno, to panic, or to wait, so that others meet a request in the middle (P3, P6, P10, P17).
+//! Faults of real disks are in `mount_tree/faults.rs` and `disks.rs`.
 
 // Clippy exempts tests from these, but not the functions that tests share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -17,13 +18,17 @@ mod gates;
 #[allow(dead_code)]
 #[path = "mount_tree/help.rs"]
 mod help;
+#[path = "fault_points/interleaving.rs"]
+mod interleaving;
 #[path = "fault_points/panics.rs"]
 mod panics;
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
 
-use common::{TempMount, TempStorage, can_mount, wait_until};
+use common::{DEADLINE, TempMount, TempStorage, can_mount, wait_until};
 use help::{let_writers_go, make_store, put, staged};
 use serde_json::Value;
 
@@ -37,13 +42,18 @@ struct Faulty {
 impl Faulty {
     /// `None`, and said so, where nothing can be mounted.
     fn new() -> Option<Self> {
+        Self::with_options(&[])
+    }
+
+    /// As `new`, with options of `storefs mount`.
+    fn with_options(options: &[&str]) -> Option<Self> {
         if !can_mount() {
             return None;
         }
         let storage = TempStorage::empty();
         let file = storage.beside().join("fault");
         let mount = TempMount::configured(&storage.path(), |command| {
-            command.env("STOREFS_FAULT_FILE", file);
+            command.env("STOREFS_FAULT_FILE", file).args(options);
         });
         Some(Self { mount, storage })
     }
@@ -52,7 +62,7 @@ impl Faulty {
         self.storage.beside().join("fault")
     }
 
-    /// From now on, the next pass of `step` fails with the errno of this number, or panics.
+    /// From now on, the next pass of `step` fails with the errno of this number, or does what the word says.
     fn arm(&self, step: &str, what: &str) {
         // Moved into place, so that no half of it is read.
         let new = self.storage.beside().join("new fault");
@@ -100,5 +110,21 @@ impl Faulty {
         let_writers_go(&self.mount);
         let nothing_is = format!("{what}: nothing is staged");
         wait_until(&nothing_is, || staged(&self.storage.path()).is_empty());
+    }
+}
+
+/// Does something that must not hang.
+#[track_caller]
+fn in_time<T: Send + 'static>(what: &str, act: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, is_done) = mpsc::channel();
+    let acting = thread::spawn(move || {
+        let _ = done.send(act());
+    });
+    match is_done.recv_timeout(DEADLINE) {
+        Ok(outcome) => outcome,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what}: still not done after {DEADLINE:?}"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            std::panic::resume_unwind(acting.join().unwrap_err())
+        }
     }
 }

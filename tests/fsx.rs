@@ -148,7 +148,7 @@ impl Run<'_> {
     }
 }
 
-/// Makes the record: a new one is found by no name before its first close, and fsx closes late.
+/// Makes the record in a store of its own.
 fn new_record(mount: &TempMount) -> PathBuf {
     fs::create_dir(mount.store(STORE)).unwrap();
     let path = mount.store(STORE).join(RECORD);

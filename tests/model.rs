@@ -8,6 +8,8 @@
 
 mod common;
 
+#[path = "model/attributes.rs"]
+mod attributes;
 #[path = "model/check.rs"]
 mod check;
 #[path = "model/disk.rs"]
@@ -16,6 +18,10 @@ mod disk;
 mod draw;
 #[path = "model/expected.rs"]
 mod expected;
+#[path = "model/names.rs"]
+mod names;
+#[path = "model/record.rs"]
+mod record;
 #[path = "model/run.rs"]
 mod run;
 #[path = "model/writers.rs"]

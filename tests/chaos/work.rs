@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::common::{self, TempMount, file_name};
+use crate::common::{self, TempMount, disk_name, file_name};
 use crate::model::{Answer, Change, Group, INPUT, Place, Records};
 use crate::sdk::PythonClient;
 use crate::value::{self, Choices};
@@ -18,9 +19,6 @@ use crate::value::{self, Choices};
 /// The stores: two between which records are moved, and one that is purged.
 pub(crate) const STORES: [&str; 3] = ["other", "swept", "work"];
 pub(crate) const SWEPT: &str = "swept";
-
-/// How long a record is waited for that is being made. Only a bound: its writer is at it.
-const GROWN_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) const WORK: &str = "work";
 
 /// The record of lines, in [`WORK`].
@@ -46,6 +44,8 @@ pub(crate) struct Lines {
 pub(crate) struct World {
     /// The stores in the mount.
     stores: PathBuf,
+    /// The stores on the disk.
+    on_disk: PathBuf,
     killed: AtomicBool,
     next_number: AtomicU64,
     /// Records that one writer alone changes, besides the purges.
@@ -57,11 +57,12 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(stores: PathBuf) -> Self {
+    pub(crate) fn new(stores: PathBuf, on_disk: PathBuf) -> Self {
         let group = || Mutex::new(Group::new(Records::new()));
         let own = (0..WRITERS).map(|writer| (own_places(writer), group())).collect();
         Self {
             stores,
+            on_disk,
             killed: AtomicBool::new(false),
             next_number: AtomicU64::new(1),
             own,
@@ -174,8 +175,8 @@ impl World {
             Ok(())
         })?;
         let Some(mut file) = open else { return Ok(()) };
-        // What is purged meanwhile never comes back by this handle (P6).
-        if place.0 == SWEPT || choices.one_in(2) {
+        // What is purged between the two versions does not come back by the second.
+        if choices.one_in(2) || place.0 == SWEPT {
             return close(file).map_err(|error| self.over("close", &error));
         }
         // A further version by the same handle.
@@ -220,18 +221,27 @@ impl World {
         Ok(())
     }
 
-    /// Reads a record piece by piece, so that new versions are published between two of them. One that is new in this mount
-    /// is read as it grows (P3), and becomes whole; what was published torn never does.
+    /// Reads a record piece by piece, so that new versions are published between two of them.
     fn read(&self, place: &Place, choices: &mut Choices) -> Result<Option<Vec<u8>>, Over> {
-        let is_whole = |bytes: &[u8]| match place.1 == LOG {
-            true => lines_of(bytes).is_ok(),
-            false => value::number_of(bytes).is_ok(),
-        };
-        match read_in_parts(&self.path(place), choices, is_whole) {
+        let read = File::open(self.path(place)).and_then(|file| read_in_parts(file, choices));
+        self.unless_absent(place, read)
+    }
+
+    /// What was read of a record; `None` if it is not there.
+    #[track_caller]
+    fn unless_absent<T>(&self, place: &Place, read: io::Result<T>) -> Result<Option<T>, Over> {
+        match read {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound && !self.is_over() => Ok(None),
             Err(error) => Err(self.over(&format!("reading {place:?}"), &error)),
         }
+    }
+
+    /// What tells one published version of a record from every other; `None` if it has none.
+    fn version_on_disk(&self, place: &Place) -> Option<[i64; 5]> {
+        let value = fs::metadata(self.on_disk.join(place.0).join(disk_name(&place.1))).ok()?;
+        let number = i64::try_from(value.ino()).unwrap();
+        Some([number, value.mtime(), value.mtime_nsec(), value.ctime(), value.ctime_nsec()])
     }
 
     /// Adds a line or two to the log.
@@ -313,7 +323,14 @@ impl World {
     }
 
     fn watch_record(&self, place: &Place, choices: &mut Choices) -> Work {
-        let Some(bytes) = self.read(place, choices)? else { return Ok(()) };
+        let before = self.version_on_disk(place);
+        let opened = File::open(self.path(place));
+        // A record that is new is seen as it grows: what is judged was published already when it was opened.
+        if before.is_none() || before != self.version_on_disk(place) {
+            return Ok(());
+        }
+        let read = opened.and_then(|file| read_in_parts(file, choices));
+        let Some(bytes) = self.unless_absent(place, read)? else { return Ok(()) };
         let number = whole(place, &bytes);
         let content_type = match common::xattr(&self.path(place), "user.mime_type") {
             Ok(content_type) => content_type,
@@ -324,7 +341,7 @@ impl World {
         };
         // Type and bytes are read by two calls: only if the version is still the same are they of one version.
         let after = self.read(place, choices)?;
-        if after.is_some_and(|bytes| whole(place, &bytes) == number) {
+        if after.is_some_and(|bytes| value::number_of(&bytes) == Ok(number)) {
             assert!(
                 value::fits(&content_type, &bytes),
                 "{place:?}, version {number}: {content_type:?} for {:?}",
@@ -416,12 +433,7 @@ fn write_in_parts(file: &mut File, bytes: &[u8], choices: &mut Choices) -> io::R
     Ok(())
 }
 
-fn read_in_parts(
-    path: &Path,
-    choices: &mut Choices,
-    is_whole: impl Fn(&[u8]) -> bool,
-) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+fn read_in_parts(mut file: File, choices: &mut Choices) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(choices.below(400)).unwrap()];
     let mut filled = 0;
     while filled < bytes.len() {
@@ -435,13 +447,6 @@ fn read_in_parts(
         thread::sleep(Duration::from_micros(choices.below(2_000)));
     }
     file.read_to_end(&mut bytes)?;
-    let until = Instant::now() + GROWN_WITHIN;
-    while !is_whole(&bytes) && Instant::now() < until {
-        thread::sleep(Duration::from_millis(1));
-        bytes.clear();
-        io::Seek::rewind(&mut file)?;
-        file.read_to_end(&mut bytes)?;
-    }
     Ok(bytes)
 }
 

@@ -3,28 +3,12 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
 
 use rustix::io::Errno;
 
-use crate::Faulty;
-use crate::common::{DEADLINE, METADATA, TempMount, names, wait_until};
+use crate::common::{METADATA, TempMount, names, wait_until};
 use crate::help::{close, errno, staged, write};
-
-/// Does something that must not hang.
-#[track_caller]
-fn in_time(what: &str, act: impl FnOnce() + Send + 'static) {
-    let (done, is_done) = mpsc::channel();
-    let acting = thread::spawn(move || {
-        act();
-        let _ = done.send(());
-    });
-    if is_done.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout) {
-        panic!("{what}: still not done after {DEADLINE:?}");
-    }
-    acting.join().unwrap();
-}
+use crate::{Faulty, in_time};
 
 /// Uses all of a store, and the mount around it: whoever holds a lock for ever would be met.
 fn use_it_all(store: &Path) {

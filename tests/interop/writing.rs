@@ -34,9 +34,9 @@ fn round_trip(seed: &[Value], script: &str, expected: &[Expected]) {
     let mounted = mount.store(STORE);
     sh(&format!("S='{}'\n{script}", mounted.display()), scratch.path());
 
-    // Everything is published by now: the SDK reads while the storage is still mounted. The exception is a
-    // value that was only emptied. Its first close may be a shell's that is going to write (DESIGN 6), so it
-    // is published when the kernel lets go of the file, which is after the last close has returned.
+    // Everything is published by now: the SDK reads while the storage is still mounted. The exception is a value
+    // that was only emptied, where it cannot be seen whether its close was a shell's that is going to write
+    // (DESIGN 6): it is published when the kernel lets go of the file, which is after the last close has returned.
     for expected in expected.iter().filter(|expected| expected.is_empty()) {
         wait_until("the empty value is published", || {
             is_empty_record(&storage.store(STORE), expected.key)

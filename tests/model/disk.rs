@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::expected::{BYTES, JSON, Place, TEXT};
+use crate::expected::Place;
+use crate::record::{BYTES, JSON, TEXT};
 use crate::run::{KEYS, Run, shown};
 
 impl Run {
@@ -48,6 +49,10 @@ impl Run {
         self.model.sdk_deletes(place);
         self.deleted_on_disk.extend(KEYS.into_iter().find(|key| *key == place.1));
         self.check(place);
+        if self.model.is_open_idle(place) {
+            // Whoever opens the name next ends that, also if it is only tried. So it is done at once.
+            self.overwrite(place);
+        }
     }
 
     /// Puts a file without a sidecar into the store.

@@ -1,33 +1,13 @@
 //! What a storage should hold, as maps in memory.
 //!
-//! Everything here follows docs/SEMANTICS.md and nothing else. Where that leaves a content type open, several are
-//! allowed, and the one that the mount shows is taken over.
+//! Everything here follows docs/SEMANTICS.md and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) const JSON: &str = "application/json; charset=utf-8";
-pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
-pub(crate) const HTML: &str = "text/html; charset=utf-8";
-pub(crate) const BYTES: &str = "application/octet-stream";
+use crate::record::{Record, inferred, is_input, types_on_publish, types_on_rename};
 
 /// Store and key.
 pub(crate) type Place = (String, String);
-
-/// A record as everybody sees it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Record {
-    pub(crate) bytes: Vec<u8>,
-    /// The types that it may have; none means that nothing is said of it.
-    pub(crate) types: Vec<String>,
-    /// Whether the type was set by hand, through the mount that is.
-    pub(crate) by_hand: bool,
-    /// Whether it is a file without a sidecar.
-    pub(crate) bare: bool,
-    /// Whether it was last changed on disk: then `stat` may tell of an older version (P2).
-    pub(crate) by_sdk: bool,
-    /// Permissions, where they are known.
-    pub(crate) mode: Option<u32>,
-}
 
 /// What the writers of a record hold that nobody else sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +15,8 @@ enum Unpublished {
     Nothing,
     /// An open has made or emptied the record.
     Emptied,
+    /// The same, and a copy of the descriptor was closed since.
+    EmptiedAndClosed,
     Written,
 }
 
@@ -50,18 +32,23 @@ pub(crate) struct Session {
     unpublished: Unpublished,
     /// Counts publishes, from 1.
     generation: u64,
-    /// Whether the record was deleted or replaced on disk meanwhile, or purged, so that who joins could expect
+    /// Whether the record was set or deleted on disk under what is staged, so that who looks or joins could expect
     /// either.
     pub(crate) apart: bool,
-    /// The type that was set by hand for a record that is not there yet.
+    /// The type that was set by hand for a record that is not published yet.
     pub(crate) set_type: Option<String>,
-    mode: Option<u32>,
+    pub(crate) mode: Option<u32>,
     writers: usize,
 }
 
 impl Session {
     pub(crate) fn bytes(&self) -> &[u8] {
         self.staged.as_deref().or(self.base.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether the record was never published: then it is in the mount as its writers see it.
+    pub(crate) fn is_new(&self) -> bool {
+        self.base.is_none()
     }
 
     fn stage(&mut self) -> &mut Vec<u8> {
@@ -115,14 +102,50 @@ impl Storage {
         sessions.find(|(_, session)| session.place.as_ref() == Some(place)).map(|(id, _)| *id)
     }
 
+    fn session_mut(&mut self, place: &Place) -> Option<&mut Session> {
+        let id = self.session_at(place)?;
+        self.sessions.get_mut(&id)
+    }
+
     /// Whether the writers of this place hold something else than the record that is there.
     pub(crate) fn is_apart(&self, place: &Place) -> bool {
         self.session_at(place).is_some_and(|id| self.sessions[&id].apart)
     }
 
-    /// Whether somebody is making the record that is not there yet.
-    pub(crate) fn is_being_made(&self, place: &Place) -> bool {
-        self.session_at(place).is_some_and(|id| self.sessions[&id].base.is_none())
+    /// The session of a record that was never published: in this mount it is all there is of it.
+    pub(crate) fn new_record(&self, place: &Place) -> Option<&Session> {
+        let session = &self.sessions[&self.session_at(place)?];
+        session.is_new().then_some(session)
+    }
+
+    /// Whether others have set on disk what is being made in this mount.
+    pub(crate) fn is_made_twice(&self, place: &Place) -> bool {
+        self.new_record(place).is_some() && self.record(place).is_some()
+    }
+
+    /// Whether somebody has the record open for writing, with nothing written.
+    pub(crate) fn is_open_idle(&self, place: &Place) -> bool {
+        self.session_at(place).is_some_and(|id| self.sessions[&id].staged.is_none())
+    }
+
+    /// Whether a copy of a descriptor was closed, and the record is still to be published empty.
+    pub(crate) fn is_closed_unpublished(&self, place: &Place) -> bool {
+        let closed = |id| self.sessions[&id].unpublished == Unpublished::EmptiedAndClosed;
+        self.session_at(place).is_some_and(closed)
+    }
+
+    /// The bytes that everybody sees in this mount.
+    pub(crate) fn shown(&self, place: &Place) -> Option<&[u8]> {
+        let new = self.new_record(place).map(Session::bytes);
+        new.or_else(|| self.record(place).map(|record| record.bytes.as_slice()))
+    }
+
+    /// The keys that a store shows in this mount.
+    pub(crate) fn shown_keys(&self, store: &str) -> BTreeSet<String> {
+        let places = self.sessions.values().filter(|session| session.is_new());
+        let places = places.filter_map(|session| session.place.as_ref());
+        let new = places.filter(|place| place.0 == store).map(|place| place.1.clone());
+        new.chain(self.stores[store].keys().cloned()).collect()
     }
 
     /// Sets a type by hand, of the record that is there or of the one that is being made.
@@ -131,8 +154,34 @@ impl Storage {
             record.types = vec![content_type.to_owned()];
             record.by_hand = true;
             record.bare = false;
-        } else if let Some(id) = self.session_at(place) {
-            self.sessions.get_mut(&id).unwrap().set_type = Some(content_type.to_owned());
+        } else if let Some(session) = self.session_mut(place) {
+            session.set_type = Some(content_type.to_owned());
+        }
+    }
+
+    /// Removes a type: that of name and bytes holds.
+    pub(crate) fn remove_type(&mut self, place: &Place) {
+        if let Some(record) = self.record_mut(place) {
+            record.types = inferred(&place.1, &record.bytes);
+            record.by_hand = false;
+            record.bare = false;
+        } else if let Some(session) = self.session_mut(place) {
+            session.set_type = None;
+        }
+    }
+
+    /// Sets permissions by name, which what is staged follows.
+    pub(crate) fn chmod(&mut self, place: &Place, mode: u32) {
+        let record = self.record_mut(place);
+        let by_sdk = record.as_ref().is_some_and(|record| record.by_sdk);
+        if let Some(record) = record {
+            record.mode = Some(mode);
+        }
+        // Who has a version open idle goes on from that one, whatever an SDK has put in its place.
+        if let Some(session) = self.session_mut(place)
+            && (session.staged.is_some() || !by_sdk)
+        {
+            session.mode = Some(mode);
         }
     }
 
@@ -141,13 +190,19 @@ impl Storage {
         self.session_at(place).is_some_and(|id| self.sessions[&id].set_type.is_some())
     }
 
-    /// A writer opens the record, which is made if it is not there.
+    /// A writer opens the record, which is made if it is not there. Who has it open idle when others have removed it
+    /// goes on without its name.
     pub(crate) fn open(&mut self, place: &Place) -> (u64, Share) {
         let current = self.record(place).map(|record| (record.bytes.clone(), record.mode));
+        if current.is_none() && self.is_open_idle(place) {
+            self.detach(place);
+        }
+        let mut created = false;
         let id = self.session_at(place).unwrap_or_else(|| {
             self.last_session += 1;
             let (base, mode) = current.clone().unzip();
             let made = base.is_none();
+            created = made;
             let session = Session {
                 place: Some(place.clone()),
                 base,
@@ -168,14 +223,13 @@ impl Storage {
             session.base = Some(bytes);
             session.mode = mode;
         }
-        let share = if session.base.is_none() { session.generation } else { 0 };
-        (id, share)
+        (id, if created { session.generation } else { 0 })
     }
 
     pub(crate) fn empty_at_open(&mut self, id: u64, share: &mut Share) {
         let session = self.sessions.get_mut(&id).unwrap();
         session.staged = Some(Vec::new());
-        if session.unpublished == Unpublished::Nothing {
+        if session.unpublished != Unpublished::Written {
             session.unpublished = Unpublished::Emptied;
         }
         *share = session.generation;
@@ -209,13 +263,14 @@ impl Storage {
         let session = self.sessions.get_mut(&id).unwrap();
         let how = match session.unpublished {
             Unpublished::Nothing => return Closed::Nothing,
-            Unpublished::Emptied => Closed::AtRelease,
+            Unpublished::Emptied | Unpublished::EmptiedAndClosed => Closed::AtRelease,
             Unpublished::Written => Closed::AtClose,
         };
         session.unpublished = Unpublished::Nothing;
         session.generation += 1;
         let Some(place) = session.place.clone() else { return Closed::Nothing };
         session.apart = false;
+        let was_new = session.is_new();
         let bytes = session.staged.take().unwrap();
         session.base = Some(bytes.clone());
         let (mode, set_type) = (session.mode, session.set_type.take());
@@ -226,7 +281,7 @@ impl Storage {
         let record = Record {
             types,
             by_hand,
-            mode: mode.filter(|_| old.is_some_and(|old| old.mode == mode)),
+            mode: mode.filter(|_| was_new || old.is_some_and(|old| old.mode == mode)),
             bytes,
             ..Record::default()
         };
@@ -236,9 +291,14 @@ impl Storage {
 
     /// A copy of a writer's descriptor is closed: that publishes what the writer has written.
     pub(crate) fn close_copy(&mut self, id: u64, share: Share) {
-        let session = &self.sessions[&id];
-        if share == session.generation && session.unpublished == Unpublished::Written {
-            self.publish(id);
+        let session = self.sessions.get_mut(&id).unwrap();
+        if share != session.generation {
+            return;
+        }
+        match session.unpublished {
+            Unpublished::Nothing => {}
+            Unpublished::Written => drop(self.publish(id)),
+            _ => session.unpublished = Unpublished::EmptiedAndClosed,
         }
     }
 
@@ -255,15 +315,15 @@ impl Storage {
     }
 
     fn detach(&mut self, place: &Place) {
-        if let Some(id) = self.session_at(place) {
-            self.sessions.get_mut(&id).unwrap().place = None;
+        if let Some(session) = self.session_mut(place) {
+            session.place = None;
         }
     }
 
     // Names
 
     pub(crate) fn unlink(&mut self, place: &Place) {
-        self.remove(place).unwrap();
+        self.remove(place);
         self.detach(place);
     }
 
@@ -271,12 +331,25 @@ impl Storage {
         if from == to {
             return;
         }
+        // A new record is published first, and so is one that was left empty by a close.
+        if let Some(id) = self.session_at(from)
+            && (self.new_record(from).is_some() || self.is_closed_unpublished(from))
+        {
+            self.publish(id);
+        }
         let source = self.remove(from).unwrap();
-        let (types, by_hand) = types_on_rename(&source, &to.1, self.record(to));
+        let being_made = self.new_record(to).and_then(|session| session.set_type.clone());
+        let being_made = being_made.map(|set_type| Record {
+            types: vec![set_type],
+            by_hand: true,
+            ..Record::default()
+        });
+        let target = self.record(to).or(being_made.as_ref());
+        let (types, by_hand) = types_on_rename(&source, &to.1, target);
         self.insert(to, Record { types, by_hand, bare: false, ..source });
         self.detach(to);
-        if let Some(id) = self.session_at(from) {
-            self.sessions.get_mut(&id).unwrap().place = Some(to.clone());
+        if let Some(session) = self.session_mut(from) {
+            session.place = Some(to.clone());
         }
     }
 
@@ -294,11 +367,11 @@ impl Storage {
         let records = self.stores.get_mut(store).unwrap();
         records.retain(|key, _| is_input(key));
         records.values_mut().for_each(|record| record.bare = false);
-        let records = self.stores[store].clone();
         for session in self.sessions.values_mut() {
-            let Some(place) = &session.place else { continue };
-            let is_purged = place.0 == store && !records.contains_key(&place.1);
-            session.apart |= is_purged && session.base.is_some();
+            let purged = |place: &Place| place.0 == store && !is_input(&place.1);
+            if session.place.as_ref().is_some_and(purged) {
+                session.place = None;
+            }
         }
     }
 
@@ -313,16 +386,15 @@ impl Storage {
         let by_hand = old.is_some_and(|old| old.by_hand && old.types == types);
         let bare = content_type.is_none();
         self.insert(place, Record { bytes, types, by_hand, bare, by_sdk: true, mode: None });
-        if let Some(id) = self.session_at(place) {
-            let session = self.sessions.get_mut(&id).unwrap();
-            session.apart = session.base.is_none() || session.staged.is_some();
+        if let Some(session) = self.session_mut(place) {
+            session.apart = session.staged.is_some();
         }
     }
 
     pub(crate) fn sdk_deletes(&mut self, place: &Place) {
         self.remove(place).unwrap();
-        if let Some(id) = self.session_at(place) {
-            self.sessions.get_mut(&id).unwrap().apart = true;
+        if let Some(session) = self.session_mut(place) {
+            session.apart = !session.is_new() && session.staged.is_some();
         }
     }
 
@@ -332,83 +404,4 @@ impl Storage {
         let records = self.stores.values_mut().flat_map(BTreeMap::values_mut);
         records.for_each(|record| record.by_hand = false);
     }
-}
-
-pub(crate) fn is_input(key: &str) -> bool {
-    key == "INPUT" || key.starts_with("INPUT.")
-}
-
-/// Whether an SDK can decode the bytes under this type.
-fn fit(content_type: &str, bytes: &[u8]) -> bool {
-    if content_type.contains("application/json") {
-        serde_json::from_slice::<serde_json::Value>(bytes).is_ok()
-    } else {
-        !content_type.starts_with("text/") || std::str::from_utf8(bytes).is_ok()
-    }
-}
-
-/// The type by name and bytes alone. The input follows a table of its own, which is tested elsewhere.
-pub(crate) fn inferred(key: &str, bytes: &[u8]) -> Vec<String> {
-    if is_input(key) {
-        return Vec::new();
-    }
-    let begins = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-    let found = if key.ends_with(".html") && fit(HTML, bytes) {
-        HTML
-    } else if matches!(begins, Some(b'{' | b'[')) && fit(JSON, bytes) {
-        JSON
-    } else if fit(TEXT, bytes) && !bytes.contains(&0) {
-        TEXT
-    } else {
-        BYTES
-    };
-    vec![found.to_owned()]
-}
-
-/// The types that a new version may have (P10).
-fn types_on_publish(key: &str, old: Option<&Record>, bytes: &[u8]) -> Vec<String> {
-    let Some(old) = old.filter(|old| old.by_hand || !old.bare) else {
-        return inferred(key, bytes);
-    };
-    if old.by_hand {
-        return old.types.clone();
-    }
-    if is_input(key) || old.types.is_empty() {
-        return Vec::new();
-    }
-    let mut types = Vec::new();
-    for had in &old.types {
-        let says_nothing = old.bytes.is_empty() && (had == TEXT || had == BYTES);
-        if !says_nothing && fit(had, bytes) {
-            types.push(had.clone());
-        } else {
-            types.extend(inferred(key, bytes));
-        }
-    }
-    types
-}
-
-/// The types that a renamed record may have, and whether by hand. A rename over a record is a new version of it,
-/// but what was known of the source may also count.
-fn types_on_rename(source: &Record, to: &str, target: Option<&Record>) -> (Vec<String>, bool) {
-    let own = source.types.clone();
-    let target_by_hand = target.filter(|target| target.by_hand);
-    match (source.by_hand, target_by_hand) {
-        (true, None) => return (own, true),
-        (false, Some(target)) => return (target.types.clone(), true),
-        (true, Some(target)) => return ([own, target.types.clone()].concat(), true),
-        (false, None) => {}
-    }
-    let keeps = target.is_none() && !to.contains('.');
-    if is_input(to) || own.is_empty() {
-        return (Vec::new(), false);
-    }
-    if keeps {
-        return (own, false);
-    }
-    let as_published = types_on_publish(to, target, &source.bytes);
-    if as_published.is_empty() {
-        return (Vec::new(), false);
-    }
-    ([own, as_published].concat(), false)
 }

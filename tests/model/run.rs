@@ -2,21 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::thread;
 
-use rustix::fs::{AtFlags, CWD, RenameFlags, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
 
 use crate::common::{METADATA, TempMount, TempStorage, disk_name, file_name};
 use crate::draw::Draw;
-use crate::expected::{Closed, Place, Record, Share, Storage, inferred};
+use crate::expected::{Closed, Place, Share, Storage};
 
 /// Names that stores may have.
-const STORES: [&str; 3] = ["default", "other", "with space"];
+pub(crate) const STORES: [&str; 3] = ["default", "other", "with space"];
 
 /// Keys that records may have: plain, escaped on disk, escaped in the mount too, with an extension, and the input.
 pub(crate) const KEYS: [&str; 7] =
@@ -134,7 +133,7 @@ impl Run {
         self.model.stores.contains_key(&place.0)
     }
 
-    fn draw_place(&mut self) -> Place {
+    pub(crate) fn draw_place(&mut self) -> Place {
         let known: Vec<String> = self.model.stores.keys().cloned().collect();
         let store = if known.is_empty() || self.draw.once_in(25) {
             self.draw.one_of(&STORES).to_owned()
@@ -180,7 +179,7 @@ impl Run {
 
     /// Compares what came of an operation with what should have.
     #[track_caller]
-    fn must_be<T: Debug>(&self, expected: Result<(), Errno>, outcome: io::Result<T>) {
+    pub(crate) fn must_be<T: Debug>(&self, expected: Result<(), Errno>, outcome: io::Result<T>) {
         match (expected, outcome) {
             (Ok(()), Ok(_)) => {}
             (Ok(()), Err(error)) => panic!("it should have succeeded: {error}"),
@@ -191,14 +190,14 @@ impl Run {
         }
     }
 
-    /// Whether there is such a record.
-    fn found(&self, place: &Place) -> Result<(), Errno> {
-        self.model.record(place).map(|_| ()).ok_or(Errno::NOENT)
+    /// Whether the mount has such a record.
+    pub(crate) fn found(&self, place: &Place) -> Result<(), Errno> {
+        self.model.shown(place).map(|_| ()).ok_or(Errno::NOENT)
     }
 
     // Short writes
 
-    fn overwrite(&mut self, place: &Place) {
+    pub(crate) fn overwrite(&mut self, place: &Place) {
         let bytes = self.draw.value();
         self.note(format!("write {place:?} {}", shown(&bytes)));
         let before = self.disk_inode(place);
@@ -246,7 +245,7 @@ impl Run {
         if self.model.is_apart(place) {
             return;
         }
-        let len = self.model.record(place).map_or(0, |record| record.bytes.len());
+        let len = self.model.shown(place).map_or(0, <[u8]>::len);
         let at = self.draw.below(len + 20);
         self.note(format!("truncate {place:?} to {at}"));
         let outcome = nix::unistd::truncate(&self.path(place), at as i64);
@@ -264,7 +263,7 @@ impl Run {
         if self.model.is_apart(place) {
             return;
         }
-        let len = self.model.record(place).map_or(0, |record| record.bytes.len());
+        let len = self.model.shown(place).map_or(0, <[u8]>::len);
         let (at, bytes) = (self.draw.below(len + 20), self.draw.value());
         let sets_len = self.draw.once_in(3);
         let what = if sets_len { "set the length of" } else { "write within" };
@@ -302,11 +301,10 @@ impl Run {
                 file.write_all(&bytes)?;
                 close(file)
             });
-        let taken = self.model.record(place).is_some() || self.model.is_being_made(place);
-        let expected = match (self.has_store(place), taken) {
+        let expected = match (self.has_store(place), self.found(place)) {
             (false, _) => Err(Errno::NOENT),
-            (true, true) => Err(Errno::EXIST),
-            (true, false) => Ok(()),
+            (true, Ok(())) => Err(Errno::EXIST),
+            (true, Err(_)) => Ok(()),
         };
         self.must_be(expected, outcome);
         if expected.is_ok() {
@@ -318,172 +316,8 @@ impl Run {
     }
 
     /// Whether the kernel may refuse an exclusive name since it knows it from before a delete on disk.
-    fn may_seem_present(&self, place: &Place) -> bool {
-        self.model.record(place).is_none() && self.deleted_on_disk.contains(place.1.as_str())
-    }
-
-    // Names
-
-    fn unlink(&mut self, place: &Place) {
-        if self.model.is_being_made(place) {
-            return;
-        }
-        self.note(format!("unlink {place:?}"));
-        self.must_be(self.found(place), fs::remove_file(self.path(place)));
-        if self.found(place).is_ok() {
-            self.model.unlink(place);
-        }
-        self.check(place);
-    }
-
-    fn rename(&mut self, from: &Place) {
-        let mut to = self.draw_place();
-        if !self.draw.once_in(3) {
-            to.0.clone_from(&from.0);
-        }
-        let exclusive = self.draw.once_in(3);
-        if !exclusive && self.model.is_being_made(&to) {
-            return;
-        }
-        if exclusive && (self.model.is_apart(&to) || self.may_seem_present(&to)) {
-            return;
-        }
-        self.note(format!("rename {from:?} to {to:?} exclusive: {exclusive}"));
-        let flags = if exclusive { RenameFlags::NOREPLACE } else { RenameFlags::empty() };
-        let outcome = rustix::fs::renameat_with(CWD, self.path(from), CWD, self.path(&to), flags);
-        let taken = self.model.record(&to).is_some() || self.model.is_being_made(&to);
-        let expected = match self.found(from) {
-            Ok(()) if !self.has_store(&to) => Err(Errno::NOENT),
-            Ok(()) if exclusive && taken => Err(Errno::EXIST),
-            found => found,
-        };
-        self.must_be(expected, outcome.map_err(io::Error::from));
-        if expected.is_ok() {
-            self.model.rename(from, &to);
-        }
-        self.check(from);
-        self.check(&to);
-    }
-
-    fn make_store(&mut self, store: &str) {
-        self.note(format!("mkdir {store:?}"));
-        let outcome = fs::create_dir(self.mount().store(store));
-        let known = self.model.stores.contains_key(store);
-        self.must_be(if known { Err(Errno::EXIST) } else { Ok(()) }, outcome);
-        self.model.stores.entry(store.to_owned()).or_default();
-        self.check_listing(store);
-    }
-
-    fn remove_store(&mut self, store: &str) {
-        let records = self.model.stores.get(store).map(|records| records.len());
-        let mut places = self.model.sessions.values().filter_map(|session| session.place.as_ref());
-        if records == Some(0) && places.any(|place| place.0 == store) {
-            return;
-        }
-        self.note(format!("rmdir {store:?}"));
-        let outcome = fs::remove_dir(self.mount().store(store));
-        let expected = match records {
-            None => Err(Errno::NOENT),
-            Some(0) => Ok(()),
-            Some(_) => Err(Errno::NOTEMPTY),
-        };
-        self.must_be(expected, outcome);
-        if expected.is_ok() {
-            self.model.stores.remove(store);
-        }
-        self.check_listing(store);
-    }
-
-    fn rename_store(&mut self, from: &str) {
-        let to = self.draw.one_of(&STORES);
-        self.note(format!("rename store {from:?} to {to:?}"));
-        let outcome = fs::rename(self.mount().store(from), self.mount().store(to));
-        let is_there = |store: &str| self.model.stores.contains_key(store);
-        if !is_there(from) {
-            self.must_be(Err(Errno::NOENT), outcome);
-        } else if from == to {
-            self.must_be(Ok(()), outcome);
-        } else if is_there(to) {
-            let errno = outcome.as_ref().err().and_then(Errno::from_io_error);
-            assert!(matches!(errno, Some(Errno::EXIST | Errno::NOTEMPTY)), "{outcome:?}");
-        } else {
-            self.must_be(Ok(()), outcome);
-            self.model.rename_store(from, to);
-        }
-        self.check_listing(from);
-        self.check_listing(to);
-        for key in KEYS {
-            self.check(&(to.to_owned(), key.to_owned()));
-        }
-    }
-
-    fn purge(&mut self, store: &str) {
-        let order = self.draw.one_of(&["1", "1\n"]);
-        self.note(format!("purge {store:?}"));
-        let known = self.model.stores.contains_key(store);
-        let outcome = fs::write(self.mount().store(store).join("@purge"), order);
-        self.must_be(if known { Ok(()) } else { Err(Errno::NOENT) }, outcome);
-        if known {
-            self.model.purge(store);
-        }
-        for key in KEYS {
-            self.check(&(store.to_owned(), key.to_owned()));
-        }
-    }
-
-    // Attributes
-
-    fn touch(&mut self, place: &Place) {
-        let seconds = self.draw.below(2_000_000_000) as i64;
-        self.note(format!("set the times of {place:?} to {seconds}"));
-        let time = Timespec { tv_sec: seconds, tv_nsec: 123_456_789 };
-        let times = Timestamps { last_access: time, last_modification: time };
-        let path = self.path(place);
-        let outcome = rustix::fs::utimensat(CWD, &path, &times, AtFlags::empty());
-        self.must_be(self.found(place), outcome.map_err(io::Error::from));
-        if self.model.record(place).is_some_and(|record| !record.by_sdk) {
-            let stat = rustix::fs::stat(&path).unwrap();
-            assert_eq!((stat.st_mtime, stat.st_mtime_nsec as u64), (seconds, 123_456_789));
-        }
-        self.check(place);
-    }
-
-    fn chmod(&mut self, place: &Place) {
-        let mode = [0o600, 0o640, 0o644][self.draw.below(3)];
-        self.note(format!("chmod {place:?} {mode:o}"));
-        let permissions = fs::Permissions::from_mode(mode);
-        let outcome = fs::set_permissions(self.path(place), permissions);
-        self.must_be(self.found(place), outcome);
-        if let Some(record) = self.model.record_mut(place) {
-            record.mode = Some(mode);
-        }
-        self.check(place);
-    }
-
-    fn set_type(&mut self, place: &Place) {
-        let content_type = self.draw.one_of(&HAND_SET);
-        self.note(format!("set the type of {place:?} to {content_type}"));
-        let name = "user.mime_type";
-        let path = self.path(place);
-        let flags = XattrFlags::empty();
-        let outcome = rustix::fs::setxattr(path, name, content_type.as_bytes(), flags);
-        self.must_be(self.found(place), outcome.map_err(io::Error::from));
-        if self.model.record(place).is_some() {
-            self.model.set_type(place, content_type);
-        }
-        self.check(place);
-    }
-
-    fn remove_type(&mut self, place: &Place) {
-        self.note(format!("remove the type of {place:?}"));
-        let outcome = rustix::fs::removexattr(self.path(place), "user.mime_type");
-        self.must_be(self.found(place), outcome.map_err(io::Error::from));
-        if let Some(record) = self.model.record_mut(place) {
-            record.types = inferred(&place.1, &record.bytes);
-            record.by_hand = false;
-            record.bare = false;
-        }
-        self.check(place);
+    pub(crate) fn may_seem_present(&self, place: &Place) -> bool {
+        self.found(place).is_err() && self.deleted_on_disk.contains(place.1.as_str())
     }
 
     // The mount's life
@@ -507,10 +341,6 @@ impl Run {
         self.model.remounted();
         self.await_healing();
         self.check_all();
-    }
-
-    pub(crate) fn record_is(&self, place: &Place) -> Option<&Record> {
-        self.model.record(place)
     }
 
     /// Does a close to the model, and waits for what the daemon publishes only after close(2).

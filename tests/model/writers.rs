@@ -18,15 +18,23 @@ impl Run {
             return self.close_reader();
         }
         self.note(format!("open {place:?} for reading"));
+        if self.model.is_made_twice(place) {
+            return self.check(place);
+        }
         let opened = File::open(self.path(place));
-        match self.record_is(place) {
+        match self.model.shown(place) {
             None => {
                 let errno = opened.as_ref().err().and_then(Errno::from_io_error);
                 assert_eq!(errno, Some(Errno::NOENT), "{opened:?}");
             }
-            Some(record) => {
-                let reader = Reader { file: opened.unwrap(), bytes: record.bytes.clone() };
-                self.readers.push(reader);
+            Some(bytes) => {
+                let reader = Reader { file: opened.unwrap(), bytes: bytes.to_vec() };
+                // Who reads what was never published sees it grow, and keeps no version.
+                if self.model.new_record(place).is_none() {
+                    self.readers.push(reader);
+                } else {
+                    reader.check();
+                }
             }
         }
     }
@@ -126,7 +134,7 @@ impl Run {
     /// Sets the type of a record that is there or being made, as `cp -a` does.
     fn set_type_of_writer(&mut self, which: usize, place: Option<&Place>) {
         let Some(place) = place else { return };
-        if self.record_is(place).is_none() && !self.model.is_being_made(place) {
+        if self.model.shown(place).is_none() {
             return;
         }
         let content_type = self.draw.one_of(&HAND_SET);
@@ -178,19 +186,14 @@ impl Run {
     fn check_writer(&self, which: usize) {
         let writer = &self.writers[which];
         let expected = self.model.sessions[&writer.session].bytes();
-        assert_eq!(writer.file.metadata().unwrap().len(), expected.len() as u64, "its length");
-        let mut seen = vec![0; expected.len() + 1];
-        let count = read_at(&writer.file, &mut seen, 0);
-        seen.truncate(count);
+        let seen = whole(&writer.file);
         assert!(seen == expected, "a writer sees {}, not {}", shown(&seen), shown(expected));
     }
 }
 
 impl Reader {
     fn check(&self) {
-        let mut seen = vec![0; self.bytes.len() + 1];
-        let count = read_at(&self.file, &mut seen, 0);
-        seen.truncate(count);
+        let seen = whole(&self.file);
         assert!(seen == self.bytes, "a reader sees {}, not {}", shown(&seen), shown(&self.bytes));
         let middle = self.bytes.len() / 2;
         let mut rest = vec![0; self.bytes.len() - middle];
@@ -199,8 +202,19 @@ impl Reader {
     }
 }
 
+/// All that a file holds, which must be as long as it says.
+#[track_caller]
+pub(crate) fn whole(file: &File) -> Vec<u8> {
+    let len = usize::try_from(file.metadata().unwrap().len()).unwrap();
+    let mut seen = vec![0; len + 1];
+    let count = read_at(file, &mut seen, 0);
+    assert_eq!(count, len, "the length that fstat tells");
+    seen.truncate(count);
+    seen
+}
+
 /// Reads until the buffer is full or the file ends.
-pub(crate) fn read_at(file: &File, buffer: &mut [u8], from: usize) -> usize {
+fn read_at(file: &File, buffer: &mut [u8], from: usize) -> usize {
     let mut count = 0;
     while count < buffer.len() {
         match file.read_at(&mut buffer[count..], (from + count) as u64).unwrap() {
