@@ -70,21 +70,6 @@ impl Faulty {
         fs::rename(new, self.fault_file()).unwrap();
     }
 
-    /// Waits until somebody passes the step that was armed with `hold`.
-    #[track_caller]
-    fn wait_for_hold(&self) {
-        wait_until("a thread is held", || self.held_file().exists());
-    }
-
-    /// Lets go on who is held.
-    fn release(&self) {
-        fs::remove_file(self.held_file()).unwrap();
-    }
-
-    fn held_file(&self) -> PathBuf {
-        self.storage.beside().join("fault.held")
-    }
-
     /// Asserts that the step was passed since it was armed.
     #[track_caller]
     fn was_hit(&self, what: &str) {

@@ -2,7 +2,7 @@
 //! descriptors and threads as after the first thousand.
 
 // Clippy exempts tests from these, but not the functions that tests share.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 
@@ -44,7 +44,7 @@ impl Kernel {
     /// One record's whole life, under a name that nobody has had before, by a thread that has not been there before.
     fn round(&self, number: u32) {
         let (fs, store) = (&self.fs, self.store);
-        let by = caller(if number % 5 == 0 { 0 } else { number + 2 });
+        let by = caller(if number.is_multiple_of(5) { 0 } else { number + 2 });
         let (name, moved) = (format!("record-{number}"), format!("moved-{number}"));
         let create = OpenMode { write: true, exclusive: true, ..OpenMode::default() };
         let (entry, opened) = fs.create(&by, store, name.as_bytes(), 0o644, create).unwrap();
@@ -73,7 +73,7 @@ impl Kernel {
 
         fs.rename(store, name.as_bytes(), store, moved.as_bytes(), false).unwrap();
         self.look(by.thread, &moved);
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             // Removed by others.
             let key = storefs::model::Key::new(&moved).unwrap();
             let default = fs.storage().store(&StoreName::default_store());
@@ -83,7 +83,7 @@ impl Kernel {
         }
         assert!(fs.lookup(&by, store, moved.as_bytes()).is_err());
         // A thread that is killed in the middle of an open leaves no more than its announcement, for a while.
-        if number % 1000 == 0 {
+        if number.is_multiple_of(1000) {
             self.purge();
         }
     }

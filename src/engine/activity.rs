@@ -154,7 +154,7 @@ mod tests {
         for number in 0..1000 {
             let store = storage.create_store(&StoreName::new(&number.to_string()).unwrap());
             let store = store.unwrap();
-            store.set_value(&key, &mut "v".as_bytes(), None).unwrap();
+            store.set_value(&key, "v", None).unwrap();
             if number % 2 == 0 {
                 storage.backend().drop_store(store.name()).unwrap();
             }

@@ -117,7 +117,7 @@ impl FileSystem {
             Node::Writer(session) => {
                 let changed = self.change_writer(session, change.size, &attributes, handle);
                 if handle.is_none() {
-                    self.writers.announcements().end(caller.thread, ino);
+                    self.withdraw(caller);
                     self.leave_unopened(session, caller);
                 }
                 changed?;
@@ -248,7 +248,7 @@ impl FileSystem {
         let _held = self.writers.hold(node, &key);
         let store = self.store(node);
         let _own = self.begin_own(&[(node, &key)]);
-        let is_current = store.record(&key)?.stamp == version.stamp();
+        let is_current = store.record(&key)?.stamp.same_bytes(&version.stamp());
         let attributes = store.set_record_attributes(&key, change)?;
         if let Some(session) = self.writers.get(node, &key) {
             session.follow_attributes(change)?;

@@ -59,22 +59,43 @@ impl FileSystem {
         store: &Arc<StoreNode>,
         key: &Key,
     ) -> FsResult<Entry> {
-        let session = self.session_of_record(store, key, Join::Announce(caller.thread))?;
-        self.writer_entry(&session)
+        // Who is just publishing holds the record, and need not be waited for to join him: whoever looks the name up
+        // meanwhile would wait for this lookup, in the kernel.
+        let join = Join::Announce(caller.thread);
+        if self.writers.is_held(store, key)
+            && let Some(session) = self.writers.join(store, key, join)
+        {
+            return self.writer_entry(&session);
+        }
+        self.writer_entry(&self.session_of_record(store, key, join)?)
     }
 
     /// The writers' inode, which they know by no more than its number: only when asked for its attributes can we show
-    /// the number that vim compares.
+    /// the number that vim compares. So nobody is waited for to tell them here.
     pub(super) fn writer_entry(&self, session: &Arc<WriteSession>) -> FsResult<Entry> {
         self.versions.count_writer_lookup(session);
         self.told(self.counted(session.ino), |ino| {
-            Ok(Entry::unkept(self.file(ino, session.attributes()?)))
+            let attributes = match session.attributes_at_once() {
+                Some(attributes) => attributes?,
+                None => self.made_up(0o600, None),
+            };
+            Ok(Entry::unkept(self.file(ino, attributes)))
         })
+    }
+
+    /// The session of a record that is in this mount alone, as it was never published, nor made by others meanwhile.
+    fn new_record(&self, store: &StoreNode, key: &Key) -> FsResult<Option<Arc<WriteSession>>> {
+        let Some(session) = self.writers.new_record(store, key) else { return Ok(None) };
+        match self.store(store).record(key) {
+            Ok(_) => Ok(None),
+            Err(error) if error.is_not_found() => Ok(Some(session)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The current version of a record that is about to be opened for reading, held until it is.
     fn held_entry(&self, caller: &Caller, store: &Arc<StoreNode>, key: &Key) -> FsResult<Entry> {
-        if let Some(session) = self.writers.new_record(store, key) {
+        if let Some(session) = self.new_record(store, key)? {
             return self.writer_entry(&session);
         }
         let value = self.store(store).open_value(key)?;
@@ -91,7 +112,7 @@ impl FileSystem {
 
     /// An inode of its own, for a caller that cannot be told from others who are about to open the record.
     fn ticket_entry(&self, store: &Arc<StoreNode>, key: &Key) -> FsResult<Entry> {
-        if let Some(session) = self.writers.new_record(store, key) {
+        if let Some(session) = self.new_record(store, key)? {
             return self.writer_entry(&session);
         }
         let value = self.store(store).open_value(key)?;
@@ -173,10 +194,10 @@ impl FileSystem {
         }
         let session = self.writers.get(store, key);
         if let Some(session) = &session {
-            if session.is_new() {
-                return self.writer_entry(session);
-            }
             session.wait_for_release();
+            if let Some(session) = self.new_record(store, key)? {
+                return self.writer_entry(&session);
+            }
         }
         let attributes = match self.store(store).record(key) {
             Err(Error::NoSuchRecord { .. }) => return Err(FsError::NotFound),

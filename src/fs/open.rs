@@ -11,7 +11,7 @@ use super::name::Name;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::{Node, Ticket, VersionNode};
-use super::writers::{Join, Purpose, Share, WriteSession};
+use super::writers::{Announced, Join, Purpose, Share, WriteSession};
 use crate::engine::{Staging, Value};
 use crate::failpoint;
 use crate::model::{Error, Key};
@@ -76,7 +76,7 @@ impl FileSystem {
             Node::Purge(store) => Ok(self.direct(Open::Text(self.purge_text(store)))),
             Node::Metadata(store) => self.open_metadata(store, mode),
             Node::Version(version) if mode.changes() => {
-                Err(self.look_again(caller, &version.store, Purpose::Write))
+                self.open_version_to_write(caller, ino, version, mode)
             }
             Node::Version(version) => self.open_version(caller, ino, version),
             Node::Ticket(ticket) => self.open_ticket(caller, ino, ticket, mode),
@@ -153,7 +153,7 @@ impl FileSystem {
 
     fn open_version(&self, caller: &Caller, ino: Ino, version: &VersionNode) -> FsResult<Opened> {
         let store = &version.store;
-        let value = match self.writers.announcements().end(caller.thread, ino) {
+        let value = match self.announced(caller, store, ino).held {
             // Held by the lookup, and to be opened whatever has become of the record since then.
             Some(value) => value,
             None => {
@@ -189,6 +189,45 @@ impl FileSystem {
         Ok(Opened { keep_cache, no_flush: true, large, ..self.opened_as(Open::Reader(value)) })
     }
 
+    fn announced(&self, caller: &Caller, store: &StoreNode, ino: Ino) -> Announced {
+        self.writers.announcements().end(caller.thread, store.ino, ino)
+    }
+
+    /// A version that is to be written is looked up again, so that the caller is led to the writers. If he was, and they
+    /// have left this version to their inode meanwhile, it is theirs once more, unless somebody reads by it: what is
+    /// written would change the size that the kernel tells readers.
+    fn open_version_to_write(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        version: &VersionNode,
+        mode: OpenMode,
+    ) -> FsResult<Opened> {
+        let is_second = self.announced(caller, &version.store, ino).is_second;
+        if !is_second || version.open_value().is_some() {
+            return Err(self.look_again(caller, &version.store, Purpose::Write));
+        }
+        self.open_as_writer(caller, ino, (&version.store, &version.key()), mode)
+    }
+
+    /// An inode becomes one of the writers'.
+    fn open_as_writer(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        (store, key): (&Arc<StoreNode>, &Key),
+        mode: OpenMode,
+    ) -> FsResult<Opened> {
+        let session = match self.session_of_record(store, key, Join::Open) {
+            Err(FsError::Storage(error)) if error.is_not_found() => {
+                return Err(self.look_again(caller, store, Purpose::Write));
+            }
+            session => session?,
+        };
+        self.versions.become_writer(ino, &session);
+        self.open_session(caller, &session, mode, false)
+    }
+
     /// What one lookup has found for this open alone: it becomes what the open is for.
     fn open_ticket(
         &self,
@@ -198,21 +237,14 @@ impl FileSystem {
         mode: OpenMode,
     ) -> FsResult<Opened> {
         let version = &ticket.version;
-        self.writers.announcements().end(caller.thread, ino);
-        if !mode.changes() {
-            return match ticket.take() {
-                Some(value) => self.open_value(version, value),
-                None => self.open_version(caller, ino, version),
-            };
+        self.announced(caller, &version.store, ino);
+        if mode.changes() {
+            return self.open_as_writer(caller, ino, (&version.store, &version.key()), mode);
         }
-        let session = match self.session_of_record(&version.store, &version.key(), Join::Open) {
-            Err(FsError::Storage(error)) if error.is_not_found() => {
-                return Err(self.look_again(caller, &version.store, Purpose::Write));
-            }
-            session => session?,
-        };
-        self.versions.become_writer(ino, &session);
-        self.open_session(caller, &session, mode, false)
+        match ticket.take() {
+            Some(value) => self.open_value(version, value),
+            None => self.open_version(caller, ino, version),
+        }
     }
 
     /// An open for writing, of the inode that was looked up for it.
@@ -223,15 +255,24 @@ impl FileSystem {
         session: &Arc<WriteSession>,
         mode: OpenMode,
     ) -> FsResult<Opened> {
-        self.writers.announcements().end(caller.thread, ino);
+        let record = session.record();
+        let is_second = match &record {
+            Some((store, _)) => self.announced(caller, store, ino).is_second,
+            None => false,
+        };
         // An open that comes late goes on from what is there by now.
         let goes_on =
             self.writers.is_open_expected(session, caller.thread) || self.goes_on(session)?;
-        if !goes_on || !self.writers.open_announced(session, caller.thread) {
-            let Some((store, _)) = session.record() else { return Err(FsError::Stale) };
-            return Err(self.look_again(caller, &store, Purpose::Write));
+        if goes_on && self.writers.open_announced(session, caller.thread) {
+            return self.open_session(caller, session, mode, false);
         }
-        self.open_session(caller, session, mode, false)
+        match record {
+            Some((store, key)) if is_second => {
+                self.open_as_writer(caller, ino, (&store, &key), mode)
+            }
+            Some((store, _)) => Err(self.look_again(caller, &store, Purpose::Write)),
+            None => Err(FsError::Stale),
+        }
     }
 
     fn goes_on(&self, session: &WriteSession) -> FsResult<bool> {
@@ -250,15 +291,24 @@ impl FileSystem {
         ino: Ino,
         session: &Arc<WriteSession>,
     ) -> FsResult<Opened> {
-        self.writers.announcements().end(caller.thread, ino);
+        let record = session.record();
+        let is_second = match &record {
+            Some((store, _)) => self.announced(caller, store, ino).is_second,
+            None => false,
+        };
         if session.is_new() {
             self.writers.follow(session);
             let open = Open::Follower(Arc::clone(session));
             return Ok(Opened { is_written: true, ..self.opened_as(open) });
         }
-        match session.record() {
-            Some((store, _)) => Err(self.look_again(caller, &store, Purpose::Read)),
-            None => Err(FsError::Stale),
+        match (record, session.published()) {
+            // By this inode, past the kernel's cache, which is the writers'.
+            (Some(_), Some(value)) if is_second => {
+                let is_written = true;
+                Ok(Opened { is_written, no_flush: true, ..self.opened_as(Open::Reader(value)) })
+            }
+            (Some((store, _)), _) => Err(self.look_again(caller, &store, Purpose::Read)),
+            (None, _) => Err(FsError::Stale),
         }
     }
 

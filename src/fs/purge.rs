@@ -9,6 +9,7 @@ use super::store_node::StoreNode;
 use super::system::FileSystem;
 use crate::backend::is_spared;
 use crate::engine::Value;
+use crate::model::Key;
 
 impl FileSystem {
     /// What `@purge` shows.
@@ -46,7 +47,8 @@ impl FileSystem {
                 self.writers.detach(store, &key);
             }
         }
-        self.writers.types().forget_gone(&purged);
+        let is_being_made = |key: &Key| self.writers.new_record(store, key).is_some();
+        self.writers.types().forget_gone(&purged, is_being_made);
         self.purges.note(store.name(), purging);
         self.trust.invalidate(&cached);
         self.trust.distrust_names();

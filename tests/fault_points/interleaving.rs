@@ -2,9 +2,11 @@
 //!
 //! Whoever has to wait for the one that is held is let go with it; so a test ends the same however long anything takes.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -307,6 +309,8 @@ fn p02_requests_that_need_nothing_are_answered_while_closes_wait() {
             assert!(mime_type(&other).starts_with("text/"));
         }
         assert!(names(&quiet).contains("k") && names(&store.join("..")).contains("default"));
+        // Also what is just being published can be listed, with its attributes.
+        assert!(names(&store).contains(CLOSED[0]));
         let status = fs::read(store.join("../../@status")).unwrap();
         assert!(serde_json::from_slice::<Value>(&status).unwrap()["pid"].is_u64());
     });
@@ -315,4 +319,88 @@ fn p02_requests_that_need_nothing_are_answered_while_closes_wait() {
         closing.join().unwrap().unwrap();
     }
     faulty.is_well(step);
+}
+
+/// Threads that add lines to a log.
+const APPENDERS: usize = 4;
+
+/// How often the log is moved away under them.
+const ROTATIONS: usize = 200;
+
+/// Adds a line, as a shell's `>>` does.
+fn append(log: &Path, line: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).open(log)?;
+    file.write_all(line.as_bytes())?;
+    close(file)
+}
+
+#[test]
+fn p06_a_log_that_is_rotated_under_its_writers_loses_no_line_and_has_none_twice() {
+    let Some((faulty, store)) = faulty_store("default") else { return };
+    let log = store.join("app.log");
+    let (done, lines) = (AtomicBool::new(false), [const { AtomicU64::new(0) }; APPENDERS]);
+    let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut note = |place: &Path| {
+        let text = fs::read_to_string(place).unwrap();
+        assert!(text.is_empty() || text.ends_with('\n'), "{place:?} ends in {text:?}");
+        let name = place.file_name().unwrap().to_str().unwrap();
+        for line in text.lines() {
+            seen.entry(line.to_owned()).or_default().push(name.to_owned());
+        }
+    };
+    thread::scope(|scope| {
+        let appenders: Vec<_> = lines
+            .iter()
+            .enumerate()
+            .map(|(appender, lines)| {
+                let (log, done) = (&log, &done);
+                scope.spawn(move || {
+                    while !done.load(Ordering::Relaxed) {
+                        let line = format!("{appender} {}\n", lines.load(Ordering::Relaxed));
+                        append(log, &line)?;
+                        lines.fetch_add(1, Ordering::Relaxed);
+                    }
+                    io::Result::Ok(())
+                })
+            })
+            .collect();
+        let rotated = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for rotation in 1..=ROTATIONS {
+                let old = store.join(format!("app.{rotation}"));
+                wait_until("there is a log to be moved", || match fs::rename(&log, &old) {
+                    Err(error) if error.kind() == ErrorKind::NotFound => false,
+                    moved => moved.map(|()| true).unwrap(),
+                });
+                if rotation % 2 == 0 {
+                    continue;
+                }
+                // Who had it open when it was moved has closed it once he has begun another line.
+                let before = lines.each_ref().map(|lines| lines.load(Ordering::Relaxed));
+                wait_until("all have gone on to the new log", || {
+                    let ended = appenders.iter().any(|appender| appender.is_finished());
+                    let mut counts = lines.iter().zip(before);
+                    ended || counts.all(|(lines, before)| lines.load(Ordering::Relaxed) > before)
+                });
+                note(&old);
+                fs::remove_file(&old).unwrap();
+            }
+        }));
+        done.store(true, Ordering::Relaxed);
+        for appender in appenders {
+            appender.join().unwrap().unwrap();
+        }
+        rotated.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    for name in names(&store).iter().filter(|name| name.starts_with("app.")) {
+        note(&store.join(name));
+    }
+    for (appender, count) in lines.iter().enumerate() {
+        for number in 0..count.load(Ordering::Relaxed) {
+            let line = format!("{appender} {number}");
+            let places = seen.remove(&line).unwrap_or_default();
+            assert_eq!(places.len(), 1, "line '{line}' is in {places:?}");
+        }
+    }
+    assert!(seen.is_empty(), "nobody has written {seen:?}");
+    faulty.is_well("after the rotations");
 }

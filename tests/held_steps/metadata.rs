@@ -116,13 +116,13 @@ fn p17_metadata_that_was_there_at_the_last_publish_is_not_made_again() {
     let held = Held::new();
     let storage = Storage::open_directory(held.storage.path(), Default::default()).unwrap();
     let store = storage.create_store(&name("default")).unwrap();
-    store.set_value(&key("k"), &mut "v".as_bytes(), None).unwrap();
+    store.set_value(&key("k"), "v", None).unwrap();
     fs::remove_file(held.metadata_path(store.name())).unwrap();
     storage.write_back().unwrap();
     assert!(!held.metadata_path(store.name()).exists());
 
     // This publish meets a store without metadata, and none that anybody is removing.
-    store.set_value(&key("k"), &mut "w".as_bytes(), None).unwrap();
+    store.set_value(&key("k"), "w", None).unwrap();
     storage.write_back().unwrap();
     assert!(store.get_metadata().unwrap().id.is_some());
 }

@@ -19,7 +19,7 @@ fn storage(held: &Held) -> Storage {
 fn p13_a_purge_that_has_happened_is_told_so_though_an_input_gets_no_type() {
     let held = Held::new();
     let store = storage(&held).store(&held.create("default"));
-    store.set_value(&key("k"), &mut "v".as_bytes(), None).unwrap();
+    store.set_value(&key("k"), "v", None).unwrap();
     fs::write(held.path(store.name()).join("INPUT.json"), "{}").unwrap();
     held.arm("sidecar: create", &Errno::NOSPC.raw_os_error().to_string());
     let purging = store.purge().unwrap();
@@ -100,7 +100,7 @@ fn p17_times_outlive_a_purge_that_fails() {
     let held = Held::new();
     let storage = storage(&held);
     let store = storage.store(&held.create("default"));
-    store.set_value(&key("k"), &mut "v".as_bytes(), None).unwrap();
+    store.set_value(&key("k"), "v", None).unwrap();
     let before = held.backend.metadata(store.name()).unwrap().times.modified_at;
     held.arm("stage: make a directory", &Errno::NOSPC.raw_os_error().to_string());
     store.purge().unwrap_err();

@@ -73,7 +73,7 @@ fn p17_an_fsync_waits_for_the_times_that_somebody_else_is_writing() {
     let backend = Arc::new(held.backend.clone());
     let storage = Storage::with_backend(backend, Some("INPUT".to_owned()));
     let store = storage.store(&held.create("default"));
-    store.set_value(&key("k"), &mut "v".as_bytes(), None).unwrap();
+    store.set_value(&key("k"), "v", None).unwrap();
     thread::scope(|scope| {
         let writing = held.hold(scope, "metadata: move", |_| storage.write_back());
         let syncing = held.begin(scope, |_| store.sync());

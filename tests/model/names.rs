@@ -107,10 +107,6 @@ impl Run {
     }
 
     pub(crate) fn purge(&mut self, store: &str) {
-        // Whether a purge ends the type that waits for an input which is being made, SEMANTICS.md leaves open.
-        if KEYS.iter().any(|key| self.model.type_waits(&(store.to_owned(), (*key).to_owned()))) {
-            return;
-        }
         let order = self.draw.one_of(&["1", "1\n"]);
         self.note(format!("purge {store:?}"));
         let known = self.model.stores.contains_key(store);

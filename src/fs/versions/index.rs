@@ -9,7 +9,8 @@ use hashbrown::HashTable;
 use super::known::{Known, Place, Retired, Slot};
 use super::node::Node;
 use crate::fs::ino::{FIRST_FREE, Ino};
-use crate::model::{Stamp, StoreName};
+use crate::fs::store_node::StoreNode;
+use crate::model::{Attributes, Key, Stamp, StoreName};
 
 /// So many inodes that the kernel has forgotten are kept by their names. It forgets all that nobody uses when it
 /// is told to look names up again, and whoever compares the number that a name had just before with the one that
@@ -27,6 +28,8 @@ pub(super) struct Index {
     next: u64,
     /// Inodes without lookups, those first that go first.
     pub(super) retired: BTreeMap<Retired, Ino>,
+    /// The tickets among them.
+    pub(super) tickets: Vec<Ino>,
     next_retired: u64,
 }
 
@@ -47,6 +50,7 @@ impl Default for Index {
             hasher: RandomState::new(),
             next: FIRST_FREE,
             retired: BTreeMap::new(),
+            tickets: Vec::new(),
             next_retired: 1,
         }
     }
@@ -145,12 +149,33 @@ impl Index {
 
     /// Forgets an inode.
     pub(super) fn remove(&mut self, ino: Ino) -> Option<Arc<Known>> {
+        self.tickets.retain(|ticket| *ticket != ino);
         let entry = self.known.find_entry(hash_of_number(ino), |known| known.ino == ino);
         let (known, _) = entry.ok()?.remove();
         if known.place().is_named {
             self.unname(&known);
         }
         Some(known)
+    }
+
+    /// What lookups have found of a record, for opens that are still to come, has another name.
+    pub(super) fn rename_tickets(
+        &mut self,
+        from: (&Arc<StoreNode>, &Key),
+        to: (&Arc<StoreNode>, &Key),
+        attributes: &Attributes,
+    ) {
+        for ino in self.tickets.clone() {
+            let Some(known) = self.by_number(ino).cloned() else { continue };
+            let Node::Ticket(ticket) = &known.node else { continue };
+            let version = &ticket.version;
+            let is_it = version.record() == (from.0.ino, from.1);
+            if is_it && version.stamp().same_bytes(&attributes.stamp) {
+                let version = version.moved(Arc::clone(to.0), to.1.clone(), attributes);
+                self.replace(ino, Node::Ticket(Box::new(ticket.moved(version))), false);
+                self.tickets.push(ino);
+            }
+        }
     }
 
     pub(super) fn rename_store(&mut self, from: &StoreName, to: &StoreName) {

@@ -121,6 +121,7 @@ impl Versions {
         let mut index = self.index.lock();
         let ino = index.take_number();
         index.add(ino, Node::Ticket(Box::new(ticket)), false);
+        index.tickets.push(ino);
         ino
     }
 
@@ -223,6 +224,7 @@ impl Versions {
         attributes: Attributes,
     ) -> bool {
         let mut index = self.index.lock();
+        index.rename_tickets(from, to, &attributes);
         index.release_slot(Slot::Version(to.0.ino, to.1));
         let Some(known) = index.release_slot(Slot::Version(from.0.ino, from.1)) else {
             return true;

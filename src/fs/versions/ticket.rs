@@ -26,6 +26,11 @@ impl Ticket {
         Self { version, value: Mutex::new(Some(value)) }
     }
 
+    /// The same under another name of the record.
+    pub(super) fn moved(&self, version: VersionNode) -> Self {
+        Self { version, value: Mutex::new(self.take()) }
+    }
+
     /// The bytes for the open that comes first.
     pub(in crate::fs) fn take(&self) -> Option<Arc<dyn Value>> {
         self.value.lock().take()

@@ -13,6 +13,9 @@
 //!
 //! The record may have been renamed between the two lookups, so an announcement names no record until the first lookup.
 //!
+//! An open that comes when its inode stands for something else again is served all the same where it is the second one: it
+//! reads what is published, or joins the writers by the inode that it has, if nobody reads by that.
+//!
 //! A *ticket* is an inode of one lookup's own, that becomes what its open says. It is given where a lookup cannot be told
 //! from others: behind a lookup that has failed, since the open may have failed with it; and to callers without a number
 //! (in another PID namespace), as long as any of them has announced an open in that store.
@@ -51,6 +54,15 @@ pub(in crate::fs) enum Led {
     Held,
     /// To an inode of its own.
     Ticket,
+}
+
+/// What was announced for an open that has come.
+#[derive(Debug, Default)]
+pub(in crate::fs) struct Announced {
+    /// Whether this is the second open of a caller whose first was answered "stale": then it must be served.
+    pub(in crate::fs) is_second: bool,
+    /// The bytes that were held for it.
+    pub(in crate::fs) held: Option<Arc<dyn Value>>,
 }
 
 /// The opens that are waited for.
@@ -153,22 +165,28 @@ impl Announcements {
         drop(replaced);
     }
 
-    /// The open has come, or nothing follows: gives back what was held of this inode. What callers without a number have
+    /// The open has come, or nothing follows: gives back what was announced for it. What callers without a number have
     /// announced lasts its time, since this open may be another one's.
-    pub(in crate::fs) fn end(&self, thread: u32, ino: Ino) -> Option<Arc<dyn Value>> {
+    pub(in crate::fs) fn end(&self, thread: u32, store: Ino, ino: Ino) -> Announced {
         let mut inner = self.inner.lock();
-        if inner.by_thread.is_empty() {
-            return None;
+        if inner.is_empty() {
+            return Announced::default();
         }
-        let ended = inner.by_thread.remove(&thread);
+        if thread == 0 {
+            let is_second = inner.unknown.get(&store).is_some_and(|until| *until > Instant::now());
+            return Announced { is_second, held: None };
+        }
+        let Some(ended) = inner.by_thread.remove(&thread) else { return Announced::default() };
         drop(inner);
-        ended?.held.filter(|(held, _)| *held == ino).map(|(_, value)| value)
+        let is_second = ended.store == store && ended.record.is_some();
+        let held = ended.held.filter(|(held, _)| *held == ino).map(|(_, value)| value);
+        Announced { is_second, held }
     }
 
     /// What a thread has announced comes to nothing.
     pub(in crate::fs) fn withdraw(&self, thread: u32) {
-        // What was held of no inode is closed.
-        drop(self.end(thread, STATUS));
+        // What was held is closed.
+        drop(self.end(thread, STATUS, STATUS));
     }
 
     /// Forgets what was waited for long enough. Gives back whether there is more.
@@ -275,7 +293,7 @@ mod tests {
         let (announcements, store) = (Announcements::default(), store());
         announcements.announce(1, &store, Purpose::Read);
         assert!(announcements.expire(Instant::now()));
-        assert_eq!(announcements.end(1, Ino(20)).map(drop), None);
+        assert!(announcements.end(1, store.ino, Ino(20)).held.is_none());
         assert_eq!(announcements.of_lookup(1, &store, &key("k")), Led::Published);
         announcements.announce(1, &store, Purpose::Write);
         announcements.announce(0, &store, Purpose::Write);
@@ -300,7 +318,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(announcements.of_lookup(0, &store, &key("k")), Led::Ticket);
             assert_eq!(announcements.of_lookup(1, &store, &key("k")), Led::Published);
-            announcements.end(0, Ino(20));
+            assert!(announcements.end(0, store.ino, Ino(20)).is_second);
         }
         announcements.expire(Instant::now() + FOLLOWS_WITHIN);
         assert_eq!(announcements.of_lookup(0, &store, &key("k")), Led::Published);

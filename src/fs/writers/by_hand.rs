@@ -79,11 +79,11 @@ impl TypesByHand {
         }
     }
 
-    /// Forgets the types of a store's records that are no more, as after a purge.
-    pub(in crate::fs) fn forget_gone(&self, store: &Store) {
+    /// Forgets the types of a store's records that are no more, as after a purge, and that nobody is just making.
+    pub(in crate::fs) fn forget_gone(&self, store: &Store, is_being_made: impl Fn(&Key) -> bool) {
         let of_store = self.types.lock().of_store(store.name());
         for key in of_store {
-            if store.record(&key).is_err() {
+            if !is_being_made(&key) && store.record(&key).is_err() {
                 self.forget(store.name(), &key);
             }
         }

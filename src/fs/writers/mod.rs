@@ -23,7 +23,7 @@ mod stragglers;
 mod table;
 mod users;
 
-pub(in crate::fs) use announcements::{FOLLOWS_WITHIN, Led, Purpose};
+pub(in crate::fs) use announcements::{Announced, FOLLOWS_WITHIN, Led, Purpose};
 pub(in crate::fs) use duplicates::is_last;
 pub(in crate::fs) use session::{Left, Share, Target, WriteSession};
 pub(in crate::fs) use table::{Join, Writers};

@@ -52,8 +52,11 @@ pub(in crate::fs) struct WriteSession {
     is_unpublished: AtomicBool,
     /// Held over the backend's I/O for this one record.
     state: Mutex<OpenFile, State>,
-    /// Signalled when `state` has been published or released.
-    changed: Condvar,
+    /// When a handle was closed whose release is to publish, if it was the last. Looked at without waiting for what is
+    /// done to `state`.
+    closed_at: Mutex<TableEntry, Option<Instant>>,
+    /// Signalled when what `closed_at` waits for has come.
+    settled: Condvar,
 }
 
 /// What a handle has done that is not published: the session's generation at the time, or 0.
@@ -123,7 +126,8 @@ impl WriteSession {
             users: Mutex::default(),
             failure: Failure::default(),
             state: Mutex::new(State { place, content, generation: 1 }),
-            changed: Condvar::new(),
+            closed_at: Mutex::default(),
+            settled: Condvar::new(),
         }
     }
 
@@ -187,14 +191,10 @@ impl WriteSession {
     /// The version that the session has published or begun with, if the name is still its record's.
     pub(in crate::fs) fn published_stamp(&self) -> Option<Stamp> {
         let state = self.state.lock();
-        let (Content::Published(base) | Content::Staged { base: Some(base), .. }) = &state.content
-        else {
-            return None;
-        };
         if matches!(state.place, Place::Nowhere) {
             return None;
         }
-        base.attributes().ok().map(|attributes| attributes.stamp)
+        state.base()?.attributes().ok().map(|attributes| attributes.stamp)
     }
 
     /// The open that created the record takes its share in that.
@@ -245,6 +245,7 @@ impl WriteSession {
         let _panicked = self.failure.on_panic();
         let written = state.write(stage, data, offset);
         share.take_part(&state);
+        self.settle();
         // A writer that was told of an error has not written what it meant to.
         if let Err(FsError::Storage(error @ Error::Io { .. })) = &written {
             self.failure.note(error);
@@ -282,11 +283,17 @@ impl WriteSession {
 
     /// Attributes of what the writers see.
     pub(in crate::fs) fn attributes(&self) -> FsResult<Attributes> {
-        match &self.state.lock().content {
-            Content::Staged { staging, .. } => Ok(staging.attributes()?),
-            Content::Published(base) => Ok(base.attributes()?),
-            Content::Ended(last_seen) => last_seen.ok_or(FsError::Stale),
-        }
+        self.state.lock().attributes()
+    }
+
+    /// The same without waiting; `None` if somebody is just doing something to the record.
+    pub(in crate::fs) fn attributes_at_once(&self) -> Option<FsResult<Attributes>> {
+        self.state.try_lock().map(|state| state.attributes())
+    }
+
+    /// The published version that the session goes on from.
+    pub(in crate::fs) fn published(&self) -> Option<Arc<dyn Value>> {
+        self.state.lock().base().cloned()
     }
 
     /// Changes owner, mode and times: of what is staged, and owner and mode of the published record too, as a disk shows
@@ -341,7 +348,7 @@ impl WriteSession {
         let state = self.state.lock();
         let change = matches!(
             &state.content,
-            Content::Staged { change: Change::Opened | Change::Closed(_), .. }
+            Content::Staged { change: Change::Opened | Change::Closed, .. }
         );
         change && share.has_part_in(&state)
     }
@@ -360,15 +367,15 @@ impl WriteSession {
         }
         self.failure.refuse()?;
         match &mut state.content {
-            Content::Staged { change: change @ (Change::Opened | Change::Closed(_)), .. }
+            Content::Staged { change: change @ (Change::Opened | Change::Closed), .. }
                 if !is_last =>
             {
-                *change = Change::Closed(Instant::now());
+                *change = Change::Closed;
+                *self.closed_at.lock() = Some(Instant::now());
                 Ok(())
             }
             Content::Staged {
-                change: Change::Opened | Change::Closed(_) | Change::Written,
-                ..
+                change: Change::Opened | Change::Closed | Change::Written, ..
             } => self.publish_state(&mut state, target, false),
             _ => Ok(()),
         }
@@ -398,7 +405,7 @@ impl WriteSession {
         let mut state = self.state.lock();
         let is_due = matches!(
             state.content,
-            Content::Staged { base: None, .. } | Content::Staged { change: Change::Closed(_), .. }
+            Content::Staged { base: None, .. } | Content::Staged { change: Change::Closed, .. }
         );
         if !is_due {
             return Ok(());
@@ -416,7 +423,7 @@ impl WriteSession {
         } else {
             Ok(())
         };
-        self.changed.notify_all();
+        self.settle();
         published
     }
 
@@ -475,28 +482,35 @@ impl WriteSession {
     pub(in crate::fs) fn detach(&self) {
         self.state.lock().place = Place::Nowhere;
         self.is_unpublished.store(false, Ordering::SeqCst);
+        self.settle();
     }
 
     /// Waits for the release that follows a close, if one has just been, so that what close() promised is true. Not for
     /// who holds the record: the release does.
     pub(in crate::fs) fn wait_for_release(&self) {
         let mut held_up: Option<Stragglers> = None;
-        let mut state = self.state.lock();
-        while let Some(closed_at) = state.closed_unpublished_at() {
-            let waited = closed_at.elapsed();
+        let mut closed_at = self.closed_at.lock();
+        while let Some(at) = *closed_at {
+            let waited = at.elapsed();
             let pause = if waited < RELEASE_FOLLOWS_WITHIN {
                 RELEASE_FOLLOWS_WITHIN - waited
             } else {
-                drop(state);
+                drop(closed_at);
                 let are_left = held_up.get_or_insert_with(Stragglers::now).are_left();
                 if waited >= RELEASE_IS_HELD_UP_FOR || !are_left {
                     return;
                 }
-                state = self.state.lock();
+                closed_at = self.closed_at.lock();
                 LOOK_AT_THREADS_EVERY
             };
-            self.changed.wait_for(&mut state, pause);
+            self.settled.wait_for(&mut closed_at, pause);
         }
+    }
+
+    /// No release is to publish what a close has left.
+    fn settle(&self) {
+        *self.closed_at.lock() = None;
+        self.settled.notify_all();
     }
 
     fn publish_state(
@@ -525,7 +539,7 @@ impl WriteSession {
                 state.content = Content::Published(value);
                 state.generation += 1;
                 self.is_unpublished.store(false, Ordering::SeqCst);
-                self.changed.notify_all();
+                self.settle();
                 Ok(())
             }
             Err((error, staging)) => {

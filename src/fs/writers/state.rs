@@ -1,7 +1,6 @@
 //! What a write session holds, and where it belongs.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::backend::{Staging, Value};
 use crate::fs::error::{FsError, FsResult};
@@ -47,8 +46,8 @@ pub(super) enum Change {
     Reserved,
     /// The record was created or truncated by an open, and not written to.
     Opened,
-    /// As `Opened`, and a handle that took part in it was closed at this time: if it was the last, it is to be published.
-    Closed(Instant),
+    /// As `Opened`, and a handle that took part in it was closed: if it was the last, its release publishes.
+    Closed,
     /// By bytes or a length.
     Written,
 }
@@ -79,11 +78,20 @@ impl State {
         self.generation += 1;
     }
 
-    /// When a handle was closed, if the release that may follow is to publish.
-    pub(super) fn closed_unpublished_at(&self) -> Option<Instant> {
-        match (&self.content, &self.place) {
-            (Content::Staged { change: Change::Closed(at), .. }, Place::At(..)) => Some(*at),
-            _ => None,
+    /// The published version that the writers go on from.
+    pub(super) fn base(&self) -> Option<&Arc<dyn Value>> {
+        match &self.content {
+            Content::Published(base) | Content::Staged { base: Some(base), .. } => Some(base),
+            Content::Staged { base: None, .. } | Content::Ended(_) => None,
+        }
+    }
+
+    /// Attributes of what the writers see.
+    pub(super) fn attributes(&self) -> FsResult<Attributes> {
+        match &self.content {
+            Content::Staged { staging, .. } => Ok(staging.attributes()?),
+            Content::Published(base) => Ok(base.attributes()?),
+            Content::Ended(last_seen) => last_seen.ok_or(FsError::Stale),
         }
     }
 
