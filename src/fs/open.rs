@@ -195,7 +195,7 @@ impl FileSystem {
 
     /// A version that is to be written is looked up again, so that the caller is led to the writers. If he was, and they
     /// have left this version to their inode meanwhile, it is theirs once more, unless somebody reads by it: what is
-    /// written would change the size that the kernel tells readers.
+    /// written would change the size that the kernel tells readers. Nor if the record has another version by now.
     fn open_version_to_write(
         &self,
         caller: &Caller,
@@ -204,10 +204,15 @@ impl FileSystem {
         mode: OpenMode,
     ) -> FsResult<Opened> {
         let is_second = self.announced(caller, &version.store, ino).is_second;
-        if !is_second || version.open_value().is_some() {
-            return Err(self.look_again(caller, &version.store, Purpose::Write));
+        let (store, key) = (&version.store, version.key());
+        let is_current = || {
+            let current = self.store(store).record(&key);
+            current.is_ok_and(|current| current.stamp.same_bytes(&version.stamp()))
+        };
+        if is_second && version.open_value().is_none() && is_current() {
+            return self.open_as_writer(caller, ino, (store, &key), mode);
         }
-        self.open_as_writer(caller, ino, (&version.store, &version.key()), mode)
+        Err(self.look_again(caller, store, Purpose::Write))
     }
 
     /// An inode becomes one of the writers'.

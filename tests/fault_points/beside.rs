@@ -249,7 +249,7 @@ fn p6_hardly_a_record_is_left_under_the_type_of_another() {
         let store = storage.store(&StoreName::new("default").unwrap());
         let key = Key::new("k").unwrap();
         let content_type = ContentType::new(content_type);
-        move || store.set_value(&key, &value, Some(&content_type)).unwrap()
+        move || store.set_value(&key, value, Some(&content_type)).unwrap()
     });
     let mut mismatches = 0;
     for _ in 0..ROUNDS {
