@@ -31,13 +31,10 @@ pub enum FsError {
     /// An argument makes no sense here.
     #[error("invalid argument")]
     Invalid,
-    /// The name is no key's file name.
-    #[error("the name is not how any key is shown: write '%' as '%25'")]
-    InvalidName,
     /// The name is not UTF-8.
     #[error("the name is not UTF-8")]
     NotUnicode,
-    /// The name is a sidecar's or begins with `@`.
+    /// The name is a sidecar's or a control file's.
     #[error("the name is reserved")]
     Reserved,
     /// Nobody may do this here.

@@ -159,7 +159,7 @@ impl FileSystem {
         }
         let name = names.shown(at);
         let entry = match self.listed_entry(directory, &name) {
-            Err(FsError::NotFound | FsError::Reserved | FsError::InvalidName) => {
+            Err(FsError::NotFound | FsError::Reserved) => {
                 return Ok(Step::Next(at + 1));
             }
             Err(FsError::Storage(error)) if error.is_not_found() => {

@@ -24,6 +24,7 @@ mod changes;
 mod control;
 mod entry;
 mod error;
+mod escape;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -88,7 +88,7 @@ impl FileSystem {
     /// Creates and opens a file, or opens it if it is there and `mode` is not exclusive.
     ///
     /// # Errors
-    /// [`FsError::Exists`], [`FsError::Reserved`], [`FsError::InvalidName`], [`FsError::NotUnicode`], and
+    /// [`FsError::Exists`], [`FsError::Reserved`], [`FsError::NotUnicode`], and
     /// what the storage says of the key.
     pub fn create(
         &self,

@@ -509,17 +509,25 @@ pub(crate) fn mime_type(record: &Path) -> String {
     xattr(record, "user.mime_type").unwrap_or_else(|error| panic!("{}: {error}", record.display()))
 }
 
+/// Names of control files, also later ones.
+const CONTROL_FILES: [&str; 6] =
+    ["@purge", "@status", "@log", "@items.jsonl", "@items.json", "@items.csv"];
+
 /// The file name in the mount of a key, by DESIGN section 4. Names that are escaped as a whole (`.`, `..` and
-/// those of metadata) are not for this function, since the page leaves open which of their characters is.
+/// those of metadata) are not for this function, since the page leaves open which of their characters is; nor
+/// are keys that look like such a name.
 pub(crate) fn file_name(key: &str) -> String {
     assert!(key != "." && key != ".." && !key.ends_with(METADATA), "{key:?} is escaped as a whole");
+    if CONTROL_FILES.contains(&key) {
+        return key.replace('@', "%40");
+    }
     let mut name = String::new();
     for (at, character) in key.char_indices() {
+        let code = key[at + character.len_utf8()..].trim_start_matches("25");
         match character {
             '/' => name.push_str("%2F"),
             '\0' => name.push_str("%00"),
-            '%' => name.push_str("%25"),
-            '@' if at == 0 => name.push_str("%40"),
+            '%' if code.starts_with("2F") || code.starts_with("00") => name.push_str("%25"),
             other => name.push(other),
         }
     }

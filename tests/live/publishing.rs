@@ -18,7 +18,7 @@ const DEEDS: &[&str] = &[
     r#"sed -i 's/1/2/' renamed; vim -es -N -u NONE -i NONE -c '%s/a/b/' -c wq moved.csv"#,
     r#"setfattr -x user.mime_type moved.csv; truncate -s 1 renamed; : > data.json"#,
     r#"mkdir -p "$O/tree"; echo '{}' > "$O/tree/x.json"; echo y > "$O/tree/y"; rsync -a "$O/tree/" ./"#,
-    r#"echo k > 'a%2Fb'; echo k > 'with space'; echo k > '%40at'; echo k > .hidden; echo k > foo.tmp"#,
+    r#"echo k > 'a%2Fb'; echo k > 'with space'; echo k > '@at'; echo k > '100%.txt'; echo k > '%41'; echo k > .hidden; echo k > foo.tmp"#,
     r#"mv x.json y; touch empty; tar cf - y empty | tar xf - --overwrite"#,
     r#"echo '{"input": 1}' > INPUT.json; sed -i 's/1/2/' INPUT.json"#,
     r#"mv INPUT.json INPUT.txt; echo more >> INPUT.txt"#,

@@ -172,16 +172,15 @@ fn p12_a_store_of_crawlee_js_3_stays_in_its_layout() {
     write(&store.join("obj.json"), "[]").unwrap();
     write(&store.join("new.txt"), "text").unwrap();
     write(&store.join("shot.jpg"), "bytes").unwrap();
-    write(&store.join("\u{fc} %.json"), "").unwrap_err();
-    write(&store.join("\u{fc} b.json"), "{}").unwrap();
+    write(&store.join("\u{fc} %.json"), "{}").unwrap();
     fs::rename(store.join("page.html"), store.join("moved.html")).unwrap();
-    let shown = ["INPUT.json", "obj.json", "moved.html", "new.txt", "shot.jpg", "\u{fc} b.json"];
+    let shown = ["INPUT.json", "obj.json", "moved.html", "new.txt", "shot.jpg", "\u{fc} %.json"];
     assert_eq!(names(&store), shown.map(String::from).into());
     assert_eq!(mime_type(&store.join("shot.jpg")), "image/jpeg");
     mount.unmount();
     // JS 3 could not list a file of the name shot.jpg.
     let on_disk =
-        ["INPUT.json", "obj.json", "moved.html", "new.txt", "shot.jpg.bin", "\u{fc} b.json"];
+        ["INPUT.json", "obj.json", "moved.html", "new.txt", "shot.jpg.bin", "\u{fc} %.json"];
     assert_eq!(names(&storage.store("default")), on_disk.map(String::from).into());
     assert_eq!(fs::read(storage.store("default").join("obj.json")).unwrap(), b"[]");
 }

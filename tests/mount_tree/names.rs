@@ -13,19 +13,29 @@ use crate::common::{METADATA, TempMount, can_mount, disk_name, file_name, names,
 use crate::help::{errno, make_store, put, sidecar_of, staged, storage_of, write};
 
 /// Key, file name in the mount, name on disk.
-const KEYS: [(&str, &str, &str); 13] = [
+const KEYS: [(&str, &str, &str); 23] = [
     ("OUTPUT", "OUTPUT", "OUTPUT"),
     ("a/b", "a%2Fb", "a%2Fb"),
+    ("a%2Fb", "a%252Fb", "a%252Fb"),
+    ("a%252Fb", "a%25252Fb", "a%25252Fb"),
     ("/abs/", "%2Fabs%2F", "%2Fabs%2F"),
-    ("%41", "%2541", "%2541"),
-    ("100%", "100%25", "100%25"),
-    ("@x", "%40x", "%40x"),
+    ("%41", "%41", "%2541"),
+    ("%", "%", "%25"),
+    ("a%2Eb", "a%2Eb", "a%252Eb"),
+    ("%C3%BC", "%C3%BC", "%25C3%25BC"),
+    ("100%", "100%", "100%25"),
+    ("100%.txt", "100%.txt", "100%25.txt"),
+    ("f%20o.html", "f%20o.html", "f%2520o.html"),
+    ("@handle.json", "@handle.json", "%40handle.json"),
+    ("@purge", "%40purge", "%40purge"),
+    ("@items.json", "%40items.json", "%40items.json"),
     ("a@b", "a@b", "a%40b"),
     ("\u{fc}", "\u{fc}", "%C3%BC"),
     ("with space", "with space", "with%20space"),
     ("it's \"quoted\"", "it's \"quoted\"", "it%27s%20%22quoted%22"),
     ("two\nlines", "two\nlines", "two%0Alines"),
     ("nul\0", "nul%00", "nul%00"),
+    ("nul%00", "nul%2500", "nul%2500"),
     ("...", "...", "..."),
 ];
 
@@ -81,27 +91,59 @@ fn keys_that_no_file_can_hold_are_refused() {
 }
 
 #[test]
-fn a_name_that_is_no_key_s_is_refused() {
+fn programs_use_names_with_percent_and_at_signs_as_they_are() {
     if !can_mount() {
         return;
     }
     let storage = storage_of(&["k"]);
     let mount = TempMount::new(&storage);
     let store = mount.store("default");
-    for name in ["100%", "%41", "%2f", "a%", "%4", "a%2Eb", "%C3%BC", "%%"] {
-        let path = store.join(name);
-        assert_eq!(errno(fs::metadata(&path)), Errno::NOENT, "{name}");
-        assert_eq!(errno(File::create(&path)), Errno::INVAL, "{name}");
-        assert_eq!(errno(fs::rename(store.join("k"), &path)), Errno::INVAL, "{name}");
-        assert_eq!(errno(fs::remove_file(&path)), Errno::NOENT, "{name}");
+    sh(
+        r#"
+        touch '100%.txt' 'f%20o.html' '@handle.json' '%41'
+        test "$(LC_ALL=C ls)" = "$(printf '%s\n' %41 100%.txt @handle.json __metadata__.json f%20o.html k)"
+        for name in '100%.txt' 'f%20o.html' '@handle.json' '%41'; do
+            echo "in $name" > "$name"
+            test "$(cat "$name")" = "in $name"
+        done
+        mv 'f%20o.html' 'moved%.html'
+        mv k '%%'
+        rm '%41'
+        "#,
+        &store,
+    );
+    let expected = ["100%.txt", "@handle.json", "moved%.html", "%%", METADATA].map(String::from);
+    assert_eq!(names(&store), expected.into());
+    mount.unmount();
+    for (key, text) in [
+        ("100%.txt", "in 100%.txt\n"),
+        ("@handle.json", "in @handle.json\n"),
+        ("moved%.html", "in f%20o.html\n"),
+        ("%%", "k"),
+    ] {
+        let on_disk = disk_name(key);
+        assert_eq!(sidecar_of(&storage, "default", &on_disk)["key"], key);
+        let value = fs::read_to_string(storage.store("default").join(&on_disk)).unwrap();
+        assert_eq!(value, text, "{key}");
     }
+    assert_eq!(fs::read_dir(storage.store("default")).unwrap().count(), 2 * 4 + 1);
+}
+
+#[test]
+fn a_name_that_is_not_utf_8_is_refused() {
+    if !can_mount() {
+        return;
+    }
+    let storage = storage_of(&["k"]);
+    let mount = TempMount::new(&storage);
+    let store = mount.store("default");
     let foreign = store.join(OsStr::from_bytes(b"a\xffb"));
     assert_eq!(errno(fs::metadata(&foreign)), Errno::NOENT);
-    assert_eq!(errno(File::create(&foreign)), Errno::ILSEQ);
-    assert_eq!(errno(fs::rename(store.join("k"), &foreign)), Errno::ILSEQ);
-    // The same name in the spelling in which an existing file would be shown.
-    assert_eq!(errno(File::create(store.join("a%FFb"))), Errno::ILSEQ);
-    assert_eq!(errno(fs::rename(store.join("k"), store.join("a%FFb"))), Errno::ILSEQ);
+    // The last is the same name in the spelling in which an existing file would be shown.
+    for path in [foreign, store.join("a%xFFb")] {
+        assert_eq!(errno(File::create(&path)), Errno::ILSEQ);
+        assert_eq!(errno(fs::rename(store.join("k"), &path)), Errno::ILSEQ);
+    }
     assert_eq!(staged(&storage.path()), [].into());
     assert_eq!(names(&store), ["k", METADATA].map(String::from).into());
 }
@@ -118,13 +160,13 @@ fn a_file_whose_name_is_not_utf_8_is_shown_escaped() {
     fs::write(&long, "long").unwrap();
     let mount = TempMount::new(&storage);
     let store = mount.store("default");
-    let long_shown = "%FF".repeat(255);
-    let expected = ["a%FFb", "k", &long_shown, METADATA].map(String::from);
+    let long_shown = "%xFF".repeat(255);
+    let expected = ["a%xFFb", "k", &long_shown, METADATA].map(String::from);
     assert_eq!(names(&store), expected.into());
-    assert_eq!(fs::read_to_string(store.join("a%FFb")).unwrap(), "foreign");
+    assert_eq!(fs::read_to_string(store.join("a%xFFb")).unwrap(), "foreign");
     assert_eq!(fs::read_to_string(store.join(&long_shown)).unwrap(), "long");
 
-    fs::rename(store.join("a%FFb"), store.join("now proper")).unwrap();
+    fs::rename(store.join("a%xFFb"), store.join("now proper")).unwrap();
     assert!(!foreign.exists());
     assert_eq!(sidecar_of(&storage, "default", "now%20proper")["key"], "now proper");
     fs::remove_file(store.join(&long_shown)).unwrap();
@@ -143,11 +185,11 @@ fn p11_a_bare_file_with_a_space_becomes_a_proper_record_when_it_is_written() {
     }
     let mount = TempMount::new(&storage);
     let store = mount.store("default");
-    let expected = ["k", "my file.txt", "100%25", "\u{fc}.md", METADATA].map(String::from);
+    let expected = ["k", "my file.txt", "100%", "\u{fc}.md", METADATA].map(String::from);
     assert_eq!(names(&store), expected.clone().into());
     for (shown, bare, on_disk) in [
         ("my file.txt", "my file.txt", "my%20file.txt"),
-        ("100%25", "100%", "100%25"),
+        ("100%", "100%", "100%25"),
         ("\u{fc}.md", "\u{fc}.md", "%C3%BC.md"),
     ] {
         assert_eq!(fs::read_to_string(store.join(shown)).unwrap(), "by hand");
