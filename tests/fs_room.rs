@@ -49,6 +49,8 @@ macro_rules! pass_on {
 struct Watched {
     inner: MemoryBackend,
     fails: Arc<AtomicBool>,
+    /// A record that cannot be looked at.
+    bad: Arc<Mutex<Option<Key>>>,
     /// Each value and each staging that somebody holds has a share in this.
     held: Arc<()>,
 }
@@ -95,7 +97,6 @@ impl Backend for Watched {
         complete_written_store(store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
         touch_store(store: &StoreName, read: Option<Timestamp>, changed: Option<Timestamp>) -> Result<()>;
         scan(store: &StoreName) -> Result<Scan>;
-        record(store: &StoreName, key: &Key) -> Result<Attributes>;
         content_type(store: &StoreName, key: &Key) -> Result<Option<ContentType>>;
         set_content_type(store: &StoreName, key: &Key, content_type: &ContentType) -> Result<()>;
         check_key(store: &StoreName, key: &Key) -> Result<()>;
@@ -107,6 +108,14 @@ impl Backend for Watched {
         sync_record(store: &StoreName, key: &Key) -> Result<()>;
         sync_stores() -> Result<()>;
         space() -> Result<Space>;
+    }
+
+    fn record(&self, store: &StoreName, key: &Key) -> Result<Attributes> {
+        if self.bad.lock().as_ref() == Some(key) {
+            let source = io::Error::from_raw_os_error(libc::EIO);
+            return Err(Error::Io { action: "look".to_owned(), source });
+        }
+        self.inner.record(store, key)
     }
 
     fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>> {
@@ -1352,4 +1361,32 @@ fn p02_what_an_sdk_sets_under_a_name_that_is_being_made_is_seen_at_once() {
     room.set("k", "by an SDK");
     let reader = room.open_by_name(2, "k", READ);
     assert_eq!(room.read(reader), "by an SDK");
+}
+
+#[test]
+fn p19_a_record_that_cannot_be_looked_at_hides_no_other_and_leaves_no_lookup() {
+    let room = Room::new();
+    for name in ["a", "bad", "c"] {
+        room.set(name, "v");
+    }
+    *room.backend.bad.lock() = Some(key("bad"));
+    let base = room.counter("inodes");
+    let handle = room.fs.opendir(room.store).unwrap();
+    let mut told = Vec::new();
+    let add = |listed: &storefs::fs::Listed<'_>, entry: &Entry| {
+        if !matches!(listed.name, b"." | b"..") {
+            told.push((String::from_utf8(listed.name.to_vec()).unwrap(), entry.attr.ino));
+        }
+        false
+    };
+    room.fs.readdirplus(handle, 0, add).unwrap();
+    let names: BTreeSet<String> = told.iter().map(|(name, _)| name.clone()).collect();
+    assert_eq!(names, set_of([METADATA, "a", "bad", "c"]));
+    let bad = told.iter().find(|(name, _)| name == "bad").unwrap().1;
+    let looked = room.fs.getattr(bad);
+    assert!(matches!(looked, Err(FsError::Storage(Error::Io { .. }))), "{looked:?}");
+    for (_, ino) in told {
+        room.fs.forget(ino, 1);
+    }
+    assert_eq!(room.counter("inodes"), base);
 }

@@ -171,3 +171,27 @@ impl Pinned {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn p02_one_thread_has_the_kernel_let_go_and_does_the_work_of_those_that_come_meanwhile() {
+        let pinned = Pinned::within_limits().unwrap();
+        let due = |ino| pinned.inner.lock().due.push(Ino(ino));
+        let told = RefCell::new(Vec::new());
+        due(20);
+        pinned.prune(|inodes| {
+            told.borrow_mut().extend_from_slice(inodes);
+            if inodes == [Ino(20)] {
+                // Another comes while the kernel is being told: he serves on, whatever thread he is.
+                due(21);
+                pinned.prune(|_| panic!("without the right"));
+            }
+        });
+        assert_eq!(told.into_inner(), [Ino(20), Ino(21)]);
+    }
+}

@@ -2,8 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use super::Mounted;
 use crate::common::{mime_type, sh, wait_until};
@@ -171,4 +173,27 @@ fn p2_removed_record_is_gone_for_the_next_open_and_listing() {
     assert!(File::open(mounted.record("r")).is_err());
     let names = crate::common::names(&mounted.mount.store("default"));
     assert!(!names.contains("r"));
+}
+
+/// Crawlee JS 3 writes in place, again and again: that changes the version that an open has just looked up.
+#[test]
+fn p01_a_record_that_is_rewritten_in_place_can_be_opened() {
+    let Some(mounted) = Mounted::new() else { return };
+    fs::write(mounted.record("in-place"), "0".repeat(100)).unwrap();
+    let (record, on_disk) = (mounted.record("in-place"), mounted.on_disk("in-place"));
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let file = File::options().write(true).open(&on_disk).unwrap();
+            for digit in (0..10).cycle() {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                file.write_all_at(digit.to_string().repeat(100).as_bytes(), 0).unwrap();
+            }
+        });
+        let opened = (0..2000).try_for_each(|_| fs::read(&record).map(drop));
+        done.store(true, Ordering::Relaxed);
+        opened.unwrap();
+    });
 }
