@@ -183,7 +183,7 @@ impl Backend for DirectoryBackend {
         content_type: &ContentType,
     ) -> Result<()> {
         self.refuse_if_read_only()?;
-        self.set_kept_type(store, key, content_type)
+        self.set_content_type(store, key, content_type)
     }
 
     fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>> {
@@ -258,7 +258,7 @@ impl Backend for DirectoryBackend {
 
     fn rename_record(&self, rename: &RenameRecord<'_>) -> Result<()> {
         self.refuse_if_read_only()?;
-        self.move_record(rename)
+        self.rename_record(rename)
     }
 
     fn sync_record(&self, store: &StoreName, key: &Key) -> Result<()> {

@@ -39,7 +39,7 @@ impl Prepared {
 
 impl DirectoryBackend {
     /// Moves a record: the value by one rename, then its new sidecar into place, then the old one away.
-    pub(super) fn move_record(&self, rename: &RenameRecord<'_>) -> Result<()> {
+    pub(super) fn rename_record(&self, rename: &RenameRecord<'_>) -> Result<()> {
         let session = self.session()?;
         loop {
             // Each turn but the first follows a publish of somebody else.

@@ -17,7 +17,7 @@ use crate::model::{ContentType, Key, Result, StoreName};
 pub(super) type ChooseType<'a> = dyn Fn(&StoreDir, &Stat) -> Option<ContentType> + 'a;
 
 impl DirectoryBackend {
-    pub(super) fn set_kept_type(
+    pub(super) fn set_content_type(
         &self,
         store: &StoreName,
         key: &Key,
