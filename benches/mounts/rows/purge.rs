@@ -95,7 +95,8 @@ fn wait_for_removal(subject: &Subject) -> Result<()> {
     let staging = subject.source().join(".storefs");
     wait_until("the purged records are removed", || {
         let Ok(processes) = fs::read_dir(&staging) else { return Ok(true) };
-        for process in processes.flatten() {
+        // The lock files of records stay; all else there is a process's staging directory.
+        for process in processes.flatten().filter(|entry| entry.file_name() != "locks") {
             // One that vanishes meanwhile is empty too.
             if fs::read_dir(process.path()).is_ok_and(|mut entries| entries.next().is_some()) {
                 return Ok(false);
