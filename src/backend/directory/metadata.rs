@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::dialect::Dialect;
 use super::layout;
+use super::place::Entry;
 use super::staging::{Session, StagedFile};
 use super::state::DirectoryBackend;
 use super::tree::{self, StoreDir};
@@ -271,32 +272,22 @@ fn exchange(dir: &StoreDir, staged: &StagedFile, read: &Stamp) -> rustix::io::Re
         Err(error) => return Err(error),
     }
     failpoint::pass("metadata: exchange");
-    let mut taken = match staged.exchange(&dir.fd, name) {
-        Ok(taken) => taken,
+    let entry = Entry::of(staged);
+    match entry.exchange(dir, name) {
+        Ok(()) => {}
         Err(Errno::NOENT) => return Ok(false),
         // A file system that exchanges nothing: the look and the move are two steps there.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
             return staged.move_to(&dir.fd, name, true).map(|()| true);
         }
         Err(error) => return Err(error),
-    };
-    if is_read(&taken) {
+    }
+    if is_read(&entry.stat()?) {
         return Ok(true);
     }
     // Saved between the look and the exchange. It goes back, and so does what may have been saved while it was away.
-    let mut placed = rustix::fs::fstat(staged.file())?.st_ino;
-    for _ in 0..TRIES {
-        let back = taken.st_ino;
-        taken = match staged.exchange(&dir.fd, name) {
-            Ok(taken) if taken.st_ino == placed => return Ok(false),
-            Ok(taken) => taken,
-            // Removed: that came last.
-            Err(Errno::NOENT) => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        placed = back;
-    }
-    Err(Errno::BUSY)
+    let own = rustix::fs::fstat(staged.file())?.st_ino;
+    if entry.put_back(dir, name, own)? { Ok(false) } else { Err(Errno::BUSY) }
 }
 
 impl StoreDir {

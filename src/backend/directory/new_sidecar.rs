@@ -40,7 +40,7 @@ impl NewSidecar<'_> {
         }
         failpoint::fail("sidecar: create").map_err(failed)?;
         let name = session.note_name(Step::Publish, &self.value, Some(&text), self.name);
-        let staged = session.create_note(name)?;
+        let staged = session.create_as(name)?;
         failpoint::fail("sidecar: write").map_err(failed)?;
         staged.write_all_at(&text, 0).map_err(failed)?;
         if durable {

@@ -33,8 +33,8 @@ pub(super) const SETTLING: Duration = Duration::from_millis(100);
 /// How long between two looks for an SDK's sidecar.
 pub(super) const PAUSE: Duration = Duration::from_millis(1);
 
-/// So often at most a sidecar is put back that others replace over and over.
-const PUT_BACK: usize = 8;
+/// So often at most a file is put back that others replace over and over.
+const PUT_BACK: usize = 16;
 
 /// What was in a place when something was moved there.
 #[derive(Clone, Copy)]
@@ -54,11 +54,11 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn of(staged: &'a StagedFile) -> Self {
+    pub(super) fn of(staged: &'a StagedFile) -> Self {
         Self { directory: staged.session().directory().as_fd(), name: staged.name() }
     }
 
-    fn stat(&self) -> rustix::io::Result<Stat> {
+    pub(super) fn stat(&self) -> rustix::io::Result<Stat> {
         rustix::fs::statat(self.directory, self.name, AtFlags::SYMLINK_NOFOLLOW)
     }
 
@@ -66,7 +66,7 @@ impl<'a> Entry<'a> {
         move_entry(self.directory, self.name, &dir.fd, name, replace)
     }
 
-    fn exchange(&self, dir: &StoreDir, name: &[u8]) -> rustix::io::Result<()> {
+    pub(super) fn exchange(&self, dir: &StoreDir, name: &[u8]) -> rustix::io::Result<()> {
         rustix::fs::renameat_with(self.directory, self.name, &dir.fd, name, RenameFlags::EXCHANGE)
     }
 
@@ -108,23 +108,28 @@ impl<'a> Entry<'a> {
     }
 
     /// Gives up the place for what was taken out of it, or for what others have put there since. `own` is the number of
-    /// the file that was placed.
-    fn put_back(&self, dir: &StoreDir, name: &[u8], own: u64) -> rustix::io::Result<()> {
+    /// the file that was placed. Gives back false if others replace the file faster than it can be put back.
+    pub(super) fn put_back(
+        &self,
+        dir: &StoreDir,
+        name: &[u8],
+        own: u64,
+    ) -> rustix::io::Result<bool> {
         let mut placed = own;
         for _ in 0..PUT_BACK {
             let holding = self.stat()?.st_ino;
             match self.exchange(dir, name) {
-                // The record is being removed.
-                Err(Errno::NOENT) => return Ok(()),
+                // It was removed: that came last.
+                Err(Errno::NOENT) => return Ok(true),
                 exchanged => exchanged?,
             }
             if self.stat()?.st_ino == placed {
-                return Ok(());
+                return Ok(true);
             }
             // Somebody's newer one was in the place, and goes back there.
             placed = holding;
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Takes a file out of the place where nothing was before it, unless others have put theirs there since.
@@ -163,7 +168,7 @@ impl<'a> Entry<'a> {
         };
         match (now, found) {
             (Some(now), _) if now == value => Ok(matches!(found, Found::TakenOut(_))),
-            (Some(_), Found::TakenOut(_)) => self.put_back(dir, &sidecar, own).map(|()| true),
+            (Some(_), Found::TakenOut(_)) => self.put_back(dir, &sidecar, own).map(|_| true),
             // What was taken out was the sidecar of a record that is gone.
             (None, Found::TakenOut(_)) | (_, Found::Nothing) => {
                 self.take_back(dir, &sidecar, own).map(|()| true)

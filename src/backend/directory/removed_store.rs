@@ -31,7 +31,7 @@ pub(super) struct RemovedStore {
 impl RemovedStore {
     /// Takes a store out of sight, to be removed with all that it holds.
     pub(super) fn take(dir: StoreDir, root: &Directory, session: Arc<Session>) -> Result<Self> {
-        let trash = session.trash_name();
+        let trash = session.next_name();
         Self::take_as(trash, dir, root, session)
     }
 
@@ -43,7 +43,7 @@ impl RemovedStore {
     ) -> Result<Self> {
         /// Longest name of a file in bytes.
         const NAME_MAX: usize = 255;
-        let number = session.trash_name();
+        let number = session.next_name();
         let whole = format!("{number}{EMPTY}{}", dir.name);
         // A store of a very long name is not known after a crash.
         let trash = if whole.len() <= NAME_MAX { whole } else { number };

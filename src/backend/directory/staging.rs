@@ -121,7 +121,8 @@ impl Session {
         }
     }
 
-    fn next_name(&self) -> String {
+    /// A name that nothing in the directory has.
+    pub(super) fn next_name(&self) -> String {
         self.next_serial().to_string()
     }
 
@@ -145,12 +146,8 @@ impl Session {
         self.create_as(self.next_name().into_bytes())
     }
 
-    /// Makes an empty file under the name of a note.
-    pub(super) fn create_note(self: &Arc<Self>, name: Vec<u8>) -> Result<StagedFile> {
-        self.create_as(name)
-    }
-
-    fn create_as(self: &Arc<Self>, name: Vec<u8>) -> Result<StagedFile> {
+    /// Makes an empty file under a name of its own, such as that of a note.
+    pub(super) fn create_as(self: &Arc<Self>, name: Vec<u8>) -> Result<StagedFile> {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o666);
@@ -167,11 +164,6 @@ impl Session {
         rustix::fs::mkdirat(&self.directory, name.as_str(), Mode::from_raw_mode(0o777))?;
         let directory = tree::open_dir(&self.directory, &name)?;
         Ok((name, directory))
-    }
-
-    /// A name for something that is moved in here to be removed.
-    pub(super) fn trash_name(&self) -> String {
-        self.next_name()
     }
 
     /// What holds off other processes from a record.
@@ -312,18 +304,6 @@ impl StagedFile {
         move_entry(&self.session.directory, &self.name, directory, name, replace)?;
         self.has_left(true);
         Ok(())
-    }
-
-    /// Exchanges the file for one of a store, which must be there. Gives back what the system says of that one: it has
-    /// the place of this file now, and goes with it.
-    pub(super) fn exchange(
-        &self,
-        directory: impl AsFd,
-        name: &[u8],
-    ) -> rustix::io::Result<rustix::fs::Stat> {
-        let (own, flags) = (&self.session.directory, rustix::fs::RenameFlags::EXCHANGE);
-        rustix::fs::renameat_with(own, self.name.as_slice(), directory, name, flags)?;
-        rustix::fs::statat(own, self.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)
     }
 
     /// Notes whether the staging directory has nothing under the file's name any more.

@@ -291,7 +291,7 @@ impl DirectoryBackend {
         let failed = |error: Errno| Error::io(format!("rename store '{}'", dir.name), error);
         let directory = tree::object(&dir.fd).map_err(failed)?;
         let name = session.note_name(Step::RenameStore, &directory, None, to.as_str().as_bytes());
-        let note = session.create_note(name)?;
+        let note = session.create_as(name)?;
         rustix::fs::fchmod(note.file(), Mode::from_raw_mode(text.attributes.mode))
             .map_err(failed)?;
         note.write_all_at(&document.to_bytes(), 0).map_err(failed)?;

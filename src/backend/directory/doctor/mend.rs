@@ -70,7 +70,7 @@ impl DirectoryBackend {
         let Some(value) = layout::value_of_sidecar(name) else { return Ok(()) };
         let _held = self.shared.key_locks.hold(&dir.name, &Dialect::Sidecars.key(value)?);
         let failed = |error: Errno| failed(dir, "remove", name, error);
-        let trash = session.trash_name().into_bytes();
+        let trash = session.next_name().into_bytes();
         if super::record::is_anything(dir, value)? {
             return Ok(());
         }
