@@ -193,6 +193,11 @@ impl FileSystem {
         self.writers.announcements().end(caller.thread, store.ino, ino)
     }
 
+    /// Whether an open of a session's inode was led there by a look again; it is led no further.
+    fn is_second(&self, caller: &Caller, record: Option<&(Arc<StoreNode>, Key)>, ino: Ino) -> bool {
+        record.is_some_and(|(store, _)| self.announced(caller, store, ino).is_second)
+    }
+
     /// A version that is to be written is looked up again, so that the caller is led to the writers. If he was, and they
     /// have left this version to their inode meanwhile, it is theirs once more, unless somebody reads by it: what is
     /// written would change the size that the kernel tells readers. Nor if the record has another version by now.
@@ -261,10 +266,7 @@ impl FileSystem {
         mode: OpenMode,
     ) -> FsResult<Opened> {
         let record = session.record();
-        let is_second = match &record {
-            Some((store, _)) => self.announced(caller, store, ino).is_second,
-            None => false,
-        };
+        let is_second = self.is_second(caller, record.as_ref(), ino);
         // An open that comes late goes on from what is there by now.
         let goes_on =
             self.writers.is_open_expected(session, caller.thread) || self.goes_on(session)?;
@@ -297,10 +299,7 @@ impl FileSystem {
         session: &Arc<WriteSession>,
     ) -> FsResult<Opened> {
         let record = session.record();
-        let is_second = match &record {
-            Some((store, _)) => self.announced(caller, store, ino).is_second,
-            None => false,
-        };
+        let is_second = self.is_second(caller, record.as_ref(), ino);
         if session.is_new() {
             self.writers.follow(session);
             let open = Open::Follower(Arc::clone(session));

@@ -62,6 +62,7 @@ impl Setter {
     }
 
     /// Has it wait at another step, and go on to there. Gives back whether it comes by there.
+    #[must_use]
     fn go_on_to(&mut self, step: &str) -> bool {
         fs::write(&self.fault, format!("{step}=hold")).unwrap();
         self.release();
@@ -170,7 +171,7 @@ fn p6_our_sidecar_comes_after_that_of_an_sdk_whose_value_we_replace() {
     let store = storage.store("default");
     let mut ours = Setter::held_at(&storage, "publish: staged", OURS);
     sdk_value(&store);
-    ours.go_on_to("sidecar: awaited");
+    assert!(ours.go_on_to("sidecar: awaited"));
     sdk_sidecar(&store);
     ours.end();
     is_record(&store, OURS);

@@ -332,7 +332,8 @@ impl WriteSession {
         Ok(())
     }
 
-    /// Whether a close of this handle would publish anything, or has to be told of a failure. `None` if somebody is just doing something to the record.
+    /// Whether a close of this handle would publish anything, or has to be told of a failure. `None` if somebody is
+    /// just doing something to the record.
     pub(in crate::fs) fn would_publish(&self, share: &Share) -> Option<bool> {
         let state = self.state.try_lock()?;
         Some(share.has_part_in(&state) && (state.is_changed() || self.failure.has_happened()))
