@@ -48,7 +48,7 @@ impl Kernel {
         let (name, moved) = (format!("record-{number}"), format!("moved-{number}"));
         let create = OpenMode { write: true, exclusive: true, ..OpenMode::default() };
         let (entry, opened) = fs.create(&by, store, name.as_bytes(), 0o644, create).unwrap();
-        fs.write(opened.handle, b"{}", Position::End, false).unwrap();
+        fs.write(opened.handle, b"{}", Position::End.into()).unwrap();
         fs.flush(&by, opened.handle).unwrap();
         fs.release(opened.handle);
         fs.forget(entry.attr.ino, 1);
@@ -66,7 +66,7 @@ impl Kernel {
             }
             Err(error) => panic!("{error}"),
         };
-        fs.write(opened.handle, b" ", Position::End, false).unwrap();
+        fs.write(opened.handle, b" ", Position::End.into()).unwrap();
         fs.flush(&by, opened.handle).unwrap();
         fs.release(opened.handle);
         fs.forget(again, 1);
@@ -93,7 +93,7 @@ impl Kernel {
         let ino = self.fs.lookup(&by, self.store, b"@purge").unwrap().attr.ino;
         let opened = self.fs.open(&by, ino, OpenMode { write: true, ..OpenMode::default() });
         let handle = opened.unwrap().handle;
-        self.fs.write(handle, b"1", Position::At(0), false).unwrap();
+        self.fs.write(handle, b"1", Position::At(0).into()).unwrap();
         self.fs.release(handle);
         self.fs.forget(ino, 1);
     }
@@ -101,6 +101,8 @@ impl Kernel {
 
 fn caller(thread: u32) -> Caller {
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    // No process has such a number, so that none of the system is taken for it.
+    let thread = if thread == 0 { 0 } else { (1 << 23) + thread };
     Caller { uid, gid, thread }
 }
 

@@ -37,7 +37,7 @@ use storefs::model::{
     AttributeChange, Attributes, ContentType, Error, Key, Result, Space, StoreMetadata, StoreName,
 };
 
-const READ: OpenMode = OpenMode { write: false, truncate: false, exclusive: false };
+const READ: OpenMode = OpenMode { read: true, write: false, truncate: false, exclusive: false };
 const WRITE: OpenMode = OpenMode { write: true, ..READ };
 /// Writes of the tests always go to the end; this says that a test relies on it.
 const APPEND: OpenMode = WRITE;
@@ -178,6 +178,8 @@ fn key(text: &str) -> Key {
 /// A thread of the user who runs the tests.
 fn thread(thread: u32) -> Caller {
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    // No process has such a number, so that none of the system is taken for it.
+    let thread = if thread == 0 { 0 } else { (1 << 23) + thread };
     Caller { uid, gid, thread }
 }
 
@@ -258,7 +260,7 @@ impl Room {
 
     #[track_caller]
     fn write(&self, handle: Handle, text: &str) {
-        self.fs.write(handle, text.as_bytes(), Position::End, false).unwrap();
+        self.fs.write(handle, text.as_bytes(), Position::End.into()).unwrap();
     }
 
     /// close(2) of the only descriptor.
@@ -296,7 +298,7 @@ impl Room {
 #[track_caller]
 fn purge(room: &Room, text: &[u8]) -> FsResult<()> {
     let handle = room.open(1, room.ino(1, "@purge"), WRITE);
-    let written = room.fs.write(handle, text, Position::At(0), false);
+    let written = room.fs.write(handle, text, Position::At(0).into());
     room.fs.flush(&UNKNOWN, handle).unwrap();
     room.fs.release(handle);
     written

@@ -23,7 +23,7 @@ use std::thread::{Scope, ScopedJoinHandle};
 
 use parking_lot::{Mutex, MutexGuard};
 use storefs::backend::directory::{DialectChoice, DirectoryBackend, DirectoryOptions};
-use storefs::backend::{Backend, Publish, PublishError, PublishType, Value};
+use storefs::backend::{Backend, Over, Publish, PublishError, PublishType, Value};
 use storefs::model::{ContentType, Key, Result, StoreMetadata, StoreName, StoreTimes};
 use tempfile::TempDir;
 
@@ -203,7 +203,7 @@ fn put(
     staging.write_at(value.as_bytes(), 0).unwrap();
     let content_type = &ContentType::new(content_type);
     let content_type = PublishType::Given(content_type);
-    staging.publish(&Publish { store, key, content_type, durable: false, replace: true })
+    staging.publish(&Publish { store, key, content_type, durable: false, over: Over::Anything })
 }
 
 /// Value and type of a record.

@@ -40,7 +40,7 @@ fn purges_on_a_one_alone(fs: &FileSystem, store: &Store, handle: Handle, writes:
         store.set_value(&key, "value", None).unwrap();
         let purges = !purged && *offset == 0 && matches!(*data, b"1" | b"1\n");
         let ends_line = purged && *offset == 1 && *data == b"\n";
-        let accepted = fs.write(handle, data, Position::At(*offset), false).is_ok();
+        let accepted = fs.write(handle, data, Position::At(*offset).into()).is_ok();
         assert_eq!(accepted, purges || ends_line, "{data:?} at {offset}");
         assert_eq!(store.record_exists(&key).unwrap(), !purges, "{data:?} at {offset}");
         purged |= purges;
@@ -53,7 +53,7 @@ fn keeps_what_can_be_read(fs: &FileSystem, store: &Store, handle: Handle, writes
     let mut expected = before.clone();
     for (offset, data) in writes {
         let end = offset.saturating_add(data.len() as u64);
-        let accepted = fs.write(handle, data, Position::At(*offset), false).is_ok();
+        let accepted = fs.write(handle, data, Position::At(*offset).into()).is_ok();
         assert_eq!(accepted, end <= MAX_METADATA, "{} bytes at {offset}", data.len());
         if accepted {
             let (begin, end) = (*offset as usize, end as usize);

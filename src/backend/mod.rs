@@ -23,7 +23,7 @@ pub use reader::Reader;
 
 use crate::model::{
     AttributeChange, Attributes, ContentType, DEFAULT_INPUT_KEY, Error, Finding, Key, Result,
-    Space, StoreMetadata, StoreName,
+    Space, Stamp, StoreMetadata, StoreName,
 };
 use watch::{Tell, Watched};
 
@@ -378,6 +378,14 @@ pub trait Value: Debug + Send + Sync {
     /// [`Error::Io`].
     fn attributes(&self) -> Result<Attributes>;
 
+    /// Changes owner, mode and times of this version, whatever has its name; without effect where they are not kept.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn set_attributes(&self, _change: &AttributeChange) -> Result<()> {
+        Ok(())
+    }
+
     /// Where the next bytes begin, at `offset` or behind it, that may be other than zero; the value's end if there are
     /// none. A backend that does not know of holes gives back `offset`.
     ///
@@ -450,7 +458,7 @@ pub trait Staging: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`Error::NoSuchStore`],
-    /// [`Error::RecordExists`] without `replace`,
+    /// [`Error::RecordExists`], [`Error::NoSuchRecord`] and [`Error::RecordReplaced`] as `over` says,
     /// [`Error::Io`].
     fn publish(self: Box<Self>, publish: &Publish<'_>) -> Result<Arc<dyn Value>, PublishError>;
 }
@@ -516,8 +524,35 @@ pub struct Publish<'a> {
     pub content_type: PublishType<'a>,
     /// Whether the new version must be durable when the call returns.
     pub durable: bool,
-    /// Whether a record of this key may be replaced.
-    pub replace: bool,
+    /// What the version may take the place of.
+    pub over: Over,
+}
+
+/// What a new version of a record may take the place of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Over {
+    /// Of whatever is there, or of nothing.
+    #[default]
+    Anything,
+    /// Of nothing: a record of this key must not be there.
+    Nothing,
+    /// Of the object that holds this version, whatever became of its owner and mode.
+    Version(Stamp),
+}
+
+impl Over {
+    /// Refuses to take the place of what is there.
+    pub(crate) fn admit(self, store: &StoreName, key: &Key, there: Option<Stamp>) -> Result<()> {
+        let (store, text) = (store.as_str().to_owned(), key.to_string());
+        match (self, there) {
+            (Self::Nothing, Some(_)) => Err(Error::RecordExists { store, key: text }),
+            (Self::Version(_), None) => Err(Error::NoSuchRecord { store, key: text }),
+            (Self::Version(old), Some(there)) if there.object != old.object => {
+                Err(Error::RecordReplaced { store, key: text })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Where a record moves.

@@ -31,7 +31,7 @@ pub use crate::backend::directory::{DialectChoice, DirectoryOptions};
 pub use crate::backend::watch::{Change, Tell, Watch, Watched};
 use crate::backend::{Backend, directory::DirectoryBackend};
 pub use crate::backend::{
-    Findings, Look, MetadataText, PublishError, Purged, Purging, Scan, Staging, Value,
+    Findings, Look, MetadataText, Over, PublishError, Purged, Purging, Scan, Staging, Value,
 };
 use crate::model::{Error, Result, Space, StoreMetadata, StoreName, StoreTimes};
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::Storage;
 use super::types;
 use crate::backend::{
-    Backend, Look, MetadataText, Publish, PublishError, PublishType, Purge, Purging, Reader,
+    Backend, Look, MetadataText, Over, Publish, PublishError, PublishType, Purge, Purging, Reader,
     RenameRecord, Scan, Staging, Value, is_input_key,
 };
 use crate::model::{
@@ -51,8 +51,8 @@ pub struct PublishAs<'a> {
     pub content_type: Option<&'a ContentType>,
     /// Whether the version must be durable when the call returns.
     pub durable: bool,
-    /// Whether a record that is there already is an error.
-    pub exclusive: bool,
+    /// What the version may take the place of.
+    pub over: Over,
 }
 
 impl Store {
@@ -305,7 +305,8 @@ impl Store {
     /// Makes staged bytes the record.
     ///
     /// # Errors
-    /// [`Error::RecordExists`] if exclusive, [`Error::NoSuchStore`], [`Error::Io`]; the old version then stays,
+    /// [`Error::RecordExists`], [`Error::NoSuchRecord`] and [`Error::RecordReplaced`] as `publish.over` says,
+    /// [`Error::NoSuchStore`], [`Error::Io`]; the old version then stays,
     /// and the staged bytes come back with the error.
     pub fn publish(
         &self,
@@ -331,7 +332,7 @@ impl Store {
             key,
             content_type,
             durable: publish.durable,
-            replace: !publish.exclusive,
+            over: publish.over,
         })?;
         self.storage.activity().modified(&self.name);
         if publish.durable {
@@ -357,7 +358,7 @@ impl Store {
     /// `content_type` says that it was set by hand.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`]; [`Error::RecordExists`] if `exclusive`.
+    /// [`Error::NoSuchRecord`]; [`Error::RecordExists`] if it may be over nothing.
     pub fn rename_record(
         &self,
         key: &Key,
@@ -377,7 +378,7 @@ impl Store {
             to_store: &to_store.name,
             to_key,
             content_type: &content_type,
-            replace: !publish.exclusive,
+            replace: publish.over != Over::Nothing,
         })?;
         self.storage.activity().modified(&self.name);
         to_store.storage.activity().modified(&to_store.name);

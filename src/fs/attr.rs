@@ -10,7 +10,7 @@ use super::ino::{Ino, ROOT, STATUS, STORES};
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::{Node, VersionNode};
-use super::writers::{Join, Purpose, Share, WriteSession};
+use super::writers::{Join, Purpose, Share, WriteSession, has_open};
 use crate::model::{AttributeChange, Attributes, Error, Space, Stamp};
 
 /// Permission bits of `@purge`.
@@ -102,17 +102,20 @@ impl FileSystem {
             Node::Version(version) if change.size.is_some() => {
                 return Err(self.look_again(caller, &version.store, Purpose::Write));
             }
-            Node::Version(version) => return self.change_version(ino, version, &attributes),
+            Node::Version(version) => {
+                return self.change_version(caller, ino, version, &attributes);
+            }
             Node::Ticket(ticket) => {
                 let version = &ticket.version;
                 if let Some(size) = change.size {
-                    let session =
-                        self.session_of_record(&version.store, &version.key(), Join::Open)?;
+                    let share = Share::of(caller);
+                    let join = Join::Open(&share);
+                    let session = self.session_of_record(&version.store, &version.key(), join)?;
                     let truncated = self.truncate_by_name(&session, size);
-                    self.leave(&session, &Share::default());
+                    self.leave(&session, &share);
                     truncated?;
                 }
-                return self.change_version(ino, version, &attributes);
+                return self.change_version(caller, ino, version, &attributes);
             }
             Node::Writer(session) => {
                 let changed = self.change_writer(session, change.size, &attributes, handle);
@@ -182,11 +185,8 @@ impl FileSystem {
         }
     }
 
-    fn shown(&self, mut attributes: Attributes) -> Attributes {
-        attributes.uid = self.options.uid.unwrap_or(attributes.uid);
-        attributes.gid = self.options.gid.unwrap_or(attributes.gid);
-        attributes.mode &= !self.options.umask.unwrap_or(0);
-        attributes
+    fn shown(&self, attributes: Attributes) -> Attributes {
+        self.options.shown(attributes)
     }
 
     /// What of a change reaches the files: an owner that is overridden does not.
@@ -233,10 +233,13 @@ impl FileSystem {
         Ok(FileAttr { links: u32::from(session.has_name()), ..attr })
     }
 
-    /// Changes the record that has the name now, which may be another version by now; what is said of this one
-    /// stays true of it. What its writers have staged follows.
+    /// Changes a version. What its writers have staged follows.
+    ///
+    /// If another one has the name by now, it is that of a descriptor (`fchmod`), and whatever has the name stays as it
+    /// is; or the name was looked up before, and is to be looked up again.
     fn change_version(
         &self,
+        caller: &Caller,
         ino: Ino,
         version: &VersionNode,
         change: &AttributeChange,
@@ -248,12 +251,17 @@ impl FileSystem {
         let _held = self.writers.hold(node, &key);
         let store = self.store(node);
         let _own = self.begin_own(&[(node, &key)]);
-        let is_current = store.record(&key)?.stamp.same_bytes(&version.stamp());
+        let current = self.published(node, &key)?;
+        if !version.is_of(current.as_ref()) {
+            let value = version.open_value().filter(|_| has_open(caller.thread, ino));
+            value.ok_or(FsError::Stale)?.set_attributes(change)?;
+            return self.version_attr(ino, version);
+        }
         let attributes = store.set_record_attributes(&key, change)?;
         if let Some(session) = self.writers.get(node, &key) {
             session.follow_attributes(change)?;
         }
-        if is_current {
+        if attributes.stamp.same_bytes(&version.stamp()) {
             version.set_attributes(&attributes);
         }
         self.version_attr(ino, version)
@@ -277,8 +285,15 @@ impl FileSystem {
             return Ok(());
         }
         let held = self.writers.hold_session(session);
-        session
-            .set_attributes(held.as_ref().map(|(_, store, _)| self.store(store)).as_ref(), change)
+        let record = held.as_ref().map(|(_, store, key)| (self.store(store), key));
+        let record = record.filter(|(store, key)| session.is_of(store.record(key).ok().as_ref()));
+        let by_name = record.as_ref().map(|(store, key)| {
+            |change: &AttributeChange| {
+                store.set_record_attributes(key, change)?;
+                Ok(())
+            }
+        });
+        session.set_attributes(change, by_name.as_ref().map(|by_name| by_name as _))
     }
 
     /// A truncation by path has no handle whose close would publish it.

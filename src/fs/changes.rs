@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::entry::Entry;
+use super::entry::{Caller, Entry};
 use super::error::FsResult;
 use super::ino::{Ino, STORES};
 use super::name::{self, Name};
@@ -57,9 +57,14 @@ impl FileSystem {
     }
 
     /// The entry of a name that is being listed.
-    pub(super) fn listed_entry(&self, parent: Ino, name: &[u8]) -> FsResult<Entry> {
+    pub(super) fn listed_entry(
+        &self,
+        caller: &Caller,
+        parent: Ino,
+        name: &[u8],
+    ) -> FsResult<Entry> {
         let look = self.begin_look(parent, name);
-        let entry = self.entry_of(parent, name)?;
+        let entry = self.entry_of(caller, parent, name)?;
         Ok(match look {
             Some(look) => self.trust.trusted(&look, entry, self.trust.untold_ttl()),
             None => entry,

@@ -17,6 +17,16 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether the system lets the caller do what owner and mode refuse.
+    pub(super) fn is_privileged(&self) -> bool {
+        self.uid == 0
+    }
+
+    /// Whether the caller's process is of a group: by its own number, or as `/proc` tells as long as the thread lives.
+    pub(super) fn is_in_group(&self, gid: u32) -> bool {
+        self.gid == gid || supplementary_groups(self.thread).contains(&gid)
+    }
+
     /// Mode and owner of something that the caller makes, where they differ from how it was made.
     pub(super) fn owning(&self, permissions: u32, made: &Attributes) -> AttributeChange {
         AttributeChange {
@@ -80,4 +90,14 @@ pub struct AttrChange {
     pub size: Option<u64>,
     /// Owner, mode and times.
     pub attributes: AttributeChange,
+}
+
+/// The supplementary groups of a thread; none if it has ended or has no number here.
+fn supplementary_groups(thread: u32) -> Vec<u32> {
+    if thread == 0 {
+        return Vec::new();
+    }
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
+    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
+    groups.split_whitespace().filter_map(|group| group.parse().ok()).collect()
 }

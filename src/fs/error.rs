@@ -40,6 +40,9 @@ pub enum FsError {
     /// Nobody may do this here.
     #[error("not permitted here")]
     NotPermitted,
+    /// The record's owner and mode do not allow this any more.
+    #[error("permission denied")]
+    Denied,
     /// The mount is for reading only.
     #[error("mounted for reading only")]
     ReadOnly,
@@ -82,6 +85,7 @@ pub(crate) fn number_of(error: &Error) -> i32 {
             libc::ENOENT
         }
         Error::StoreExists { .. } | Error::RecordExists { .. } => libc::EEXIST,
+        Error::RecordReplaced { .. } => libc::ESTALE,
         Error::InvalidStoreName { .. }
         | Error::InvalidKey { .. }
         | Error::AmbiguousOpen { .. }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::control::{MetadataEdit, PurgeTrigger};
+use super::entry::Caller;
 use super::listings::Listing;
 use super::writers::{Share, WriteSession};
 use crate::backend::Value;
@@ -26,7 +27,7 @@ pub(super) enum Open {
     /// A record, for reading: one version to its end (P1).
     Reader(Arc<dyn Value>),
     /// A record that had never been published when it was opened for reading, as it grows.
-    Follower(Arc<WriteSession>),
+    Follower(Follower),
     /// A record, for writing.
     Writer(Writer),
     /// A text that was made at open: `@status`, `@purge`, or the metadata.
@@ -39,14 +40,19 @@ pub(super) enum Open {
     Directory(Listing),
 }
 
+/// A record that is read as it grows.
+#[derive(Debug)]
+pub(super) struct Follower {
+    pub(super) session: Arc<WriteSession>,
+    pub(super) opener: Caller,
+}
+
 /// A record that is open for writing.
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) session: Arc<WriteSession>,
     /// What this handle has done that is not published.
-    pub(super) share: Share,
-    /// The thread that has opened it; 0 if it has no number.
-    pub(super) opened_by: u32,
+    pub(super) share: Arc<Share>,
 }
 
 /// All that is open. What is open guards itself.

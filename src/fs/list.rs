@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::entry::{Entry, FileKind};
+use super::entry::{Caller, Entry, FileKind};
 use super::error::{FsError, FsResult};
 use super::handle::{Handle, Open};
 use super::ino::Ino;
@@ -78,6 +78,7 @@ impl FileSystem {
     /// [`FsError::BadHandle`], and what the storage says.
     pub fn readdirplus(
         &self,
+        caller: &Caller,
         handle: Handle,
         cookie: u64,
         mut add: impl FnMut(&Listed<'_>, &Entry) -> bool,
@@ -92,7 +93,7 @@ impl FileSystem {
                     step => return Ok(step),
                 }
             }
-            self.list_one(directory, names, at, &mut add)
+            self.list_one(caller, directory, names, at, &mut add)
         })
     }
 
@@ -147,6 +148,7 @@ impl FileSystem {
     /// Lists one name with its attributes.
     fn list_one(
         &self,
+        caller: &Caller,
         directory: Ino,
         names: &Names,
         at: usize,
@@ -158,7 +160,7 @@ impl FileSystem {
             return Ok(if full { Step::Full } else { Step::Next(at + 1) });
         }
         let name = names.shown(at);
-        let entry = match self.listed_entry(directory, &name) {
+        let entry = match self.listed_entry(caller, directory, &name) {
             Err(FsError::NotFound | FsError::Reserved) => {
                 return Ok(Step::Next(at + 1));
             }

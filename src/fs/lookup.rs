@@ -13,7 +13,7 @@ use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::{Node, Ticket, VersionNode};
 use super::writers::{Join, Led, WriteSession};
-use crate::model::{Error, Key, StoreName};
+use crate::model::{Attributes, Error, Key, StoreName};
 
 impl FileSystem {
     /// Looks a name up and counts the lookup. The kernel may trust the outcome for as long as it says.
@@ -46,10 +46,10 @@ impl FileSystem {
                 Led::Published => {}
                 Led::Writers => return self.announced_writer_entry(caller, store, &key),
                 Led::Held => return self.held_entry(caller, store, &key),
-                Led::Ticket => return self.ticket_entry(store, &key),
+                Led::Ticket => return self.ticket_entry(caller, store, &key),
             }
         }
-        self.trusted_entry_of(parent, name)
+        self.trusted_entry_of(caller, parent, name)
     }
 
     /// The writers' inode of a record that is about to be opened for writing.
@@ -83,19 +83,34 @@ impl FileSystem {
         })
     }
 
-    /// The session of a record that is in this mount alone, as it was never published, nor made by others meanwhile.
-    fn new_record(&self, store: &StoreNode, key: &Key) -> FsResult<Option<Arc<WriteSession>>> {
-        let Some(session) = self.writers.new_record(store, key) else { return Ok(None) };
+    /// The session that a record's name leads this caller to: one of a record that is in this mount alone, as it was
+    /// never published, or of one that the caller writes himself. Nobody is led to what others have replaced meanwhile.
+    fn draft(
+        &self,
+        caller: &Caller,
+        store: &StoreNode,
+        key: &Key,
+    ) -> FsResult<Option<Arc<WriteSession>>> {
+        let Some(session) = self.writers.get(store, key) else { return Ok(None) };
+        if !session.is_new() && !session.is_written_by(caller.thread) {
+            return Ok(None);
+        }
+        let published = self.published(store, key)?;
+        Ok(Some(session).filter(|session| session.is_of(published.as_ref())))
+    }
+
+    /// What is published of a record, if it is.
+    pub(super) fn published(&self, store: &StoreNode, key: &Key) -> FsResult<Option<Attributes>> {
         match self.store(store).record(key) {
-            Ok(_) => Ok(None),
-            Err(error) if error.is_not_found() => Ok(Some(session)),
+            Ok(published) => Ok(Some(published)),
+            Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
     /// The current version of a record that is about to be opened for reading, held until it is.
     fn held_entry(&self, caller: &Caller, store: &Arc<StoreNode>, key: &Key) -> FsResult<Entry> {
-        if let Some(session) = self.new_record(store, key)? {
+        if let Some(session) = self.draft(caller, store, key)? {
             return self.writer_entry(&session);
         }
         let value = self.store(store).open_value(key)?;
@@ -111,8 +126,8 @@ impl FileSystem {
     }
 
     /// An inode of its own, for a caller that cannot be told from others who are about to open the record.
-    fn ticket_entry(&self, store: &Arc<StoreNode>, key: &Key) -> FsResult<Entry> {
-        if let Some(session) = self.new_record(store, key)? {
+    fn ticket_entry(&self, caller: &Caller, store: &Arc<StoreNode>, key: &Key) -> FsResult<Entry> {
+        if let Some(session) = self.draft(caller, store, key)? {
             return self.writer_entry(&session);
         }
         let value = self.store(store).open_value(key)?;
@@ -122,8 +137,8 @@ impl FileSystem {
         Ok(Entry::unkept(self.file(ino, attributes)))
     }
 
-    /// The entry of a name as everybody sees it, counting a lookup.
-    pub(super) fn entry_of(&self, parent: Ino, name: &[u8]) -> FsResult<Entry> {
+    /// The entry of a name, counting a lookup.
+    pub(super) fn entry_of(&self, caller: &Caller, parent: Ino, name: &[u8]) -> FsResult<Entry> {
         match &*self.node(parent)? {
             Node::Root => match name {
                 name::STORES => self.fixed_entry(STORES),
@@ -135,7 +150,7 @@ impl FileSystem {
                 Ok(Name::Status) => self.status_entry(),
                 Ok(Name::Metadata) => self.metadata_entry(store),
                 Ok(Name::Purge) => self.purge_entry(store),
-                Ok(Name::Record(key)) => match self.record_entry(store, &key) {
+                Ok(Name::Record(key)) => match self.record_entry(caller, store, &key) {
                     Err(FsError::NotFound) if store.is_plain() => {
                         self.directory_entry(&plain::child(store, name)?)
                     }
@@ -186,16 +201,18 @@ impl FileSystem {
         self.told(self.counted(ino), |ino| Ok(self.entry(self.getattr(ino)?)))
     }
 
-    /// The entry of a record as everybody sees it: its published version, or if it was never published, what its writers
-    /// have written so far.
-    fn record_entry(&self, store: &Arc<StoreNode>, key: &Key) -> FsResult<Entry> {
+    /// The entry of a record: its published version, or what its writers have written so far, if the caller is one of
+    /// them or it was never published.
+    fn record_entry(&self, caller: &Caller, store: &Arc<StoreNode>, key: &Key) -> FsResult<Entry> {
         if let Some(pinned) = self.pinned.get() {
             return self.pinned_record_entry(pinned, store, key);
         }
         let session = self.writers.get(store, key);
         if let Some(session) = &session {
-            session.wait_for_release();
-            if let Some(session) = self.new_record(store, key)? {
+            if !session.is_written_by(caller.thread) {
+                session.wait_for_release();
+            }
+            if let Some(session) = self.draft(caller, store, key)? {
                 return self.writer_entry(&session);
             }
         }
@@ -218,9 +235,9 @@ impl FileSystem {
     }
 
     /// The entry of a name, which the kernel may trust for long where each change of it is told.
-    fn trusted_entry_of(&self, parent: Ino, name: &[u8]) -> FsResult<Entry> {
+    fn trusted_entry_of(&self, caller: &Caller, parent: Ino, name: &[u8]) -> FsResult<Entry> {
         let look = self.begin_look(parent, name);
-        let entry = self.entry_of(parent, name)?;
+        let entry = self.entry_of(caller, parent, name)?;
         Ok(match look {
             Some(look) => self.trust.trusted(&look, entry, self.trust.watched_ttl()),
             // The kernel would open it for as long without asking.

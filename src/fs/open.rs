@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::control::{MetadataEdit, PurgeTrigger};
 use super::entry::{Caller, Entry};
 use super::error::{FsError, FsResult};
-use super::handle::{Handle, Open, Writer};
+use super::handle::{Follower, Handle, Open, Writer};
 use super::ino::Ino;
 use super::name::Name;
+use super::permits::Access;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::{Node, Ticket, VersionNode};
@@ -19,6 +20,8 @@ use crate::model::{Error, Key};
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenMode {
+    /// For reading.
+    pub read: bool,
     /// For writing.
     pub write: bool,
     /// Emptied at open.
@@ -51,6 +54,8 @@ pub struct Opened {
     pub no_flush: bool,
     /// Whether it is a record that is being written, so that its bytes change.
     pub is_written: bool,
+    /// Whether what is written through it may come from a memory map, which shares pages with every other writer.
+    pub is_mappable: bool,
     /// A version whose file the kernel had better read itself.
     pub large: Option<Arc<dyn Value>>,
 }
@@ -147,6 +152,7 @@ impl FileSystem {
             keep_cache: false,
             no_flush: false,
             is_written: false,
+            is_mappable: false,
             large: None,
         }
     }
@@ -228,14 +234,17 @@ impl FileSystem {
         (store, key): (&Arc<StoreNode>, &Key),
         mode: OpenMode,
     ) -> FsResult<Opened> {
-        let session = match self.session_of_record(store, key, Join::Open) {
+        let share = Share::of(caller);
+        let session = match self.session_of_record(store, key, Join::Open(&share)) {
             Err(FsError::Storage(error)) if error.is_not_found() => {
                 return Err(self.look_again(caller, store, Purpose::Write));
             }
             session => session?,
         };
         self.versions.become_writer(ino, &session);
-        self.open_session(caller, &session, mode, false)
+        // Past the kernel's cache, which goes by the inode: other writers may have come by another one.
+        let opened = self.open_session(&session, share, mode, false)?;
+        Ok(Opened { is_mappable: false, keep_cache: false, ..opened })
     }
 
     /// What one lookup has found for this open alone: it becomes what the open is for.
@@ -267,11 +276,12 @@ impl FileSystem {
     ) -> FsResult<Opened> {
         let record = session.record();
         let is_second = self.is_second(caller, record.as_ref(), ino);
-        // An open that comes late goes on from what is there by now.
-        let goes_on =
-            self.writers.is_open_expected(session, caller.thread) || self.goes_on(session)?;
-        if goes_on && self.writers.open_announced(session, caller.thread) {
-            return self.open_session(caller, session, mode, false);
+        // What the record is by now may be another version than the lookup has found; who empties it need not know.
+        let goes_on = mode.truncate && self.writers.is_open_expected(session, caller.thread)
+            || self.goes_on(session)?;
+        let share = Share::of(caller);
+        if goes_on && self.writers.open_announced(session, &share) {
+            return self.open_session(session, share, mode, false);
         }
         match record {
             Some((store, key)) if is_second => {
@@ -284,14 +294,15 @@ impl FileSystem {
 
     fn goes_on(&self, session: &WriteSession) -> FsResult<bool> {
         match self.writers.hold_session(session) {
-            Some((_held, store, _)) => session.refresh(&self.store(&store)),
+            Some((_held, store, key)) => self.refresh(session, &store, &key),
             // A file that has no name, opened by way of a descriptor of it.
             None => Ok(session.is_live()),
         }
     }
 
-    /// A record that has never been published is read as it grows. Of any other, a reader sees what is published: he came
-    /// here by a lookup that was meant for writing, or from before the first publish.
+    /// A record that has never been published is read as it grows, and so is one that the reader writes himself. Of any
+    /// other, a reader sees what is published: he came here by a lookup that was meant for writing, or from before the
+    /// first publish.
     fn open_follower(
         &self,
         caller: &Caller,
@@ -300,16 +311,17 @@ impl FileSystem {
     ) -> FsResult<Opened> {
         let record = session.record();
         let is_second = self.is_second(caller, record.as_ref(), ino);
-        if session.is_new() {
+        if session.is_new() || session.is_written_by(caller.thread) {
             self.writers.follow(session);
-            let open = Open::Follower(Arc::clone(session));
-            return Ok(Opened { is_written: true, ..self.opened_as(open) });
+            let keep_cache = session.keeps_cache();
+            let open = Open::Follower(Follower { session: Arc::clone(session), opener: *caller });
+            return Ok(Opened { is_written: true, keep_cache, ..self.opened_as(open) });
         }
         match (record, session.published()) {
             // By this inode, past the kernel's cache, which is the writers'.
             (Some(_), Some(value)) if is_second => {
-                let is_written = true;
-                Ok(Opened { is_written, no_flush: true, ..self.opened_as(Open::Reader(value)) })
+                let open = self.direct(Open::Reader(value));
+                Ok(Opened { keep_cache: true, no_flush: true, ..open })
             }
             (Some((store, _)), _) => Err(self.look_again(caller, &store, Purpose::Read)),
             (None, _) => Err(FsError::Stale),
@@ -318,12 +330,11 @@ impl FileSystem {
 
     fn open_session(
         &self,
-        caller: &Caller,
         session: &Arc<WriteSession>,
+        share: Arc<Share>,
         mode: OpenMode,
         is_created: bool,
     ) -> FsResult<Opened> {
-        let share = Share::default();
         if is_created {
             session.take_part_in_creation(&share);
         }
@@ -334,9 +345,12 @@ impl FileSystem {
             return Err(error);
         }
         let session = Arc::clone(session);
-        let open = Open::Writer(Writer { session, share, opened_by: caller.thread });
-        // Pages may be of a version that the session went on from before an SDK replaced it.
-        Ok(Opened { is_written: true, ..self.opened_as(open) })
+        Ok(Opened {
+            is_written: true,
+            is_mappable: mode.read,
+            keep_cache: session.keeps_cache(),
+            ..self.opened_as(Open::Writer(Writer { session, share }))
+        })
     }
 
     fn open_metadata(&self, store: &Arc<StoreNode>, mode: OpenMode) -> FsResult<Opened> {
@@ -375,9 +389,10 @@ impl FileSystem {
         mode: OpenMode,
     ) -> FsResult<(Entry, Opened)> {
         self.store(store).check_key(key)?;
+        let share = Share::of(caller);
         let (session, is_created) =
-            self.session_for_create(caller, store, key, permissions, mode.exclusive)?;
-        let opened = self.open_session(caller, &session, mode, is_created)?;
+            self.session_for_create(&share, store, key, permissions, mode.exclusive)?;
+        let opened = self.open_session(&session, share, mode, is_created)?;
         Ok((self.writer_entry(&session)?, opened))
     }
 
@@ -385,31 +400,32 @@ impl FileSystem {
     /// whether it was created.
     fn session_for_create(
         &self,
-        caller: &Caller,
+        share: &Arc<Share>,
         store: &Arc<StoreNode>,
         key: &Key,
         permissions: u32,
         exclusive: bool,
     ) -> FsResult<(Arc<WriteSession>, bool)> {
+        let join = Join::Open(share);
         let _held = self.writers.hold(store, key);
         if exclusive && self.writers.new_record(store, key).is_some() {
             return Err(FsError::Exists);
         }
-        if !exclusive && let Some(session) = self.joined_session(store, key, Join::Open)? {
+        if !exclusive && let Some(session) = self.joined_session(store, key, join)? {
             return Ok((session, false));
         }
         match self.store(store).open_value(key) {
             Ok(_) if exclusive => Err(FsError::Exists),
-            Ok(base) => Ok((self.begin_on(base, store, key, Join::Open), false)),
+            Ok(base) => Ok((self.begin_on(base, store, key, join), false)),
             Err(Error::NoSuchRecord { .. }) => {
                 // Whoever still writes a record of this name that others have removed goes on without the name.
                 self.writers.detach(store, key);
-                let staging = self.stage_for(caller, store, permissions)?;
+                let staging = self.stage_for(share.opener(), store, permissions)?;
                 let ino = self.versions.writer_number();
                 let session =
                     WriteSession::of_new_record(ino, Arc::clone(store), key.clone(), staging);
                 let session = Arc::new(session);
-                self.writers.begin(store, key, Join::Open, &session);
+                self.writers.begin(store, key, join, &session);
                 Ok((session, true))
             }
             Err(error) => Err(error.into()),
@@ -421,7 +437,7 @@ impl FileSystem {
         &self,
         store: &Arc<StoreNode>,
         key: &Key,
-        how: Join,
+        how: Join<'_>,
     ) -> FsResult<Arc<WriteSession>> {
         let _held = self.writers.hold(store, key);
         failpoint::pass("open for writing: record held");
@@ -437,10 +453,10 @@ impl FileSystem {
         &self,
         store: &StoreNode,
         key: &Key,
-        how: Join,
+        how: Join<'_>,
     ) -> FsResult<Option<Arc<WriteSession>>> {
         if let Some(session) = self.writers.get(store, key)
-            && !session.refresh(&self.store(store))?
+            && !self.refresh(&session, store, key)?
         {
             self.writers.detach(store, key);
             return Ok(None);
@@ -448,12 +464,29 @@ impl FileSystem {
         Ok(self.writers.join(store, key, how))
     }
 
+    /// Has a session go on from what the record is now. Gives back false if it cannot, since its writers have another
+    /// file open than the name stands for by now, or since any of them may not write the record any more: whoever opens
+    /// the name must have nothing in common with them. For who holds the record.
+    fn refresh(&self, session: &WriteSession, store: &StoreNode, key: &Key) -> FsResult<bool> {
+        let current = self.published(store, key)?;
+        if let Some(current) = &current
+            && !session
+                .openers()
+                .iter()
+                .all(|opener| self.options.permit(opener, current, Access::Write))
+        {
+            return Ok(false);
+        }
+        let open = || Ok(self.store(store).open_value(key)?);
+        session.refresh(current.map(|current| current.stamp), open)
+    }
+
     fn begin_on(
         &self,
         base: Arc<dyn Value>,
         store: &Arc<StoreNode>,
         key: &Key,
-        how: Join,
+        how: Join<'_>,
     ) -> Arc<WriteSession> {
         let ino = self.versions.writer_number();
         let shown = self.versions.known_version(store, key).unwrap_or(ino);

@@ -34,7 +34,7 @@ impl FileSystem {
         };
         let made = store.attributes()?;
         store.set_attributes(&caller.owning(permissions, &made))?;
-        self.entry_of(parent, name)
+        self.entry_of(caller, parent, name)
     }
 
     /// Makes an empty record.
@@ -52,7 +52,7 @@ impl FileSystem {
         let (entry, opened) = self.create(caller, parent, name, permissions, mode)?;
         self.release(opened.handle);
         self.forget(entry.attr.ino, 1);
-        self.entry_of(parent, name)
+        self.entry_of(caller, parent, name)
     }
 
     /// Removes a file.

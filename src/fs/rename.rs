@@ -10,8 +10,7 @@ use super::plain;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::Node;
-use super::writers::Target;
-use crate::engine::PublishAs;
+use crate::engine::{Over, PublishAs};
 use crate::failpoint;
 use crate::model::{ContentType, Key, StoreName};
 
@@ -89,16 +88,14 @@ impl FileSystem {
         let own_type = self.writers.types().get(&from_store, from.1)?;
         // What was written so far has a name in this mount already, and is to be seen under the new one.
         if let Some(session) = self.writers.get(from.0, from.1) {
-            let target = Target { store: &from_store, content_type: own_type.as_ref() };
-            session.publish_closed(&target)?;
-            self.forget_trust(&session);
+            self.publish_held(&session, from.0, from.1, |target| session.publish_closed(target))?;
         }
         let by_hand = match own_type {
             None => self.writers.types().get(&to_store, to.1)?,
             own_type => own_type,
         };
-        let publish =
-            PublishAs { content_type: by_hand.as_ref(), exclusive, ..PublishAs::default() };
+        let over = if exclusive { Over::Nothing } else { Over::Anything };
+        let publish = PublishAs { content_type: by_hand.as_ref(), over, durable: false };
         let _own = self.begin_own(&[from, to]);
         self.expect_record(to.0, to.1);
         from_store.rename_record(from.1, &to_store, to.1, &publish)?;
@@ -148,7 +145,7 @@ impl FileSystem {
         let _held = self.writers.hold(from, key);
         let store = self.store(from);
         if let Some(session) = self.writers.get(from, key) {
-            session.publish_closed(&Target { store: &store, content_type: None })?;
+            self.publish_held(&session, from, key, |target| session.publish_closed(target))?;
         }
         let value = store.open_value(key)?;
         self.adopt_metadata(to, &*value)?;

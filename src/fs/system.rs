@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use serde_json::json;
 
@@ -12,51 +12,13 @@ use super::entry::{Caller, Entry};
 use super::error::{FsError, FsResult};
 use super::handle::HandleTable;
 use super::ino::Ino;
+use super::options::FsOptions;
 use super::pinned::Pinned;
 use super::store_node::StoreNode;
 use super::trust::Trust;
 use super::versions::{KnownNode, Node, Versions};
 use super::writers::Writers;
 use crate::engine::{Storage, Store};
-
-/// How a storage is shown.
-#[derive(Clone, Debug)]
-pub struct FsOptions {
-    /// Show every file as this user's.
-    pub uid: Option<u32>,
-    /// Show every file as this group's.
-    pub gid: Option<u32>,
-    /// Take these permission bits away from everything that is shown.
-    pub umask: Option<u32>,
-    /// How long the kernel may trust names and attributes.
-    pub ttl: Duration,
-    /// Refuse changes of attributes that have no effect, instead of accepting them.
-    pub strict: bool,
-    /// Refuse every change.
-    pub read_only: bool,
-    /// Serve extended attributes.
-    pub xattr: bool,
-    /// Let the kernel read large records by itself, where it can.
-    pub passthrough: bool,
-    /// Show the storage as it is on disk: sidecars, temporaries and all.
-    pub plain: bool,
-}
-
-impl Default for FsOptions {
-    fn default() -> Self {
-        Self {
-            uid: None,
-            gid: None,
-            umask: None,
-            ttl: Duration::from_secs(1),
-            strict: false,
-            read_only: false,
-            xattr: true,
-            passthrough: true,
-            plain: false,
-        }
-    }
-}
 
 /// A mounted storage.
 ///

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use super::bytes::{Position, read_text};
+use super::bytes::{Position, WriteMode, read_text};
 use super::entry::Caller;
 use super::error::{FsError, FsResult};
-use super::handle::{Handle, Open, Writer};
+use super::handle::{Follower, Handle, Open, Writer};
 use super::ino::Ino;
+use super::permits::Access;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::Node;
 use super::writers::{Left, Share, Target, WriteSession, is_last};
-use crate::engine::{Staging, Store};
+use crate::engine::Staging;
 use crate::failpoint;
-use crate::model::{ContentType, Error, Key, StoreName};
+use crate::model::{Error, Key, StoreName};
 
 impl FileSystem {
     /// Reads at an offset; fewer bytes than asked for only at the end.
@@ -23,7 +24,12 @@ impl FileSystem {
     pub fn read(&self, handle: Handle, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
         match &*self.opened(handle)? {
             Open::Reader(value) => Ok(value.read_at(buffer, offset)?),
-            Open::Follower(session) | Open::Writer(Writer { session, .. }) => {
+            Open::Follower(Follower { session, opener }) => {
+                self.refuse_unless_permitted(opener, session, Access::Read)?;
+                session.read(buffer, offset)
+            }
+            Open::Writer(Writer { session, share }) => {
+                self.refuse_unless_permitted(share.opener(), session, Access::Read)?;
                 session.read(buffer, offset)
             }
             Open::Text(bytes) => Ok(read_text(bytes, buffer, offset)),
@@ -33,26 +39,17 @@ impl FileSystem {
         }
     }
 
-    /// Writes; with `sync`, so that it is published and survives a power cut.
+    /// Writes.
     ///
     /// # Errors
     /// [`FsError::BadHandle`]; [`FsError::Invalid`] for anything but `1` into `@purge`; what the storage says.
-    pub fn write(
-        &self,
-        handle: Handle,
-        data: &[u8],
-        position: Position,
-        sync: bool,
-    ) -> FsResult<()> {
+    pub fn write(&self, handle: Handle, data: &[u8], mode: WriteMode) -> FsResult<()> {
         self.refuse_if_read_only()?;
-        match (&*self.opened(handle)?, position) {
-            (Open::Writer(Writer { session, share, .. }), position) => {
-                let offset = match position {
-                    Position::At(offset) => Some(offset),
-                    Position::End => None,
-                };
-                session.write(&|store| self.stage(store), data, offset, share)?;
-                if sync { self.publish(session, true) } else { Ok(()) }
+        match (&*self.opened(handle)?, mode.position) {
+            (Open::Writer(Writer { session, share }), _) => {
+                self.refuse_unless_permitted(share.opener(), session, Access::Write)?;
+                session.write(&|store| self.stage(store), data, &mode, share)?;
+                if mode.sync { self.publish(session, true) } else { Ok(()) }
             }
             (Open::Purge(trigger), Position::At(offset)) => self.write_purge(trigger, data, offset),
             (Open::Purge(trigger), Position::End) => self.write_purge(trigger, data, 0),
@@ -68,7 +65,9 @@ impl FileSystem {
     #[must_use]
     pub fn handle_waits(&self, handle: Handle) -> Waits {
         match self.handles.get(handle).as_deref() {
-            Some(Open::Follower(session)) => Waits { busy: session.is_busy(), publishes: false },
+            Some(Open::Follower(follower)) => {
+                Waits { busy: follower.session.is_busy(), publishes: false }
+            }
             Some(Open::Writer(writer)) => {
                 let publishes = writer.session.would_publish(&writer.share);
                 Waits { busy: publishes.is_none(), publishes: publishes != Some(false) }
@@ -84,7 +83,7 @@ impl FileSystem {
     /// [`FsError::BadHandle`], and what the storage says.
     pub fn reserve(&self, handle: Handle, offset: u64, len: u64, keep_size: bool) -> FsResult<()> {
         match &*self.opened(handle)? {
-            Open::Writer(Writer { session, share, .. }) => {
+            Open::Writer(Writer { session, share }) => {
                 session.reserve(&|store| self.stage(store), offset, len, keep_size, share)
             }
             _ => Err(FsError::BadHandle),
@@ -105,12 +104,13 @@ impl FileSystem {
     }
 
     fn close_writer(&self, caller: &Caller, writer: &Writer) -> FsResult<()> {
-        let Writer { session, share, opened_by } = writer;
+        let Writer { session, share } = writer;
         if session.would_publish(share) == Some(false) {
+            share.close();
             return Ok(());
         }
         let is_last = session.is_merely_opened(share)
-            && is_last(caller.thread, *opened_by, [session.ino, session.shown_ino]);
+            && is_last(caller.thread, share.opener().thread, session.inodes());
         failpoint::pass("close: begun");
         self.with_target(session, |target| session.close(target, share, is_last))
     }
@@ -160,8 +160,8 @@ impl FileSystem {
     pub fn release(&self, handle: Handle) {
         let Some(open) = self.handles.remove(handle) else { return };
         match &*open {
-            Open::Writer(Writer { session, share, .. }) => self.leave(session, share),
-            Open::Follower(session) => self.writers.unfollow(session),
+            Open::Writer(Writer { session, share }) => self.leave(session, share),
+            Open::Follower(follower) => self.writers.unfollow(&follower.session),
             // Who was told at close is not told late.
             Open::Metadata(edit) if !edit.is_refused() => {
                 if let Err(error) = self.keep_metadata(edit) {
@@ -172,29 +172,33 @@ impl FileSystem {
         }
     }
 
+    /// Refuses what the present owner and mode of what is being written refuse to who has it open.
+    fn refuse_unless_permitted(
+        &self,
+        opener: &Caller,
+        session: &WriteSession,
+        access: Access,
+    ) -> FsResult<()> {
+        let is_permitted =
+            opener.is_privileged() || self.options.permit(opener, &session.attributes()?, access);
+        if is_permitted { Ok(()) } else { Err(FsError::Denied) }
+    }
+
     fn opened(&self, handle: Handle) -> FsResult<Arc<Open>> {
         self.handles.get(handle).ok_or(FsError::BadHandle)
     }
 
     /// Takes back a handle of a session and publishes what is left in it.
-    pub(super) fn leave(&self, session: &Arc<WriteSession>, share: &Share) {
+    pub(super) fn leave(&self, session: &Arc<WriteSession>, share: &Arc<Share>) {
         let held = self.writers.hold_session(session);
-        if let Some((_, store, key)) = &held {
-            let store = self.store(store);
-            let released = self.published_type(&store, key).and_then(|content_type| {
-                let target = Target { store: &store, content_type: content_type.as_ref() };
-                let released = session.release(&target, share);
-                self.forget_trust(session);
-                released
-            });
-            if let Err(error) = released {
-                self.note_late_failure(
-                    &format!("record '{key}' of store '{}'", store.name()),
-                    &error,
-                );
-            }
+        if let Some((_, store, key)) = &held
+            && let Err(error) =
+                self.publish_held(session, store, key, |target| session.release(target, share))
+        {
+            let what = format!("record '{key}' of store '{}'", store.name());
+            self.note_late_failure(&what, &error);
         }
-        if let Some(left) = self.writers.leave(session) {
+        if let Some(left) = self.writers.leave(session, share) {
             self.settle_left(session, left);
         }
     }
@@ -232,17 +236,32 @@ impl FileSystem {
         let Some((_held, store, key)) = self.writers.hold_session(session) else {
             return session.refuse_after_failure();
         };
-        let store = self.store(&store);
-        let content_type = self.published_type(&store, &key)?;
         failpoint::pass("publish: record held");
-        let done = act(&Target { store: &store, content_type: content_type.as_ref() });
-        self.forget_trust(session);
-        done
+        self.publish_held(session, &store, &key, act)
     }
 
-    /// The type that a record is published under, if it was set by hand. For who holds the record.
-    fn published_type(&self, store: &Store, key: &Key) -> FsResult<Option<ContentType>> {
-        Ok(self.writers.types().get(store, key)?)
+    /// Publishes what a session holds, under the type that was set by hand, if any. If others have removed the record
+    /// under its writers, they write into nothing from now on, as when it is removed through this mount. For who holds
+    /// the record.
+    pub(super) fn publish_held(
+        &self,
+        session: &WriteSession,
+        node: &StoreNode,
+        key: &Key,
+        publish: impl FnOnce(&Target<'_>) -> FsResult<()>,
+    ) -> FsResult<()> {
+        let store = self.store(node);
+        let content_type = self.writers.types().get(&store, key)?;
+        let content_type = content_type.as_ref();
+        let published = publish(&Target { store: &store, content_type, options: &self.options });
+        self.forget_trust(session);
+        match published {
+            Err(FsError::Storage(Error::NoSuchRecord { .. })) => {
+                self.writers.detach(node, key);
+                Ok(())
+            }
+            published => published,
+        }
     }
 
     /// Begins a new version of a record. What has no name any more is staged as any other.

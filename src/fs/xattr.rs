@@ -78,6 +78,7 @@ impl FileSystem {
         let content_type = ContentType::new(text);
         // A version that is being published has the type before it, or the next one has it.
         let _held = self.writers.hold(&store, &key);
+        self.refuse_if_replaced(&node, &store, &key)?;
         let published =
             self.change_type(&node, |fs| fs.store(&store).set_content_type(&key, &content_type))?;
         self.writers.types().set(&store.name(), &key, content_type, published);
@@ -96,9 +97,22 @@ impl FileSystem {
             return Err(FsError::NoAttribute);
         };
         let _held = self.writers.hold(&store, &key);
+        self.refuse_if_replaced(&node, &store, &key)?;
         self.writers.types().forget(&store.name(), &key);
         self.change_type(&node, |fs| fs.store(&store).reset_content_type(&key))?;
         Ok(())
+    }
+
+    /// The type is the record's: a descriptor of what others have replaced has none to set. For who holds the record.
+    fn refuse_if_replaced(&self, node: &Node, store: &StoreNode, key: &Key) -> FsResult<()> {
+        let current = self.published(store, key)?;
+        let is_current = match node {
+            Node::Writer(session) => session.is_of(current.as_ref()),
+            Node::Version(version) => version.is_of(current.as_ref()),
+            Node::Ticket(ticket) => ticket.version.is_of(current.as_ref()),
+            _ => true,
+        };
+        if is_current { Ok(()) } else { Err(FsError::Stale) }
     }
 
     fn require_xattr(&self) -> FsResult<()> {

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use fuser::{FileHandle, FopenFlags, INodeNo, Request, TimeOrNow};
+use fuser::{FileHandle, FopenFlags, INodeNo, OpenFlags, Request, TimeOrNow, WriteFlags};
 
-use crate::fs::{Caller, FileAttr, FileKind, Handle, Ino, OpenMode, Opened, Position};
+use crate::fs::{Caller, FileAttr, FileKind, Handle, Ino, OpenMode, Opened, Position, WriteMode};
 use crate::model::TimeChange;
 
 /// The size in which reads and writes do best, in bytes.
@@ -22,15 +22,22 @@ pub(super) fn handle(number: FileHandle) -> Handle {
     Handle(number.0)
 }
 
-/// Where a request writes. Its own flags tell whether to the end: a program may have changed them since it opened the
-/// file, and what comes from a memory map has a place of its own.
-pub(super) fn position(flags: i32, offset: u64) -> Position {
-    if flags & libc::O_APPEND != 0 { Position::End } else { Position::At(offset) }
+/// How a request writes. Its own flags tell, since a program may have changed those that it opened the file with; what
+/// comes from a memory map has none, and a place of its own.
+pub(super) fn write_mode(flags: OpenFlags, write_flags: WriteFlags, offset: u64) -> WriteMode {
+    let is_appended = flags.0 & libc::O_APPEND != 0;
+    WriteMode {
+        position: if is_appended { Position::End } else { Position::At(offset) },
+        sync: flags.0 & (libc::O_SYNC | libc::O_DSYNC) != 0,
+        mapped: write_flags.contains(WriteFlags::FUSE_WRITE_CACHE),
+        clears_set_id: write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
+    }
 }
 
 pub(super) fn open_mode(flags: i32) -> OpenMode {
     let access = flags & libc::O_ACCMODE;
     OpenMode {
+        read: access != libc::O_WRONLY,
         write: access != libc::O_RDONLY,
         truncate: flags & libc::O_TRUNC != 0,
         exclusive: flags & libc::O_EXCL != 0,
@@ -89,7 +96,8 @@ pub(super) fn file_attr(attr: &FileAttr) -> fuser::FileAttr {
 
 pub(super) fn fopen_flags(opened: &Opened, direct_writes: bool) -> FopenFlags {
     let mut flags = FopenFlags::empty();
-    let is_direct = opened.direct || (opened.is_written && direct_writes);
+    // Past the kernel's cache is faster, but a map is in it.
+    let is_direct = opened.direct || (opened.is_written && !opened.is_mappable && direct_writes);
     flags.set(FopenFlags::FOPEN_DIRECT_IO, is_direct);
     flags.set(FopenFlags::FOPEN_KEEP_CACHE, opened.keep_cache);
     flags.set(FopenFlags::FOPEN_NOFLUSH, opened.no_flush);

@@ -20,7 +20,7 @@ use super::init;
 use crate::fs::{AttrChange, FileSystem, FsError};
 use crate::model::AttributeChange;
 
-use super::convert::{caller, file_attr, handle, ino, kind, open_mode, position, time_change};
+use super::convert::{caller, file_attr, handle, ino, kind, open_mode, time_change, write_mode};
 use super::reply::{Creating, GENERATION, Opening, Reading, Reply};
 
 /// Number of an entry whose inode is not known, as libfuse has it.
@@ -275,22 +275,21 @@ impl Filesystem for Adapter {
         fh: FileHandle,
         offset: u64,
         data: &[u8],
-        _write_flags: WriteFlags,
+        write_flags: WriteFlags,
         flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let position = position(flags.0, offset);
-        let sync = flags.0 & (libc::O_SYNC | libc::O_DSYNC) != 0;
+        let mode = write_mode(flags, write_flags, offset);
         // A request is at most 16 MiB long.
         let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        if sync || self.fs.handle_waits(handle(fh)).busy {
+        if mode.sync || self.fs.handle_waits(handle(fh)).busy {
             let data = data.to_vec();
             return self.serve(Wait::Maybe, about("write", number), reply, move |fs| {
-                fs.write(handle(fh), &data, position, sync).map(|()| count)
+                fs.write(handle(fh), &data, mode).map(|()| count)
             });
         }
-        let written = self.call("write", number, |fs| fs.write(handle(fh), data, position, sync));
+        let written = self.call("write", number, |fs| fs.write(handle(fh), data, mode));
         reply.answer(&self.fs, written.map(|()| count));
     }
 
@@ -371,14 +370,14 @@ impl Filesystem for Adapter {
 
     fn readdirplus(
         &self,
-        _req: &Request,
+        req: &Request,
         number: INodeNo,
         fh: FileHandle,
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
         let call = |fs: &FileSystem| {
-            fs.readdirplus(handle(fh), offset, |listed, entry| {
+            fs.readdirplus(&caller(req), handle(fh), offset, |listed, entry| {
                 let attr = file_attr(&entry.attr);
                 // The crate knows one time to live for both; the shorter one is always true.
                 let ttl = entry.entry_ttl.min(entry.attr_ttl);

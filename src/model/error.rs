@@ -46,6 +46,14 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// Others have put another version in the place of the one that was to be replaced.
+    #[error("record '{key}' of store '{store}' was replaced by others meanwhile")]
+    RecordReplaced {
+        /// The store.
+        store: String,
+        /// The key.
+        key: String,
+    },
     /// The text can be no store's name.
     #[error("invalid store name '{name}': {reason}")]
     InvalidStoreName {

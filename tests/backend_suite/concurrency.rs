@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use storefs::backend::{Backend, Publish, PublishType};
+use storefs::backend::{Backend, Over, Publish, PublishType};
 use storefs::model::{ContentType, Error, Key};
 
 use super::{bytes_of, create, get, key, keys, metadata, name, publish, purge, put, stage, stores};
@@ -97,7 +97,7 @@ pub(crate) fn publish_without_replace_lets_one_of_many_win(backend: &dyn Backend
                     let content_type = PublishType::Given(content_type);
                     begin.wait();
                     let publish =
-                        Publish { store, key, content_type, durable: false, replace: false };
+                        Publish { store, key, content_type, durable: false, over: Over::Nothing };
                     match staging.publish(&publish) {
                         Ok(_) => won.fetch_add(1, Ordering::Relaxed),
                         Err((Error::RecordExists { .. }, _)) => 0,

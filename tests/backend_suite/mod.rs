@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use storefs::backend::{
-    Backend, Publish, PublishError, PublishType, Purge, Reader, Staging, Value,
+    Backend, Over, Publish, PublishError, PublishType, Purge, Reader, Staging, Value,
 };
 use storefs::model::{ContentType, Error, Key, Result, StoreMetadata, StoreName, StoreTimes};
 
@@ -86,6 +86,7 @@ macro_rules! all_tests {
             p4_publish_replaces_value_and_content_type
             p7_publish_without_a_store_gives_the_staging_back
             p7_publish_without_replace_gives_the_staging_back
+            p06_a_publish_over_one_version_is_refused_where_that_is_not_there_any_more
             publish_gives_back_the_new_version
             publish_durably_is_the_same_to_a_reader
             p10_a_type_is_decided_by_what_is_staged_and_what_it_replaces
@@ -205,7 +206,7 @@ fn publish(
     content_type: &ContentType,
 ) -> Result<Arc<dyn Value>, PublishError> {
     let content_type = PublishType::Given(content_type);
-    staging.publish(&Publish { store, key, content_type, durable: false, replace: true })
+    staging.publish(&Publish { store, key, content_type, durable: false, over: Over::Anything })
 }
 
 fn put_as(

@@ -2,7 +2,7 @@
 
 use std::slice::from_ref;
 
-use storefs::backend::{Backend, Publish, PublishType, Replaced, Staging};
+use storefs::backend::{Backend, Over, Publish, PublishType, Replaced, Staging};
 use storefs::model::{AttributeChange, ContentType, Error, TimeChange};
 
 use super::{
@@ -61,14 +61,14 @@ pub(crate) fn p7_publish_without_a_store_gives_the_staging_back(backend: &dyn Ba
 
 pub(crate) fn p7_publish_without_replace_gives_the_staging_back(backend: &dyn Backend) {
     let (store, key, text) = (create(backend, "default"), key("a"), ContentType::text());
-    let publish = |staging: Box<dyn storefs::backend::Staging>, key, replace| {
+    let publish = |staging: Box<dyn storefs::backend::Staging>, key, over| {
         let content_type = PublishType::Given(&text);
-        staging.publish(&Publish { store: &store, key, content_type, durable: false, replace })
+        staging.publish(&Publish { store: &store, key, content_type, durable: false, over })
     };
     put_as(backend, &store, &key, b"{}", &ContentType::json());
     let before = backend.record(&store, &key).unwrap();
 
-    let (error, staging) = failure_of(publish(stage(backend, b"new"), &key, false));
+    let (error, staging) = failure_of(publish(stage(backend, b"new"), &key, Over::Nothing));
     match error {
         Error::RecordExists { store, key } => assert_eq!((&*store, &*key), ("default", "a")),
         other => panic!("{other:?}"),
@@ -78,11 +78,35 @@ pub(crate) fn p7_publish_without_replace_gives_the_staging_back(backend: &dyn Ba
     assert_eq!(staged_bytes(&*staging), b"new");
     assert_eq!(staging.attributes().unwrap().size, 3);
 
-    publish(staging, &key, true).unwrap();
+    publish(staging, &key, Over::Anything).unwrap();
     assert_record(backend, &store, &key, b"new", &text);
     // Where there is nothing to replace, it is a publish like any other.
-    publish(stage(backend, b"free"), &super::key("free"), false).unwrap();
+    publish(stage(backend, b"free"), &super::key("free"), Over::Nothing).unwrap();
     assert_record(backend, &store, &super::key("free"), b"free", &text);
+}
+
+pub(crate) fn p06_a_publish_over_one_version_is_refused_where_that_is_not_there_any_more(
+    backend: &dyn Backend,
+) {
+    let (store, key, text) = (create(backend, "default"), key("a"), ContentType::text());
+    let publish = |bytes: &[u8], over| {
+        let content_type = PublishType::Given(&text);
+        let publish = Publish { store: &store, key: &key, content_type, durable: false, over };
+        stage(backend, bytes).publish(&publish)
+    };
+    let first = publish(b"1", Over::Anything).unwrap().attributes().unwrap().stamp;
+    let mode = AttributeChange { mode: Some(0o600), ..AttributeChange::default() };
+    backend.set_attributes(&store, &key, &mode).unwrap();
+    let second = publish(b"2", Over::Version(first)).unwrap();
+    let (error, staging) = failure_of(publish(b"late", Over::Version(first)));
+    assert!(matches!(error, Error::RecordReplaced { .. }), "{error:?}");
+    assert_eq!(staged_bytes(&*staging), b"late");
+    assert_record(backend, &store, &key, b"2", &text);
+    let second = second.attributes().unwrap().stamp;
+    backend.delete(&store, &key).unwrap();
+    let (error, _) = failure_of(publish(b"late", Over::Version(second)));
+    assert!(matches!(error, Error::NoSuchRecord { .. }), "{error:?}");
+    assert!(backend.record(&store, &key).is_err());
 }
 
 pub(crate) fn publish_gives_back_the_new_version(backend: &dyn Backend) {
@@ -100,7 +124,7 @@ pub(crate) fn publish_durably_is_the_same_to_a_reader(backend: &dyn Backend) {
     for bytes in [b"[1]", b"[2]"] {
         let content_type = PublishType::Given(&json);
         let publish =
-            Publish { store: &store, key: &key, content_type, durable: true, replace: true };
+            Publish { store: &store, key: &key, content_type, durable: true, over: Over::Anything };
         let value = stage(backend, bytes).publish(&publish).unwrap();
         assert_eq!(bytes_of(&value), bytes);
         assert_record(backend, &store, &key, bytes, &json);
@@ -118,8 +142,13 @@ pub(crate) fn p10_a_type_is_decided_by_what_is_staged_and_what_it_replaces(backe
             Ok(html.clone())
         };
         let content_type = PublishType::Decided(&decide);
-        let publish =
-            Publish { store: &store, key: &key, content_type, durable: false, replace: true };
+        let publish = Publish {
+            store: &store,
+            key: &key,
+            content_type,
+            durable: false,
+            over: Over::Anything,
+        };
         stage(backend, bytes).publish(&publish).unwrap();
         assert_record(backend, &store, &key, bytes, &html);
     };
@@ -133,7 +162,8 @@ pub(crate) fn p10_a_type_is_decided_by_what_is_staged_and_what_it_replaces(backe
         Err(Error::InvalidKey { key: String::new(), reason: "" })
     };
     let content_type = PublishType::Decided(&decide);
-    let refused = Publish { store: &store, key: &key, content_type, durable: false, replace: true };
+    let refused =
+        Publish { store: &store, key: &key, content_type, durable: false, over: Over::Anything };
     let (error, staging) = failure_of(stage(backend, b"later").publish(&refused));
     assert!(matches!(error, Error::InvalidKey { .. }), "{error:?}");
     assert_record(backend, &store, &key, b"<b>", &html);

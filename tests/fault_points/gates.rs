@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread;
 
 use storefs::backend::directory::{DirectoryBackend, DirectoryOptions};
-use storefs::backend::{Backend, Publish, PublishType, Purge};
+use storefs::backend::{Backend, Over, Publish, PublishType, Purge};
 use storefs::model::{ContentType, Key, StoreName};
 
 use crate::common::{METADATA, TempStorage, names, wait_until};
@@ -50,7 +50,7 @@ fn publish(backend: &DirectoryBackend, store: &StoreName, content_type: PublishT
     let key = Key::new("k").unwrap();
     let staging = backend.stage().unwrap();
     staging.write_at(b"new", 0).unwrap();
-    let publish = Publish { store, key: &key, content_type, durable: true, replace: true };
+    let publish = Publish { store, key: &key, content_type, durable: true, over: Over::Anything };
     staging.publish(&publish).unwrap();
 }
 

@@ -228,15 +228,15 @@ fn p10_a_type_that_is_set_beside_a_publish_is_kept() {
     for (step, publish) in publishes {
         faulty.make_store("default");
         let record = store.join("k");
-        // Set through a descriptor, since a look at the name would wait for the publish.
-        let reader = File::open(&record).unwrap();
         let (file, _) = written(&record);
+        // Set through a descriptor, since a look at the name would wait for the publish.
+        let other = file.try_clone().unwrap();
         let hold = Hold::arm(&faulty, step);
         let publishing = thread::spawn(move || publish(file));
         hold.is_met(step);
         let setting = meanwhile(move || {
             let (name, content_type) = ("user.mime_type", b"text/x-by-hand");
-            rustix::fs::fsetxattr(&reader, name, content_type, XattrFlags::empty())
+            rustix::fs::fsetxattr(&other, name, content_type, XattrFlags::empty())
         });
         drop(hold);
         publishing.join().unwrap().unwrap();

@@ -251,7 +251,7 @@ fn the_writers_inode_is_there_even_if_new_versions_come_in_between() {
     let handle = room.open(1, writer, APPEND);
     room.write(handle, " and more");
     room.close(handle);
-    assert_eq!(room.published("k").unwrap(), "two and more");
+    assert_eq!(room.published("k").unwrap(), "three and more");
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn readdirplus_takes_back_the_lookup_that_found_no_room() {
             }
             false
         };
-        room.fs.readdirplus(handle, cookie, add).unwrap();
+        room.fs.readdirplus(&thread(1), handle, cookie, add).unwrap();
         assert_eq!(told.len(), expected);
         assert_eq!(room.counter("inodes"), base + expected as u64);
     }
@@ -119,7 +119,7 @@ fn readdirplus_passes_over_what_has_gone() {
         names.insert(String::from_utf8(listed.name.to_vec()).unwrap());
         false
     };
-    room.fs.readdirplus(handle, 2, add).unwrap();
+    room.fs.readdirplus(&thread(1), handle, 2, add).unwrap();
     assert_eq!(names, set_of([METADATA, "stays"]));
 }
 
@@ -139,7 +139,7 @@ fn p19_a_record_that_cannot_be_looked_at_hides_no_other_and_leaves_no_lookup() {
         }
         false
     };
-    room.fs.readdirplus(handle, 0, add).unwrap();
+    room.fs.readdirplus(&thread(1), handle, 0, add).unwrap();
     let names: BTreeSet<String> = told.iter().map(|(name, _)| name.clone()).collect();
     assert_eq!(names, set_of([METADATA, "a", "bad", "c"]));
     let bad = told.iter().find(|(name, _)| name == "bad").unwrap().1;

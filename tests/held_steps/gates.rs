@@ -123,7 +123,7 @@ fn p07_a_publish_beside_the_rename_of_its_store_gives_the_staging_back() {
                         key,
                         content_type,
                         durable: false,
-                        replace: true,
+                        over: storefs::backend::Over::Anything,
                     };
                     staging.publish(&publish).map(drop).map_err(|(error, _)| error)
                 }

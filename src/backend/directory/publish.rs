@@ -19,7 +19,7 @@ use super::store_gates::HeldStoreDir;
 use super::syncing::sync_file;
 use super::tree::StoreDir;
 use super::{layout, tree};
-use crate::backend::{Publish, PublishType, Replaced};
+use crate::backend::{Over, Publish, PublishType, Replaced};
 use crate::failpoint;
 use crate::model::{Attributes, ContentType, Error, Key, Result, Stamp};
 
@@ -234,9 +234,7 @@ impl DirectoryBackend {
                 return Ok(Placed::Changed);
             }
         }
-        if now.value.is_some() && !publish.replace {
-            return Err(dir.record_exists(key));
-        }
+        publish.over.admit(publish.store, key, now.value.map(|value| value.stamp))?;
         let bare = names.bare().filter(|name| tree::has_file(&dir.fd, name) == Ok(true));
         self.put_in(dir, value, publish, prepared, &now)?;
         if let Some(bare) = bare {
@@ -263,12 +261,14 @@ impl DirectoryBackend {
         let (key, own) = (publish.key, prepared.names.own());
         let failed = |error: Errno| dir.failed("publish", key, error);
         failpoint::pass("publish: staged");
-        let moved = failpoint::fail("publish: move value").and_then(|()| match publish.replace {
-            true => place::place_value(value, dir, own, now.value.is_some()),
-            false => value.move_to(&dir.fd, own, false).map(|()| Found::Nothing),
+        let moved = failpoint::fail("publish: move value").and_then(|()| match publish.over {
+            Over::Anything | Over::Version(_) => {
+                place::place_value(value, dir, own, now.value.is_some())
+            }
+            Over::Nothing => value.move_to(&dir.fd, own, false).map(|()| Found::Nothing),
         });
         let found = match moved {
-            Err(Errno::EXIST | Errno::NOTEMPTY) if !publish.replace => {
+            Err(Errno::EXIST | Errno::NOTEMPTY) if publish.over == Over::Nothing => {
                 return Err(dir.record_exists(key));
             }
             Err(Errno::NOENT) => return Err(dir.no_store()),

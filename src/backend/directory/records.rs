@@ -43,6 +43,11 @@ impl Value for FileValue {
             .map_err(|error| Error::io("look at a value", error))
     }
 
+    fn set_attributes(&self, change: &AttributeChange) -> Result<()> {
+        staging::change_attributes(&*self.file, change)
+            .map_err(|error| Error::io("change attributes of a value", error))
+    }
+
     fn next_data(&self, offset: u64) -> Result<u64> {
         staging::next_data(&*self.file, offset)
             .map_err(|error| Error::io("look for the holes of a value", error))

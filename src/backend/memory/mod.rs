@@ -382,6 +382,11 @@ impl Store {
         self.metadata = text;
     }
 
+    /// The version that a record is now, if it is there.
+    fn stamp_of(&self, key: &Key) -> Option<Stamp> {
+        self.records.get(key).map(|record| record.attributes().stamp)
+    }
+
     /// Checks that a record may come under `key`. `store` is this store's name, for the error.
     fn admit(&self, store: &StoreName, key: &Key, replace: bool) -> Result<()> {
         if !replace && self.records.contains_key(key) {

@@ -108,7 +108,7 @@ impl Staging for MemoryStaging {
     }
 
     fn publish(self: Box<Self>, publish: &Publish<'_>) -> Result<Arc<dyn Value>, PublishError> {
-        let Publish { store, key, content_type, replace, durable: _ } = *publish;
+        let Publish { store, key, content_type, over, durable: _ } = *publish;
         let shared = Arc::clone(&self.shared);
         let content_type = match content_type.of(&*self, || shared.replaced(store, key)) {
             Ok(content_type) => content_type,
@@ -117,7 +117,7 @@ impl Staging for MemoryStaging {
         let mut stores = shared.stores.write();
         let admitted = key.require_unicode().and_then(|_| {
             let found = find_mut(&mut stores, store)?;
-            found.admit(store, key, replace)?;
+            over.admit(store, key, found.stamp_of(key))?;
             Ok(found)
         });
         let found = match admitted {

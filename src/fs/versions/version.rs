@@ -91,6 +91,11 @@ impl VersionNode {
         self.state.lock().stamp
     }
 
+    /// Whether this is the record that the name stands for by now, whatever became of owner and mode.
+    pub(in crate::fs) fn is_of(&self, record: Option<&Attributes>) -> bool {
+        record.is_some_and(|record| record.stamp.object == self.stamp().object)
+    }
+
     /// The last that was seen of this version.
     pub(in crate::fs) fn attributes(&self) -> Attributes {
         let state = self.state.lock();

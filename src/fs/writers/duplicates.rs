@@ -4,44 +4,17 @@
 //! first close comes with an empty record that nobody is to see. `: > f` does the same without writing, and there the
 //! last close is to publish it. Which of the two a close is, the kernel does not say; `/proc` does.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
+use super::processes::Process;
 use crate::fs::ino::Ino;
 
-/// Whether the thread's process has opened the file itself and has no other descriptor of it. `false` where that is not
-/// known, as of a caller in another PID namespace.
+/// Whether the thread's process has opened the file itself and has no other descriptor that writes to it. `false` where
+/// that is not known, as of a caller in another PID namespace.
 pub(in crate::fs) fn is_last(thread: u32, opened_by: u32, inodes: [Ino; 2]) -> bool {
-    if thread == 0 || opened_by == 0 {
-        return false;
-    }
+    let Some(process) = Process::of(thread) else { return false };
     // A child that was started meanwhile closes what it has inherited, and its parent may be about to write.
-    if thread != opened_by
-        && process_of(thread).is_none_or(|own| process_of(opened_by) != Some(own))
-    {
-        return false;
-    }
-    has_other(&Path::new("/proc").join(thread.to_string()).join("fdinfo"), inodes) == Some(false)
-}
-
-/// The process that a thread is of.
-fn process_of(thread: u32) -> Option<u32> {
-    let status = fs::read_to_string(PathBuf::from(format!("/proc/{thread}/status"))).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
-    line.trim().parse().ok()
-}
-
-/// Whether any descriptor leads to one of these inodes. The one that is being closed is none any more.
-fn has_other(descriptors: &Path, inodes: [Ino; 2]) -> Option<bool> {
-    for descriptor in fs::read_dir(descriptors).ok()? {
-        // One that has gone since is no duplicate.
-        let Ok(info) = fs::read_to_string(descriptor.ok()?.path()) else { continue };
-        let ino = info.lines().find_map(|line| line.strip_prefix("ino:"))?.trim().parse().ok()?;
-        if inodes.contains(&Ino(ino)) {
-            return Some(true);
-        }
-    }
-    Some(false)
+    let has_opened =
+        thread == opened_by || Process::of(opened_by).is_some_and(|opener| opener.id == process.id);
+    has_opened && process.writes_to(inodes) == Some(false)
 }
 
 #[cfg(test)]

@@ -5,19 +5,22 @@
 //! | `table` | which record has which session |
 //! | `session` | the writers of one record, and when what they share is published |
 //! | `state` | what they share |
-//! | `users` | who has a session open |
+//! | `users`, `share` | who has a session open, and what of it each one did |
 //! | `failure` | the first failure of a session |
 //! | `record_locks` | holding the records that an operation changes |
 //! | `announcements` | how an open for writing comes by the writers' inode |
 //! | `by_hand` | content types that were set by hand |
 //! | `duplicates`, `stragglers` | which close is the last one |
+//! | `processes` | what `/proc` tells of who asks |
 
 mod announcements;
 mod by_hand;
 mod duplicates;
 mod failure;
+mod processes;
 mod record_locks;
 mod session;
+mod share;
 mod state;
 mod stragglers;
 mod table;
@@ -25,5 +28,7 @@ mod users;
 
 pub(in crate::fs) use announcements::{Announced, FOLLOWS_WITHIN, Led, Purpose};
 pub(in crate::fs) use duplicates::is_last;
-pub(in crate::fs) use session::{Left, Share, Target, WriteSession};
+pub(in crate::fs) use processes::has_open;
+pub(in crate::fs) use session::{Left, Target, WriteSession};
+pub(in crate::fs) use share::Share;
 pub(in crate::fs) use table::{Join, Writers};

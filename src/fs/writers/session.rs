@@ -7,20 +7,27 @@
 //!
 //! A record that has never been published is in the mount as its session is: by the same inode, for everybody.
 
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::failure::Failure;
+use super::processes::Process;
+use super::share::Share;
 use super::state::{Change, Content, Place, Stage, State};
 use super::stragglers::Stragglers;
 use super::users::Users;
 use crate::backend::{Staging, Value};
-use crate::engine::{PublishAs, Store};
+use crate::engine::{Over, PublishAs, Store};
+use crate::fs::bytes::WriteMode;
+use crate::fs::entry::Caller;
 use crate::fs::error::{FsError, FsResult};
 use crate::fs::ino::Ino;
+use crate::fs::options::FsOptions;
+use crate::fs::permits::Access;
 use crate::fs::store_node::StoreNode;
-use crate::model::{AttributeChange, Attributes, ContentType, Error, Key, Stamp};
+use crate::model::{AttributeChange, Attributes, ContentType, Error, Key, Result, Stamp};
 use crate::ranks::{Condvar, Mutex, MutexGuard, OpenFile, TableEntry};
 
 /// How long a look at a record waits for a release that the kernel has already queued.
@@ -37,6 +44,12 @@ const RELEASE_IS_HELD_UP_FOR: Duration = Duration::from_secs(1);
 /// How often it is looked whether such a thread has come to rest.
 const LOOK_AT_THREADS_EVERY: Duration = Duration::from_millis(1);
 
+/// In the place of an object's number: nothing was published. No object has it.
+const NOT_PUBLISHED: u64 = 0;
+
+/// In the place of an object's number: what is published is no longer the session's.
+const NO_RECORD: u64 = u64::MAX;
+
 /// The writers of one record.
 #[derive(Debug)]
 pub(in crate::fs) struct WriteSession {
@@ -47,9 +60,9 @@ pub(in crate::fs) struct WriteSession {
     /// Whether a write or publish failed: a part of what the writer meant is never published, and whoever opens
     /// the record next begins anew.
     failure: Failure,
-    /// Whether the record has a name and has never been published, so that the session is all there is of it. Changes
+    /// The object that holds the version which the session has published or begun with, or that there is none. Changes
     /// with `state`, and is read without waiting for what is done to that.
-    is_unpublished: AtomicBool,
+    object: AtomicU64,
     /// Held over the backend's I/O for this one record.
     state: Mutex<OpenFile, State>,
     /// When a handle was closed whose release is to publish, if it was the last. Looked at without waiting for what is
@@ -59,29 +72,17 @@ pub(in crate::fs) struct WriteSession {
     settled: Condvar,
 }
 
-/// What a handle has done that is not published: the session's generation at the time, or 0.
-///
-/// Closing a handle publishes only what it took part in. The kernel releases a handle some time after close() has
-/// returned; by then the next writer may be in the middle of a new version of the same session.
-#[derive(Debug, Default)]
-pub(in crate::fs) struct Share(AtomicU64);
-
-impl Share {
-    fn take_part(&self, state: &State) {
-        self.0.store(state.generation, Ordering::Relaxed);
-    }
-
-    fn has_part_in(&self, state: &State) -> bool {
-        self.0.load(Ordering::Relaxed) == state.generation
-    }
-}
-
 /// Where a session publishes to, and the content type if one was set by hand.
 #[derive(Debug)]
 pub(in crate::fs) struct Target<'a> {
     pub(in crate::fs) store: &'a Store,
     pub(in crate::fs) content_type: Option<&'a ContentType>,
+    /// How owner and mode are shown.
+    pub(in crate::fs) options: &'a FsOptions,
 }
+
+/// Changes the published record by its name.
+pub(in crate::fs) type ChangeRecord<'a> = &'a dyn Fn(&AttributeChange) -> FsResult<()>;
 
 /// What a session leaves.
 #[derive(Debug)]
@@ -118,17 +119,18 @@ impl WriteSession {
     }
 
     fn new((ino, shown_ino): (Ino, Ino), place: Place, content: Content) -> Self {
-        let is_new = matches!(content, Content::Staged { base: None, .. });
-        Self {
+        let session = Self {
             ino,
             shown_ino,
-            is_unpublished: AtomicBool::new(is_new),
+            object: AtomicU64::new(NOT_PUBLISHED),
             users: Mutex::default(),
             failure: Failure::default(),
-            state: Mutex::new(State { place, content, generation: 1 }),
+            state: Mutex::new(State::new(place, content)),
             closed_at: Mutex::default(),
             settled: Condvar::new(),
-        }
+        };
+        session.published().inspect(|base| session.goes_on_from(&**base));
+        session
     }
 
     /// The record, now; `None` if its name is gone.
@@ -137,6 +139,11 @@ impl WriteSession {
             Place::At(store, key) => Some((Arc::clone(store), key.clone())),
             Place::Nowhere => None,
         }
+    }
+
+    /// The numbers by which descriptors of it are known.
+    pub(in crate::fs) fn inodes(&self) -> [Ino; 2] {
+        [self.ino, self.shown_ino]
     }
 
     /// Whether the record has a name.
@@ -149,6 +156,25 @@ impl WriteSession {
         self.users.lock().are_writing()
     }
 
+    /// Whether the thread's process has the record open for writing, or one that has started it.
+    pub(in crate::fs) fn is_written_by(&self, thread: u32) -> bool {
+        let openers = self.users.lock().busy_threads();
+        if openers.is_empty() || thread == 0 {
+            return false;
+        }
+        if openers.contains(&thread) {
+            return true;
+        }
+        let Some(process) = Process::of(thread) else { return false };
+        let openers = openers.into_iter().map(|opener| Process::of(opener).map(|it| it.id));
+        let Some(openers) = openers.collect::<Option<Vec<u32>>>() else {
+            // A thread has ended that had opened it: its process, or who has inherited the descriptor, may go on.
+            let inodes = self.inodes();
+            return process.and_ancestors().any(|process| process.writes_to(inodes) == Some(true));
+        };
+        process.and_ancestors().any(|process| openers.contains(&process.id))
+    }
+
     /// Whether another writer may join.
     pub(in crate::fs) fn is_joinable(&self) -> bool {
         !self.failure.has_happened() && self.is_live()
@@ -159,33 +185,51 @@ impl WriteSession {
         self.state.is_locked()
     }
 
-    /// Goes on from the version that is the record now, if nothing is written: an SDK may have replaced the one
-    /// that the session began with. Gives back false if the record is gone and nothing is written: whoever opens the
-    /// name next must not come by its bytes. For who holds the record.
-    pub(in crate::fs) fn refresh(&self, store: &Store) -> FsResult<bool> {
+    /// Goes on from the version that is the record now, as far as nothing is written: an SDK may have written it in place,
+    /// or have replaced it before anybody had it open here. Gives back false if whoever has it open has another file
+    /// open. For who holds the record; `current` is `None` if that is gone.
+    pub(in crate::fs) fn refresh(
+        &self,
+        current: Option<Stamp>,
+        open: impl FnOnce() -> FsResult<Arc<dyn Value>>,
+    ) -> FsResult<bool> {
         let mut state = self.state.lock();
-        let Place::At(_, key) = &state.place else { return Ok(false) };
-        let base = match &state.content {
-            Content::Published(base) => base,
-            Content::Staged { base: Some(base), change: Change::Reserved, .. } => base,
-            Content::Staged { .. } => return Ok(true),
+        let (base, is_pending) = match &state.content {
+            Content::Staged { base: None, .. } => return Ok(true),
+            Content::Published(base) => (base, false),
+            Content::Staged { base: Some(base), change, .. } => (base, *change != Change::Reserved),
             Content::Ended(_) => return Ok(false),
         };
-        match store.record(key) {
-            Ok(current) if current.stamp.same_bytes(&base.attributes()?.stamp) => Ok(true),
-            Ok(_) => {
-                let current = store.open_value(key)?;
-                state.content = Content::Published(current);
+        let base = base.attributes()?.stamp;
+        let is_same_file = current.is_some_and(|current| current.object == base.object);
+        match current {
+            _ if is_pending => Ok(is_same_file || (current.is_some() && !state.holds_base)),
+            Some(current) if current.same_bytes(&base) => Ok(true),
+            Some(_) if is_same_file || self.users.lock().openers().is_empty() => {
+                let value = open()?;
+                self.goes_on_from(&*value);
+                state.content = Content::Published(value);
+                state.has_stale_pages = true;
                 Ok(true)
             }
-            Err(error) if error.is_not_found() => Ok(false),
-            Err(error) => Err(error.into()),
+            _ => Ok(false),
         }
+    }
+
+    /// Whether what the kernel has cached of the session's inode is what the writers see. Asked by an open, which has the
+    /// kernel drop what is not.
+    pub(in crate::fs) fn keeps_cache(&self) -> bool {
+        !std::mem::take(&mut self.state.lock().has_stale_pages)
+    }
+
+    /// Who has it open for writing.
+    pub(in crate::fs) fn openers(&self) -> Vec<Caller> {
+        self.users.lock().openers()
     }
 
     /// Whether the record has a name and has never been published, so that the session is all there is of it.
     pub(in crate::fs) fn is_new(&self) -> bool {
-        self.is_unpublished.load(Ordering::SeqCst) && !self.failure.has_happened()
+        self.object.load(Ordering::SeqCst) == NOT_PUBLISHED && !self.failure.has_happened()
     }
 
     /// The version that the session has published or begun with, if the name is still its record's.
@@ -197,11 +241,22 @@ impl WriteSession {
         state.base()?.attributes().ok().map(|attributes| attributes.stamp)
     }
 
+    /// Whether this is the record that the session writes: the version that it has published or begun with.
+    pub(in crate::fs) fn is_of(&self, record: Option<&Attributes>) -> bool {
+        let object = record.map_or(NOT_PUBLISHED, |record| record.stamp.object);
+        self.object.load(Ordering::SeqCst) == object
+    }
+
+    fn goes_on_from(&self, value: &dyn Value) {
+        let object = value.attributes().map_or(NO_RECORD, |attributes| attributes.stamp.object);
+        self.object.store(object, Ordering::SeqCst);
+    }
+
     /// The open that created the record takes its share in that.
     pub(in crate::fs) fn take_part_in_creation(&self, share: &Share) {
         let state = self.state.lock();
         if matches!(state.content, Content::Staged { base: None, .. }) {
-            share.take_part(&state);
+            share.take_part(state.generation);
         }
     }
 
@@ -210,8 +265,11 @@ impl WriteSession {
         let mut state = self.state.lock();
         self.failure.refuse()?;
         state.set_len(stage, 0)?;
+        if !share.opener().is_privileged() {
+            state.clear_set_id()?;
+        }
         state.note(Change::Opened);
-        share.take_part(&state);
+        share.take_part(state.generation);
         Ok(())
     }
 
@@ -227,24 +285,28 @@ impl WriteSession {
         state.set_len(stage, len)?;
         state.note(Change::Written);
         if let Some(share) = share {
-            share.take_part(&state);
+            share.take_part(state.generation);
         }
         Ok(())
     }
 
-    /// Writes at an offset, or at the end if there is none.
+    /// Writes. What comes from a memory map comes through any handle, and becomes every handle's.
     pub(in crate::fs) fn write(
         &self,
         stage: Stage<'_>,
         data: &[u8],
-        offset: Option<u64>,
+        mode: &WriteMode,
         share: &Share,
     ) -> FsResult<()> {
         let mut state = self.state.lock();
         self.failure.refuse()?;
         let _panicked = self.failure.on_panic();
-        let written = state.write(stage, data, offset);
-        share.take_part(&state);
+        let written = state.write(stage, data, mode);
+        if mode.mapped {
+            state.is_mapped = true;
+        } else {
+            share.take_part(state.generation);
+        }
         self.settle();
         // A writer that was told of an error has not written what it meant to.
         if let Err(FsError::Storage(error @ Error::Io { .. })) = &written {
@@ -267,7 +329,7 @@ impl WriteSession {
         state.stage(stage, u64::MAX)?.reserve(offset, len, keep_size)?;
         if !keep_size {
             state.note(Change::Written);
-            share.take_part(&state);
+            share.take_part(state.generation);
         }
         Ok(())
     }
@@ -296,31 +358,29 @@ impl WriteSession {
         self.state.lock().base().cloned()
     }
 
-    /// Changes owner, mode and times: of what is staged, and owner and mode of the published record too, as a disk shows
-    /// them to everybody at once. Times of what is staged are those of its content, and are published with it. For who
-    /// holds the record; `None` if that has no name.
+    /// Changes owner, mode and times: of what is staged, and owner and mode of the published version too, as a disk shows
+    /// them to everybody at once. Times of what is staged are those of its content, and are published with it.
+    /// `change_record` changes the version that the session goes on from by the record's name; without it, that is no
+    /// longer the record.
     pub(in crate::fs) fn set_attributes(
         &self,
-        store: Option<&Store>,
         change: &AttributeChange,
+        change_record: Option<ChangeRecord<'_>>,
     ) -> FsResult<()> {
         let state = self.state.lock();
-        let published = match &state.content {
+        let (base, change) = match &state.content {
             Content::Staged { staging, base, .. } => {
                 staging.set_attributes(change)?;
-                let owned = AttributeChange { accessed: None, modified: None, ..*change };
-                base.as_ref().map(|_| owned).filter(|owned| !owned.is_empty())
+                (base.as_ref(), AttributeChange { accessed: None, modified: None, ..*change })
             }
-            _ => Some(*change),
+            Content::Published(base) => (Some(base), *change),
+            Content::Ended(_) => return Err(FsError::Stale),
         };
-        if let (Some(change), Some(store), Place::At(_, key)) = (published, store, &state.place) {
-            match store.set_record_attributes(key, &change) {
-                // Somebody has removed it; what is staged has the change.
-                Err(error) if error.is_not_found() => {}
-                changed => drop(changed?),
-            }
+        match (base, change_record) {
+            (Some(_), Some(change_record)) if !change.is_empty() => change_record(&change),
+            (Some(base), None) if !change.is_empty() => Ok(base.set_attributes(&change)?),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Changes owner and mode of what is staged, as those of the published record are being changed by its name.
@@ -336,7 +396,7 @@ impl WriteSession {
     /// just doing something to the record.
     pub(in crate::fs) fn would_publish(&self, share: &Share) -> Option<bool> {
         let state = self.state.try_lock()?;
-        Some(share.has_part_in(&state) && (state.is_changed() || self.failure.has_happened()))
+        Some(state.is_of(share) && (state.is_changed() || self.failure.has_happened()))
     }
 
     /// After a failure, no call succeeds any more.
@@ -351,7 +411,7 @@ impl WriteSession {
             &state.content,
             Content::Staged { change: Change::Opened | Change::Closed, .. }
         );
-        change && share.has_part_in(&state)
+        change && state.is_of(share)
     }
 
     /// A handle is being closed: publishes what it took part in. A truncation or creation alone is published if this is
@@ -363,7 +423,7 @@ impl WriteSession {
         is_last: bool,
     ) -> FsResult<()> {
         let mut state = self.state.lock();
-        if !share.has_part_in(&state) {
+        if !state.is_of(share) {
             return Ok(());
         }
         self.failure.refuse()?;
@@ -377,7 +437,11 @@ impl WriteSession {
             }
             Content::Staged {
                 change: Change::Opened | Change::Closed | Change::Written, ..
-            } => self.publish_state(&mut state, target, false),
+            } => {
+                self.publish_state(&mut state, target, false)?;
+                share.close();
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -418,7 +482,7 @@ impl WriteSession {
     /// A handle is gone: publishes what it took part in and no close has. For who holds the record.
     pub(in crate::fs) fn release(&self, target: &Target<'_>, share: &Share) -> FsResult<()> {
         let mut state = self.state.lock();
-        let is_due = share.has_part_in(&state) && state.is_changed();
+        let is_due = state.is_of(share) && state.is_changed();
         let published = if is_due && !self.failure.has_happened() {
             self.publish_state(&mut state, target, false)
         } else {
@@ -482,7 +546,7 @@ impl WriteSession {
     /// The record's name is gone. For who holds the record.
     pub(in crate::fs) fn detach(&self) {
         self.state.lock().place = Place::Nowhere;
-        self.is_unpublished.store(false, Ordering::SeqCst);
+        self.object.store(NO_RECORD, Ordering::SeqCst);
         self.settle();
     }
 
@@ -514,6 +578,20 @@ impl WriteSession {
         self.settled.notify_all();
     }
 
+    /// Refuses to replace what others have put in the record's place if any of those whose bytes these are may not write
+    /// that.
+    fn refuse_replacing(&self, state: &State, target: &Target<'_>, key: &Key) -> Result<()> {
+        let there = target.store.record(key)?;
+        let writers = self.users.lock().shares();
+        let mut writers = writers.iter().filter(|share| state.is_of(share));
+        let may = |opener| target.options.permit(opener, &there, Access::Write);
+        if writers.all(|share| may(share.opener())) {
+            return Ok(());
+        }
+        let denied = io::Error::from_raw_os_error(libc::EACCES);
+        Err(Error::io(format!("replace record '{key}', which is another's by now"), denied))
+    }
+
     fn publish_state(
         &self,
         state: &mut MutexGuard<'_, State>,
@@ -532,20 +610,43 @@ impl WriteSession {
                     return Ok(());
                 }
             };
-        let publish =
-            PublishAs { content_type: target.content_type, durable, ..PublishAs::default() };
+        // What was removed or replaced by others never comes back by those who had it open.
+        let over = match base.as_ref().map(|base| base.attributes()).transpose() {
+            Ok(base) => base.map_or(Over::Anything, |base| Over::Version(base.stamp)),
+            Err(error) => {
+                state.content = Content::Staged { staging, base, change };
+                return Err(error.into());
+            }
+        };
+        let publish = PublishAs { content_type: target.content_type, durable, over };
         let _panicked = self.failure.on_panic();
-        match target.store.publish(&key, staging, &publish) {
+        let published = match target.store.publish(&key, staging, &publish) {
+            // Of two that have written a record anew, the last one wins.
+            Err((Error::RecordReplaced { .. }, staging)) if !state.holds_base => {
+                match self.refuse_replacing(state, target, &key) {
+                    Ok(()) => {
+                        let publish = PublishAs { over: Over::Anything, ..publish };
+                        target.store.publish(&key, staging, &publish)
+                    }
+                    Err(error) => Err((error, staging)),
+                }
+            }
+            published => published,
+        };
+        match published {
             Ok(value) => {
+                self.goes_on_from(&*value);
                 state.content = Content::Published(value);
-                state.generation += 1;
-                self.is_unpublished.store(false, Ordering::SeqCst);
+                state.end_shares();
                 self.settle();
                 Ok(())
             }
             Err((error, staging)) => {
                 state.content = Content::Staged { staging, base, change };
-                self.failure.note(&error);
+                // To write what others have removed is no failure: it is written nowhere.
+                if !matches!(error, Error::NoSuchRecord { .. }) {
+                    self.failure.note(&error);
+                }
                 Err(error.into())
             }
         }

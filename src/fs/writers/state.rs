@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::share::Share;
 use crate::backend::{Staging, Value};
+use crate::fs::bytes::{Position, WriteMode};
 use crate::fs::error::{FsError, FsResult};
 use crate::fs::store_node::StoreNode;
-use crate::model::{Attributes, Key, Result};
+use crate::model::{AttributeChange, Attributes, Key, Result};
 
 /// Begins a new version of a record of a store, or of one that has no name any more.
 pub(in crate::fs) type Stage<'a> = &'a dyn Fn(Option<&StoreNode>) -> Result<Box<dyn Staging>>;
@@ -17,6 +19,13 @@ pub(super) struct State {
     pub(super) content: Content,
     /// Counts publishes, from 1.
     pub(super) generation: u64,
+    /// Whether bytes of a memory map are staged. The kernel writes them back through any handle, and any close is to
+    /// publish them.
+    pub(super) is_mapped: bool,
+    /// Whether bytes of the published version are among what is staged.
+    pub(super) holds_base: bool,
+    /// Whether the kernel may have cached what was before the session went on from what others have written.
+    pub(super) has_stale_pages: bool,
 }
 
 /// Where the record is. Changes only while the record is held.
@@ -53,6 +62,22 @@ pub(super) enum Change {
 }
 
 impl State {
+    pub(super) fn new(place: Place, content: Content) -> Self {
+        let (is_mapped, holds_base, has_stale_pages) = (false, false, false);
+        Self { place, content, generation: 1, is_mapped, holds_base, has_stale_pages }
+    }
+
+    /// Whether a handle took part in what is not published.
+    pub(super) fn is_of(&self, share: &Share) -> bool {
+        self.is_mapped || share.has_part_in(self.generation)
+    }
+
+    /// What was staged is published, or never will be: nobody has a share in it any more.
+    pub(super) fn end_shares(&mut self) {
+        self.generation += 1;
+        self.is_mapped = false;
+    }
+
     /// Whether there is anything to publish.
     pub(super) fn is_changed(&self) -> bool {
         match &self.content {
@@ -75,7 +100,7 @@ impl State {
         if let Content::Staged { change, .. } = &mut self.content {
             *change = Change::Reserved;
         }
-        self.generation += 1;
+        self.end_shares();
     }
 
     /// The published version that the writers go on from.
@@ -103,7 +128,9 @@ impl State {
                 Place::At(store, _) => Some(store),
                 Place::Nowhere => None,
             })?;
-            staging.begin_with(&*base, base.attributes()?.size.min(most))?;
+            let len = base.attributes()?.size.min(most);
+            staging.begin_with(&*base, len)?;
+            self.holds_base = len > 0;
             let change = Change::Reserved;
             self.content = Content::Staged { staging, base: Some(base), change };
         }
@@ -113,11 +140,20 @@ impl State {
         }
     }
 
+    /// Clears the set-id bits, as a disk does when others than a privileged user write.
+    pub(super) fn clear_set_id(&self) -> FsResult<()> {
+        match &self.content {
+            Content::Staged { staging, .. } => clear_set_id(&**staging),
+            Content::Published(_) | Content::Ended(_) => Ok(()),
+        }
+    }
+
     pub(super) fn set_len(&mut self, stage: Stage<'_>, len: u64) -> FsResult<()> {
         let staging = self.stage(stage, len)?;
         if staging.attributes()?.size != len {
             staging.set_len(len)?;
         }
+        self.holds_base &= len > 0;
         Ok(())
     }
 
@@ -125,15 +161,32 @@ impl State {
         &mut self,
         stage: Stage<'_>,
         data: &[u8],
-        offset: Option<u64>,
+        mode: &WriteMode,
     ) -> FsResult<()> {
         let staging = self.stage(stage, u64::MAX)?;
-        let offset = match offset {
-            Some(offset) => offset,
-            None => staging.attributes()?.size,
+        let offset = match mode.position {
+            Position::At(offset) => offset,
+            Position::End => staging.attributes()?.size,
         };
         staging.write_at(data, offset)?;
+        if mode.clears_set_id {
+            clear_set_id(staging)?;
+        }
         self.note(Change::Written);
         Ok(())
     }
+}
+
+/// A file that a group may not execute is not set-group-id: there the bit means something else, and stays.
+fn clear_set_id(staging: &dyn Staging) -> FsResult<()> {
+    const SET_USER: u32 = 0o4000;
+    const SET_GROUP: u32 = 0o2010;
+    let mode = staging.attributes()?.mode;
+    let is_set_group = mode & SET_GROUP == SET_GROUP;
+    let cleared = mode & !SET_USER & if is_set_group { !0o2000 } else { !0 };
+    if cleared != mode {
+        let change = AttributeChange { mode: Some(cleared), ..AttributeChange::default() };
+        staging.set_attributes(&change)?;
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use super::announcements::Announcements;
 use super::by_hand::TypesByHand;
 use super::record_locks::{Held, RecordLocks};
 use super::session::{Left, WriteSession};
+use super::share::Share;
 use crate::fs::store_node::{RecordId, StoreNode};
 use crate::model::Key;
 use crate::ranks::{Mutex, Table};
@@ -16,10 +17,10 @@ use crate::ranks::{Mutex, Table};
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// How a caller joins a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::fs) enum Join {
-    /// With a handle.
-    Open,
+#[derive(Clone, Copy, Debug)]
+pub(in crate::fs) enum Join<'a> {
+    /// With a handle, of which this is the share.
+    Open(&'a Arc<Share>),
     /// With the announcement of an open by this thread.
     Announce(u32),
 }
@@ -114,7 +115,7 @@ impl Writers {
         &self,
         store: &StoreNode,
         key: &Key,
-        how: Join,
+        how: Join<'_>,
     ) -> Option<Arc<WriteSession>> {
         let sessions = self.sessions.lock();
         let session = sessions.get(&store.record(key))?;
@@ -133,7 +134,11 @@ impl Writers {
 
     /// Adds the handle of an open that was announced. Gives back false if the session has ended, which one whose open
     /// comes late has not as long as nobody else began another.
-    pub(in crate::fs) fn open_announced(&self, session: &Arc<WriteSession>, thread: u32) -> bool {
+    pub(in crate::fs) fn open_announced(
+        &self,
+        session: &Arc<WriteSession>,
+        share: &Arc<Share>,
+    ) -> bool {
         let record = session.record();
         let sessions = self.sessions.lock();
         let is_listed =
@@ -141,8 +146,8 @@ impl Writers {
         let mut users = session.users.lock();
         let is_begun = users.are_writing() || is_listed;
         if is_begun {
-            users.withdraw(thread);
-            users.add_writer();
+            users.withdraw(share.opener().thread);
+            users.add_writer(share);
         }
         is_begun
     }
@@ -152,7 +157,7 @@ impl Writers {
         &self,
         store: &StoreNode,
         key: &Key,
-        how: Join,
+        how: Join<'_>,
         session: &Arc<WriteSession>,
     ) {
         let mut sessions = self.sessions.lock();
@@ -161,8 +166,12 @@ impl Writers {
     }
 
     /// Takes back a handle; the session ends with its last. For who holds the record, if it has a name.
-    pub(in crate::fs) fn leave(&self, session: &Arc<WriteSession>) -> Option<Left> {
-        self.without(session, |session| session.users.lock().remove_writer())
+    pub(in crate::fs) fn leave(
+        &self,
+        session: &Arc<WriteSession>,
+        share: &Arc<Share>,
+    ) -> Option<Left> {
+        self.without(session, |session| session.users.lock().remove_writer(share))
     }
 
     /// Takes back an announcement that no open follows; as [`leave`](Self::leave).
@@ -264,10 +273,10 @@ impl Writers {
     }
 }
 
-fn join(session: &WriteSession, how: Join) {
+fn join(session: &WriteSession, how: Join<'_>) {
     let mut users = session.users.lock();
     match how {
-        Join::Open => users.add_writer(),
+        Join::Open(share) => users.add_writer(share),
         Join::Announce(thread) => users.announce(thread),
     }
 }

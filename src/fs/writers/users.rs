@@ -1,14 +1,17 @@
 //! Who has a write session open.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::announcements::FOLLOWS_WITHIN;
+use super::share::Share;
+use crate::fs::entry::Caller;
 
 /// The users of a session.
 #[derive(Debug, Default)]
 pub(super) struct Users {
     /// Handles that are open for writing.
-    writing: usize,
+    writing: Vec<Arc<Share>>,
     /// Handles of readers who read a new record as it grows.
     following: usize,
     /// Threads whose open a lookup has announced, and when.
@@ -18,7 +21,7 @@ pub(super) struct Users {
 impl Users {
     /// Whether anybody writes or is about to.
     pub(super) fn are_writing(&self) -> bool {
-        self.writing > 0 || self.are_announced(Instant::now())
+        !self.writing.is_empty() || self.are_announced(Instant::now())
     }
 
     /// Whether anybody reads along.
@@ -36,12 +39,29 @@ impl Users {
         self.announced.retain(|(announced, _)| *announced != thread);
     }
 
-    pub(super) fn add_writer(&mut self) {
-        self.writing += 1;
+    pub(super) fn add_writer(&mut self, share: &Arc<Share>) {
+        self.writing.push(Arc::clone(share));
     }
 
-    pub(super) fn remove_writer(&mut self) {
-        self.writing = self.writing.saturating_sub(1);
+    pub(super) fn remove_writer(&mut self, share: &Arc<Share>) {
+        self.writing.retain(|writing| !Arc::ptr_eq(writing, share));
+    }
+
+    /// Who has it open for writing.
+    pub(super) fn openers(&self) -> Vec<Caller> {
+        self.writing.iter().map(|share| *share.opener()).collect()
+    }
+
+    /// What each handle has done that writes to it.
+    pub(super) fn shares(&self) -> Vec<Arc<Share>> {
+        self.writing.clone()
+    }
+
+    /// The threads that have opened it for writing, but for handles of which nothing but the release may be left. Those without a
+    /// number are among them, as 0.
+    pub(super) fn busy_threads(&self) -> Vec<u32> {
+        let open = self.writing.iter().filter(|share| !share.is_closed());
+        open.map(|share| share.opener().thread).collect()
     }
 
     pub(super) fn add_follower(&mut self) {

@@ -1,0 +1,52 @@
+//! What a handle has done of what a session has not published, and whose handle it is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::fs::entry::Caller;
+
+/// What a handle has done that is not published: the session's generation at the time, or 0.
+///
+/// Closing a handle publishes only what it took part in. The kernel releases a handle some time after close() has
+/// returned; by then the next writer may be in the middle of a new version of the same session.
+#[derive(Debug)]
+pub(in crate::fs) struct Share {
+    generation: AtomicU64,
+    opener: Caller,
+    /// Whether a descriptor of the handle was closed and nothing was done through the handle since. It may be the last
+    /// one, whose release is still to come.
+    is_closed: AtomicBool,
+}
+
+impl Share {
+    pub(in crate::fs) fn of(opener: &Caller) -> Arc<Self> {
+        Arc::new(Self {
+            generation: AtomicU64::new(0),
+            opener: *opener,
+            is_closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Who has opened it.
+    pub(in crate::fs) fn opener(&self) -> &Caller {
+        &self.opener
+    }
+
+    pub(super) fn take_part(&self, generation: u64) {
+        self.generation.store(generation, Ordering::Relaxed);
+        self.is_closed.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_part_in(&self, generation: u64) -> bool {
+        self.generation.load(Ordering::Relaxed) == generation
+    }
+
+    /// A descriptor was closed that left nothing to publish.
+    pub(in crate::fs) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+}
