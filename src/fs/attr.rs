@@ -261,7 +261,7 @@ impl FileSystem {
         if let Some(session) = self.writers.get(node, &key) {
             session.follow_attributes(change)?;
         }
-        if attributes.stamp.same_bytes(&version.stamp()) {
+        if current.is_some_and(|current| current.stamp.same_bytes(&version.stamp())) {
             version.set_attributes(&attributes);
         }
         self.version_attr(ino, version)

@@ -20,11 +20,13 @@ pub struct WriteMode {
     pub mapped: bool,
     /// By somebody whose writes clear the set-id bits.
     pub clears_set_id: bool,
+    /// By this thread; 0 if it has no number, as where a map is written back.
+    pub by: u32,
 }
 
 impl From<Position> for WriteMode {
     fn from(position: Position) -> Self {
-        Self { position, sync: false, mapped: false, clears_set_id: false }
+        Self { position, sync: false, mapped: false, clears_set_id: false, by: 0 }
     }
 }
 

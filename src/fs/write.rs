@@ -109,6 +109,9 @@ impl FileSystem {
             share.close();
             return Ok(());
         }
+        if share.is_inherited_by(caller.thread) {
+            return Ok(());
+        }
         let is_last = session.is_merely_opened(share)
             && is_last(caller.thread, share.opener().thread, session.inodes());
         failpoint::pass("close: begun");

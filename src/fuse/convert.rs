@@ -24,13 +24,19 @@ pub(super) fn handle(number: FileHandle) -> Handle {
 
 /// How a request writes. Its own flags tell, since a program may have changed those that it opened the file with; what
 /// comes from a memory map has none, and a place of its own.
-pub(super) fn write_mode(flags: OpenFlags, write_flags: WriteFlags, offset: u64) -> WriteMode {
+pub(super) fn write_mode(
+    request: &Request,
+    flags: OpenFlags,
+    write_flags: WriteFlags,
+    offset: u64,
+) -> WriteMode {
     let is_appended = flags.0 & libc::O_APPEND != 0;
     WriteMode {
         position: if is_appended { Position::End } else { Position::At(offset) },
         sync: flags.0 & (libc::O_SYNC | libc::O_DSYNC) != 0,
         mapped: write_flags.contains(WriteFlags::FUSE_WRITE_CACHE),
         clears_set_id: write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
+        by: request.pid(),
     }
 }
 

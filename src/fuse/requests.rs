@@ -270,7 +270,7 @@ impl Filesystem for Adapter {
 
     fn write(
         &self,
-        _req: &Request,
+        req: &Request,
         number: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -280,7 +280,7 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let mode = write_mode(flags, write_flags, offset);
+        let mode = write_mode(req, flags, write_flags, offset);
         // A request is at most 16 MiB long.
         let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
         if mode.sync || self.fs.handle_waits(handle(fh)).busy {

@@ -10,7 +10,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub(crate) mod on_disk;
+pub(crate) mod opener;
 pub(crate) mod seeds;
+pub(crate) mod stranger;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

@@ -20,6 +20,13 @@ enum Unpublished {
     Written,
 }
 
+/// What others have done on disk to the version that writers go on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    Removed,
+    Replaced,
+}
+
 /// The writers of one record.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -30,6 +37,12 @@ pub(crate) struct Session {
     /// What they see, once it differs from that.
     staged: Option<Vec<u8>>,
     unpublished: Unpublished,
+    /// Whether any byte of the base is among what is staged.
+    holds_base: bool,
+    /// What became of the base.
+    pub(crate) lost: Option<Lost>,
+    /// Whether a publish was refused, since it would have brought the base back.
+    pub(crate) failed: bool,
     /// Counts publishes, from 1.
     generation: u64,
     /// Whether the record was set or deleted on disk under what is staged, so that who looks or joins could expect
@@ -53,7 +66,20 @@ impl Session {
 
     fn stage(&mut self) -> &mut Vec<u8> {
         let base = &self.base;
+        if self.staged.is_none() {
+            self.holds_base = base.as_ref().is_some_and(|base| !base.is_empty());
+        }
         self.staged.get_or_insert_with(|| base.clone().unwrap_or_default())
+    }
+
+    /// Whether who opens the record next has nothing in common with those who have it open.
+    fn is_left_alone(&self) -> bool {
+        let is_whole = self.staged.is_some() && !self.holds_base;
+        match self.lost {
+            None => false,
+            Some(Lost::Removed) => true,
+            Some(Lost::Replaced) => !is_whole,
+        }
     }
 }
 
@@ -61,6 +87,8 @@ impl Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closed {
     Nothing,
+    /// It was refused.
+    Refused,
     /// By the time that close(2) returns.
     AtClose,
     /// A record that was only made or emptied is published when the kernel lets go of the file.
@@ -190,11 +218,11 @@ impl Storage {
         self.session_at(place).is_some_and(|id| self.sessions[&id].set_type.is_some())
     }
 
-    /// A writer opens the record, which is made if it is not there. Who has it open idle when others have removed it
-    /// goes on without its name.
+    /// A writer opens the record, which is made if it is not there. Who has it open when others have removed it, or have
+    /// put another in its place, goes on without its name.
     pub(crate) fn open(&mut self, place: &Place) -> (u64, Share) {
         let current = self.record(place).map(|record| (record.bytes.clone(), record.mode));
-        if current.is_none() && self.is_open_idle(place) {
+        if self.session_mut(place).is_some_and(|session| session.is_left_alone()) {
             self.detach(place);
         }
         let mut created = false;
@@ -208,6 +236,9 @@ impl Storage {
                 base,
                 staged: made.then(Vec::new),
                 unpublished: if made { Unpublished::Emptied } else { Unpublished::Nothing },
+                holds_base: false,
+                lost: None,
+                failed: false,
                 generation: 1,
                 apart: false,
                 set_type: None,
@@ -219,16 +250,13 @@ impl Storage {
         });
         let session = self.sessions.get_mut(&id).unwrap();
         session.writers += 1;
-        if let (None, Some(_), Some((bytes, mode))) = (&session.staged, &session.base, current) {
-            session.base = Some(bytes);
-            session.mode = mode;
-        }
         (id, if created { session.generation } else { 0 })
     }
 
     pub(crate) fn empty_at_open(&mut self, id: u64, share: &mut Share) {
         let session = self.sessions.get_mut(&id).unwrap();
         session.staged = Some(Vec::new());
+        session.holds_base = false;
         if session.unpublished != Unpublished::Written {
             session.unpublished = Unpublished::Emptied;
         }
@@ -254,6 +282,7 @@ impl Storage {
     pub(crate) fn set_len(&mut self, id: u64, len: usize, share: &mut Share) {
         let session = self.sessions.get_mut(&id).unwrap();
         session.stage().resize(len, 0);
+        session.holds_base &= len > 0;
         session.unpublished = Unpublished::Written;
         *share = session.generation;
     }
@@ -266,10 +295,17 @@ impl Storage {
             Unpublished::Emptied | Unpublished::EmptiedAndClosed => Closed::AtRelease,
             Unpublished::Written => Closed::AtClose,
         };
+        if session.place.is_some() && session.lost == Some(Lost::Replaced) && session.holds_base {
+            (session.failed, session.place) = (true, None);
+            return Closed::Refused;
+        }
         session.unpublished = Unpublished::Nothing;
         session.generation += 1;
+        if session.lost == Some(Lost::Removed) {
+            session.place = None;
+        }
         let Some(place) = session.place.clone() else { return Closed::Nothing };
-        session.apart = false;
+        (session.apart, session.lost) = (false, None);
         let was_new = session.is_new();
         let bytes = session.staged.take().unwrap();
         session.base = Some(bytes.clone());
@@ -290,22 +326,32 @@ impl Storage {
     }
 
     /// A copy of a writer's descriptor is closed: that publishes what the writer has written.
-    pub(crate) fn close_copy(&mut self, id: u64, share: Share) {
+    pub(crate) fn close_copy(&mut self, id: u64, share: Share) -> Closed {
         let session = self.sessions.get_mut(&id).unwrap();
         if share != session.generation {
-            return;
+            return Closed::Nothing;
+        }
+        if session.failed {
+            return Closed::Refused;
         }
         match session.unpublished {
-            Unpublished::Nothing => {}
-            Unpublished::Written => drop(self.publish(id)),
-            _ => session.unpublished = Unpublished::EmptiedAndClosed,
+            Unpublished::Nothing => Closed::Nothing,
+            Unpublished::Written => self.publish(id),
+            _ => {
+                session.unpublished = Unpublished::EmptiedAndClosed;
+                Closed::Nothing
+            }
         }
     }
 
     pub(crate) fn close(&mut self, id: u64, share: Share) -> Closed {
         let session = &self.sessions[&id];
         let has_part = share == session.generation;
-        let published = if has_part { self.publish(id) } else { Closed::Nothing };
+        let published = match has_part {
+            true if session.failed => Closed::Refused,
+            true => self.publish(id),
+            false => Closed::Nothing,
+        };
         let session = self.sessions.get_mut(&id).unwrap();
         session.writers -= 1;
         if session.writers == 0 {
@@ -388,6 +434,7 @@ impl Storage {
         self.insert(place, Record { bytes, types, by_hand, bare, by_sdk: true, mode: None });
         if let Some(session) = self.session_mut(place) {
             session.apart = session.staged.is_some();
+            session.lost = session.base.as_ref().map(|_| Lost::Replaced);
         }
     }
 
@@ -395,6 +442,7 @@ impl Storage {
         self.remove(place).unwrap();
         if let Some(session) = self.session_mut(place) {
             session.apart = !session.is_new() && session.staged.is_some();
+            session.lost = session.base.as_ref().map(|_| Lost::Removed);
         }
     }
 

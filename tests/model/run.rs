@@ -10,6 +10,7 @@ use std::thread;
 
 use rustix::io::Errno;
 
+use crate::common::opener::{Opener, Theirs};
 use crate::common::{METADATA, TempMount, TempStorage, disk_name, file_name};
 use crate::draw::Draw;
 use crate::expected::{Closed, Place, Share, Storage};
@@ -37,7 +38,7 @@ pub(crate) struct Reader {
 /// A writer that stays open over several steps.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    pub(crate) file: File,
+    pub(crate) theirs: Theirs,
     pub(crate) session: u64,
     pub(crate) share: Share,
     pub(crate) appends: bool,
@@ -52,6 +53,8 @@ pub(crate) struct Run {
     // Dropped in this order: what is open, the mount, and what it shows.
     pub(crate) readers: Vec<Reader>,
     pub(crate) writers: Vec<Writer>,
+    /// Opens what the writers write to, so that who checks what everybody sees is none of them.
+    pub(crate) opener: Opener,
     mount: Option<TempMount>,
     pub(crate) storage: TempStorage,
     /// How the storage is mounted.
@@ -84,6 +87,7 @@ impl Run {
             model: Storage::default(),
             readers: Vec::new(),
             writers: Vec::new(),
+            opener: Opener::start(),
             mount: Some(mount),
             storage,
             ttl,
@@ -337,6 +341,7 @@ impl Run {
         self.mount.as_mut().unwrap().kill();
         self.readers.clear();
         self.writers.clear();
+        self.opener = Opener::start();
         self.mount.as_mut().unwrap().start();
         self.model.remounted();
         self.await_healing();

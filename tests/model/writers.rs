@@ -1,12 +1,12 @@
 //! Readers and writers that stay open over several steps.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::XattrFlags;
+use rustix::fs::{OFlags, XattrFlags};
 use rustix::io::Errno;
 
-use crate::expected::Place;
+use crate::expected::{Closed, Place};
 use crate::run::{HAND_SET, Reader, Run, Writer, close, shown};
 
 /// So many readers, and so many writers, are open at most.
@@ -68,19 +68,16 @@ impl Run {
             "for writing"
         };
         self.note(format!("open {place:?} {how}"));
-        let mut options = OpenOptions::new();
-        options.read(true).create(true);
-        if appends {
-            options.append(true);
-        } else {
-            options.write(true).truncate(truncates);
-        }
-        let file = options.open(self.path(place)).unwrap();
+        let mut flags = OFlags::RDWR | OFlags::CREATE;
+        flags.set(OFlags::APPEND, appends);
+        flags.set(OFlags::TRUNC, truncates && !appends);
+        let path = self.path(place);
+        let theirs = self.opener.open(&path, flags).unwrap();
         let (session, mut share) = self.model.open(place);
         if truncates && !appends {
             self.model.empty_at_open(session, &mut share);
         }
-        self.writers.push(Writer { file, session, share, appends });
+        self.writers.push(Writer { theirs, session, share, appends });
         self.check(place);
     }
 
@@ -92,27 +89,32 @@ impl Run {
         let which = self.draw.below(self.writers.len());
         let session = self.writers[which].session;
         let state = &self.model.sessions[&session];
+        if state.failed {
+            return;
+        }
         let (place, len) = (state.place.clone(), state.bytes().len());
         match self.draw.below(9) {
             0 => {
                 let data_only = self.draw.once_in(2);
                 self.note(format!("fsync a writer of {place:?}"));
-                let file = &self.writers[which].file;
-                if data_only { file.sync_data() } else { file.sync_all() }.unwrap();
-                self.model.publish(session);
+                let file = &self.writers[which].theirs.file;
+                let synced = if data_only { file.sync_data() } else { file.sync_all() };
+                let published = self.model.publish(session);
+                self.must_be(expected(published), synced);
             }
             1 => {
                 let len = self.draw.below(len + 20);
                 self.note(format!("set the length for a writer of {place:?} to {len}"));
                 let writer = &mut self.writers[which];
-                writer.file.set_len(len as u64).unwrap();
+                writer.theirs.file.set_len(len as u64).unwrap();
                 self.model.set_len(session, len, &mut writer.share);
             }
             2 => {
                 self.note(format!("close a copy of a writer of {place:?}"));
                 let writer = &self.writers[which];
-                close(writer.file.try_clone().unwrap()).unwrap();
-                self.model.close_copy(session, writer.share);
+                let closed = close(writer.theirs.file.try_clone().unwrap());
+                let published = self.model.close_copy(session, writer.share);
+                self.must_be(expected(published), closed);
             }
             3 => self.set_type_of_writer(which, place.as_ref()),
             _ => {
@@ -121,7 +123,7 @@ impl Run {
                 let at = (!writer.appends).then_some(at);
                 self.note(format!("write for a writer of {place:?} at {at:?} {}", shown(&bytes)));
                 let writer = &mut self.writers[which];
-                writer.file.write_all_at(&bytes, at.unwrap_or(0) as u64).unwrap();
+                writer.theirs.file.write_all_at(&bytes, at.unwrap_or(0) as u64).unwrap();
                 self.model.write(session, &bytes, at, &mut writer.share);
             }
         }
@@ -134,12 +136,15 @@ impl Run {
     /// Sets the type of a record that is there or being made, as `cp -a` does.
     fn set_type_of_writer(&mut self, which: usize, place: Option<&Place>) {
         let Some(place) = place else { return };
+        if self.model.sessions[&self.writers[which].session].lost.is_some() {
+            return;
+        }
         if self.model.shown(place).is_none() {
             return;
         }
         let content_type = self.draw.one_of(&HAND_SET);
         self.note(format!("set the type for a writer of {place:?} to {content_type}"));
-        let (file, flags) = (&self.writers[which].file, XattrFlags::empty());
+        let (file, flags) = (&self.writers[which].theirs.file, XattrFlags::empty());
         rustix::fs::fsetxattr(file, "user.mime_type", content_type.as_bytes(), flags).unwrap();
         self.model.set_type(place, content_type);
     }
@@ -153,12 +158,11 @@ impl Run {
         let place = self.model.sessions[&writer.session].place.clone();
         self.note(format!("close a writer of {place:?}"));
         let before = place.as_ref().and_then(|place| self.disk_inode(place));
-        close(writer.file).unwrap();
-        let Some(place) = place else {
-            self.model.close(writer.session, writer.share);
-            return;
-        };
-        self.closed(&place, before, |model| model.close(writer.session, writer.share));
+        let closed = self.opener.close(writer.theirs);
+        let published = self.model.close(writer.session, writer.share);
+        self.must_be(expected(published), closed.map_err(std::io::Error::from));
+        let Some(place) = place else { return };
+        self.closed(&place, before, |_| published);
         self.check(&place);
     }
 
@@ -186,9 +190,14 @@ impl Run {
     fn check_writer(&self, which: usize) {
         let writer = &self.writers[which];
         let expected = self.model.sessions[&writer.session].bytes();
-        let seen = whole(&writer.file);
+        let seen = whole(&writer.theirs.file);
         assert!(seen == expected, "a writer sees {}, not {}", shown(&seen), shown(expected));
     }
+}
+
+/// What fsync or close says of a publish.
+fn expected(published: Closed) -> Result<(), Errno> {
+    if published == Closed::Refused { Err(Errno::STALE) } else { Ok(()) }
 }
 
 impl Reader {

@@ -3,13 +3,15 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use serde_json::Value;
 
 use super::Mounted;
-use crate::common::{TempMount, mime_type, names, sh, storefs, wait_until};
+use crate::common::stranger::{stranger, stranger_reads};
+use crate::common::{TempMount, mime_type, names, sh, storefs, temp_dir, wait_until};
 
 #[test]
 fn p03_new_record_is_in_this_mount_from_its_creation_and_elsewhere_once_it_is_closed() {
@@ -56,8 +58,7 @@ fn p3_rewritten_record_is_the_old_one_until_it_is_closed() {
     fs::write(&record, b"the old version").unwrap();
     let mut writer = File::create(&record).unwrap();
     let is_old = || {
-        assert_eq!(fs::read(&record).unwrap(), b"the old version");
-        assert_eq!(fs::metadata(&record).unwrap().len(), 15);
+        assert_eq!(stranger("cat \"$1\"; stat -c %s \"$1\"", &record), b"the old version15\n");
         assert_eq!(fs::read(mounted.on_disk("r")).unwrap(), b"the old version");
     };
     is_old();
@@ -85,7 +86,7 @@ fn p3_writer_sees_its_own_bytes() {
     let mut seen = String::new();
     file.read_to_string(&mut seen).unwrap();
     assert_eq!(seen, "abc3456789");
-    assert_eq!(fs::read(&record).unwrap(), b"0123456789");
+    assert_eq!(stranger_reads(&record), b"0123456789");
     drop(file);
     assert_eq!(fs::read(&record).unwrap(), b"abc3456789");
 }
@@ -97,9 +98,9 @@ fn p3_fsync_publishes() {
     let mut writer = File::create(&record).unwrap();
     writer.write_all(b"one").unwrap();
     writer.sync_all().unwrap();
-    assert_eq!(fs::read(&record).unwrap(), b"one");
+    assert_eq!(stranger_reads(&record), b"one");
     writer.write_all(b" two").unwrap();
-    assert_eq!(fs::read(&record).unwrap(), b"one");
+    assert_eq!(stranger_reads(&record), b"one");
     writer.sync_data().unwrap();
     assert_eq!(fs::read(&record).unwrap(), b"one two");
     drop(writer);
@@ -114,9 +115,12 @@ fn p3_close_of_any_descriptor_publishes_what_was_written() {
     let copy = writer.try_clone().unwrap();
     writer.write_all(b"one").unwrap();
     drop(copy);
-    assert_eq!(fs::read(&record).unwrap(), b"one");
+    let mut reader = File::open(&record).unwrap();
     writer.write_all(b" two").unwrap();
-    assert_eq!(fs::read(&record).unwrap(), b"one", "a published version never changes");
+    let mut read = String::new();
+    reader.read_to_string(&mut read).unwrap();
+    assert_eq!(read, "one", "a published version never changes");
+    assert_eq!(stranger_reads(&record), b"one");
     drop(writer);
     assert_eq!(fs::read(&record).unwrap(), b"one two");
 }
@@ -164,46 +168,41 @@ fn p4_readers_get_whole_records_while_they_are_replaced() {
     let Some(mounted) = Mounted::new() else { return };
     let record = mounted.record("r");
     fs::write(&record, version(0)).unwrap();
+    let sources = temp_dir();
+    for number in 1..=VERSIONS {
+        fs::write(sources.path().join(number.to_string()), version(number)).unwrap();
+    }
+    // Another process, since its own would see what it has not closed. The third way is without O_TRUNC at open, as vim
+    // writes.
+    let script = "for n in $(seq $0); do case $(($n % 3)) in \
+         0) cat $1/$n > temporary; mv temporary r;; \
+         1) cat $1/$n > r;; \
+         *) dd if=$1/$n of=r conv=nocreat,fdatasync bs=64k status=none oflag=nonblock;; \
+         esac || exit 1; done";
+    let mut writer = Command::new("sh")
+        .args(["-c", script, &VERSIONS.to_string()])
+        .arg(sources.path())
+        .current_dir(mounted.mount.store("default"))
+        .spawn()
+        .unwrap();
+    let mut is_done = || writer.try_wait().unwrap();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let readers: Vec<_> = (0..2)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut reads = 0;
-                    while !done.load(Ordering::Relaxed) || reads == 0 {
-                        let text = fs::read_to_string(&record).unwrap();
-                        let value: Value = serde_json::from_str(&text)
-                            .unwrap_or_else(|error| panic!("{error} in {} bytes", text.len()));
-                        assert!(value["number"].is_number());
-                        assert!(fs::metadata(&record).unwrap().len() > 10);
-                        reads += 1;
-                    }
-                })
-            })
-            .collect();
-        let written = scope.spawn(|| {
-            for number in 1..=VERSIONS {
-                match number % 3 {
-                    0 => {
-                        let temporary = mounted.record("temporary");
-                        fs::write(&temporary, version(number)).unwrap();
-                        fs::rename(&temporary, &record).unwrap();
-                    }
-                    1 => fs::write(&record, version(number)).unwrap(),
-                    _ => {
-                        // Without O_TRUNC at open, as vim writes.
-                        let mut file = OpenOptions::new().write(true).open(&record).unwrap();
-                        file.set_len(0).unwrap();
-                        file.write_all(version(number).as_bytes()).unwrap();
-                    }
-                }
+        let read = || {
+            while !done.load(Ordering::Relaxed) {
+                let text = fs::read_to_string(&record).unwrap();
+                let value: Value = serde_json::from_str(&text)
+                    .unwrap_or_else(|error| panic!("{error} in {} bytes", text.len()));
+                assert!(value["number"].is_number());
+                assert!(fs::metadata(&record).unwrap().len() > 10);
             }
-        });
-        let outcome = written.join();
+        };
+        let readers = [scope.spawn(read), scope.spawn(read)];
+        wait_until("all versions are written", || is_done().is_some());
         done.store(true, Ordering::Relaxed);
-        outcome.unwrap();
         readers.into_iter().for_each(|reader| reader.join().unwrap());
     });
+    assert!(is_done().unwrap().success());
     assert_eq!(fs::read_to_string(&record).unwrap(), version(VERSIONS));
 }
 

@@ -306,6 +306,7 @@ impl WriteSession {
             state.is_mapped = true;
         } else {
             share.take_part(state.generation);
+            share.is_written_by(mode.by);
         }
         self.settle();
         // A writer that was told of an error has not written what it meant to.

@@ -1,8 +1,9 @@
 //! What a handle has done of what a session has not published, and whose handle it is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use super::processes::Process;
 use crate::fs::entry::Caller;
 
 /// What a handle has done that is not published: the session's generation at the time, or 0.
@@ -13,6 +14,8 @@ use crate::fs::entry::Caller;
 pub(in crate::fs) struct Share {
     generation: AtomicU64,
     opener: Caller,
+    /// The thread that has written through it last; 0 if that is not known.
+    written_by: AtomicU32,
     /// Whether a descriptor of the handle was closed and nothing was done through the handle since. It may be the last
     /// one, whose release is still to come.
     is_closed: AtomicBool,
@@ -23,6 +26,7 @@ impl Share {
         Arc::new(Self {
             generation: AtomicU64::new(0),
             opener: *opener,
+            written_by: AtomicU32::new(0),
             is_closed: AtomicBool::new(false),
         })
     }
@@ -35,6 +39,24 @@ impl Share {
     pub(super) fn take_part(&self, generation: u64) {
         self.generation.store(generation, Ordering::Relaxed);
         self.is_closed.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_written_by(&self, thread: u32) {
+        self.written_by.store(thread, Ordering::Relaxed);
+    }
+
+    /// Whether a descriptor of it that the thread closes was only inherited: by a process that was started in the middle
+    /// of what another one writes, and lets go of what it has no use for. Its close is none of the writer's.
+    pub(in crate::fs) fn is_inherited_by(&self, thread: u32) -> bool {
+        let written_by = self.written_by.load(Ordering::Relaxed);
+        if thread == self.opener.thread || thread == written_by {
+            return false;
+        }
+        let Some(opener) = Process::of(self.opener.thread) else { return false };
+        let Some(process) = Process::of(thread).filter(|process| process.id != opener.id) else {
+            return false;
+        };
+        Process::of(written_by).is_none_or(|writer| writer.id != process.id)
     }
 
     pub(super) fn has_part_in(&self, generation: u64) -> bool {
