@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Instant;
 
 use rustix::io::Errno;
@@ -265,4 +266,71 @@ fn metadata_that_is_removed_comes_back_with_a_new_id() {
     assert_eq!(new["name"], Value::Null);
     assert_eq!(new["id"].as_str().unwrap().len(), 17);
     assert_ne!(new["id"], old["id"]);
+}
+
+/// All that programs tell a change of a file or directory by.
+fn seen(path: &Path) -> (i64, i64, i64, i64, u64) {
+    let found = fs::metadata(path).unwrap();
+    (found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec(), found.size())
+}
+
+#[test]
+fn p17_keeping_times_moves_none_that_the_mount_shows() {
+    if !can_mount() {
+        return;
+    }
+    let storage = storage_of(&["k"]);
+    let mount = TempMount::with_options(&storage, &["--ttl", "0"]);
+    let store = mount.store("default");
+    let paths = [store.clone(), store.join(METADATA), mount.stores(), mount.path()];
+    let all = || paths.each_ref().map(|path| seen(path));
+    let before = all();
+    for round in 0..3 {
+        let last = time(&storage, "accessed_at");
+        assert_eq!(fs::read_to_string(store.join("k")).unwrap(), "k");
+        wait_until("the read is noted", || time(&storage, "accessed_at") > last);
+        assert_eq!(all(), before, "round {round}");
+    }
+    // Its own times, once the change is made.
+    write(&store.join("k"), "new").unwrap();
+    let changed = all();
+    assert_ne!(changed[0], before[0]);
+    wait_until("the change is noted", || time(&storage, "modified_at").as_str() > LONG_AGO);
+    assert_eq!(all(), changed);
+    // What others change shows at once, also if it is no record.
+    fs::write(storage.store("default").join("dropped in"), "").unwrap();
+    assert_ne!(all()[0], changed[0]);
+    let dropped_in = all();
+    let last = time(&storage, "accessed_at");
+    fs::read(store.join("k")).unwrap();
+    wait_until("the read is noted", || time(&storage, "accessed_at") > last);
+    assert_eq!(all(), dropped_in);
+    let on_disk = fs::metadata(storage.store("default")).unwrap();
+    assert_eq!((on_disk.mtime(), on_disk.mtime_nsec()), (dropped_in[0].0, dropped_in[0].1));
+}
+
+#[test]
+fn p17_backups_of_an_idle_store_see_no_change() {
+    if !can_mount() {
+        return;
+    }
+    let storage = storage_of(&["k", "l"]);
+    let mount = TempMount::new(&storage);
+    let script =
+        "touch now; rsync -a $M/ first/; tar cf first.tar -C $M --listed-incremental=level .";
+    let run = |script: &str| {
+        let prologue = format!("M='{}'\n", mount.path().display());
+        sh(&(prologue + script), storage.beside())
+    };
+    run(script);
+    for _ in 0..2 {
+        let last = time(&storage, "accessed_at");
+        // A slow tar, that meets the write-back of what it has read itself.
+        let slow = "tar cf - --checkpoint=1 --checkpoint-action=exec='sleep 0.4' -b1 -C $M . 2>&1 > slow.tar";
+        assert_eq!(run(slow), "", "tar says that something has changed");
+        wait_until("the reads are noted", || time(&storage, "accessed_at") > last);
+        assert_eq!(run("rsync -ai --delete $M/ first/"), "");
+        assert_eq!(run("find $M -newer now"), "");
+        assert_eq!(run("diff -r $M first --exclude=__metadata__.json"), "");
+    }
 }

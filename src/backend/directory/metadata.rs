@@ -14,9 +14,10 @@ use rustix::fs::{AtFlags, Mode, Stat};
 use rustix::io::Errno;
 
 use super::dialect::Dialect;
+use super::kept_times::Kept;
 use super::layout;
 use super::place::Entry;
-use super::staging::{Session, StagedFile};
+use super::staging::{self, Session, StagedFile};
 use super::state::DirectoryBackend;
 use super::tree::{self, StoreDir};
 use crate::backend::MetadataText;
@@ -29,6 +30,15 @@ pub(super) const MAX_BYTES: u64 = 1024 * 1024;
 
 /// So often is an edit tried anew because somebody else has saved the file meanwhile.
 const TRIES: usize = 16;
+
+/// The modification time of metadata that was edited.
+#[derive(Clone, Copy)]
+enum Dated {
+    /// The moment of the edit.
+    Now,
+    /// That of the text before: it is our own time-keeping, which nobody else has to notice.
+    AsBefore,
+}
 
 impl DirectoryBackend {
     pub(super) fn read_metadata_text(&self, dir: &StoreDir) -> Result<Option<MetadataText>> {
@@ -56,6 +66,15 @@ impl DirectoryBackend {
             }
             text => text,
         }
+    }
+
+    /// The same with the times that are shown.
+    pub(super) fn shown_metadata_text(&self, dir: &StoreDir) -> Result<Option<MetadataText>> {
+        let text = self.usable_metadata_text(dir)?;
+        Ok(text.map(|text| {
+            let attributes = self.shared.kept_times.of_metadata(&dir.name, text.attributes);
+            MetadataText { attributes, ..text }
+        }))
     }
 
     /// The metadata as it can be edited, with what the system says of its file. `None` if it is missing or damaged.
@@ -178,7 +197,10 @@ impl DirectoryBackend {
             return Ok(());
         }
         let session = self.session()?;
-        self.in_store(store, |dir| self.edit_metadata(dir, &session, edit))
+        self.in_store(store, |dir| {
+            let _held = self.shared.metadata_locks.hold(&dir.name);
+            self.edit_text(dir, &session, edit, Dated::AsBefore)
+        })
     }
 
     /// Edits the metadata of a store whose gate was passed.
@@ -192,14 +214,24 @@ impl DirectoryBackend {
         self.edit_metadata_alone(dir, session, edit)
     }
 
-    /// The same, for whoever has closed the store's gate. Reads the metadata, changes it and writes it back if `edit`
-    /// says that it has changed; does so anew if somebody else has saved it meanwhile. Metadata that is missing or
-    /// damaged stays as it is.
+    /// The same, for whoever has closed the store's gate.
     pub(super) fn edit_metadata_alone(
         &self,
         dir: &StoreDir,
         session: &Arc<Session>,
+        edit: impl FnMut(&mut Document) -> bool,
+    ) -> Result<()> {
+        self.edit_text(dir, session, edit, Dated::Now)
+    }
+
+    /// Reads the metadata, changes it and writes it back if `edit` says that it has changed; does so anew if somebody
+    /// else has saved it meanwhile. Metadata that is missing or damaged stays as it is.
+    fn edit_text(
+        &self,
+        dir: &StoreDir,
+        session: &Arc<Session>,
         mut edit: impl FnMut(&mut Document) -> bool,
+        dated: Dated,
     ) -> Result<()> {
         for _ in 0..TRIES {
             let Some((mut document, read)) = self.document(dir)? else { return Ok(()) };
@@ -208,13 +240,47 @@ impl DirectoryBackend {
             }
             let bytes = document.to_bytes();
             let staged = self.stage_metadata(dir, session, &bytes, Some(read.mode))?;
-            if exchange(dir, &staged, &read.stamp).map_err(|error| dir.not_written(error))? {
+            let exchanged = match dated {
+                Dated::Now => exchange(dir, &staged, &read.stamp),
+                Dated::AsBefore => self.exchange_unnoticed(dir, &staged, &read),
+            };
+            if exchanged.map_err(|error| dir.not_written(error))? {
                 self.shared.unsynced.note(&dir.name, layout::METADATA.as_bytes());
                 return Ok(());
             }
             log::debug!("the metadata of store '{}' was saved by somebody else", dir.name);
         }
         Err(dir.not_written(Errno::BUSY))
+    }
+
+    /// Exchanges a staged file for a store's metadata, and leaves all times that are shown as they were. What is added to
+    /// the directory just then, or removed, is noticed too late by those who look at its times alone.
+    fn exchange_unnoticed(
+        &self,
+        dir: &StoreDir,
+        staged: &StagedFile,
+        read: &Attributes,
+    ) -> rustix::io::Result<bool> {
+        let kept_times = &self.shared.kept_times;
+        let metadata = kept_times.of_metadata(&dir.name, *read);
+        staging::set_modified(staged.file(), read.modified)?;
+        let before = tree::attributes(&rustix::fs::fstat(&dir.fd)?);
+        let directory = kept_times.of_directory(&dir.name, before);
+        if !exchange(dir, staged, &read.stamp)? {
+            return Ok(false);
+        }
+        // Whoever may write into the directory need not own it. What cannot be put back is shown so all the same.
+        if let Err(error) = staging::set_modified(&dir.fd, before.modified) {
+            log::debug!("the time of the directory of store '{}' moves: {error}", dir.name);
+        }
+        let left = tree::attributes(&rustix::fs::fstat(&dir.fd)?);
+        let left_metadata = tree::attributes(&rustix::fs::fstat(staged.file())?);
+        kept_times.keep(
+            &dir.name,
+            Kept::new(directory, &left),
+            Kept::new(metadata, &left_metadata),
+        );
+        Ok(true)
     }
 
     /// Puts a text in the place of a store's metadata, in one step, whatever is there; without `replace`, only where

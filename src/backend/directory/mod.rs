@@ -12,6 +12,7 @@
 //! | `store_gates` | a store's directory stays in its place while it is used |
 //! | `metadata` | a store's metadata |
 //! | `metadata_locks` | one edit of it at a time |
+//! | `kept_times` | times that our own time-keeping moves, and what is shown instead |
 //! | `key_locks` | one writer at a time for each record |
 //! | `process_locks` | one process at a time for each record |
 //! | `place` | two files into their places, beside SDKs |
@@ -37,6 +38,7 @@ mod fingerprint;
 #[doc(hidden)]
 pub mod fuzzing;
 mod heal;
+mod kept_times;
 mod key_locks;
 mod layout;
 mod layouts;
@@ -128,7 +130,7 @@ impl Backend for DirectoryBackend {
     }
 
     fn metadata_text(&self, store: &StoreName) -> Result<Option<MetadataText>> {
-        self.in_store(store, |dir| self.usable_metadata_text(dir))
+        self.in_store(store, |dir| self.shown_metadata_text(dir))
     }
 
     fn set_metadata_text(&self, store: &StoreName, text: Option<&[u8]>) -> Result<()> {

