@@ -145,7 +145,9 @@ fn store_on_disk(dir: &Path) -> BTreeMap<String, Record> {
 /// start, is not asked again about a state that it has `read`: [`on_disk`] accounts for every file.
 fn healed(storage: &TempStorage, python: &Python, read: &mut Vec<State>) -> State {
     let mount = TempMount::new(storage);
-    let staged = || sh("test ! -d .storefs || find .storefs -mindepth 1", &storage.path());
+    // What is kept of a writer stays.
+    let staged = "test ! -d .storefs || find .storefs -mindepth 1 -not -path '.storefs/rescued*'";
+    let staged = || sh(staged, &storage.path());
     wait_until("what the dead process left is removed", || staged().is_empty());
     let state = on_disk(storage);
     for (store, records) in &state {
@@ -450,6 +452,69 @@ fn p14_an_input_that_changed_in_the_middle_of_a_killed_purge() {
         assert!(set(&storage, "other", "k", "v", "text/plain").status().unwrap().success());
         let input = fs::read_to_string(storage.store("default").join("INPUT.json"));
         assert_eq!(input.ok().as_deref(), expected);
+    }
+}
+
+/// Dies while a record is published that was written over another: the new version is the record, or is kept whole; the
+/// old one, which may have the new one's place in the staging directory, is never taken for it.
+#[test]
+fn p21_what_a_close_was_publishing_when_it_was_killed_is_published_or_kept() {
+    if !can_mount() {
+        return;
+    }
+    let steps = ["publish: prepared"].into_iter().chain(PUBLISH).chain(["publish: sync directory"]);
+    for (step, is_appended) in steps.flat_map(|step| [(step, false), (step, true)]) {
+        let storage = seeded();
+        let is_durable = step == "publish: sync directory";
+        die_in_mount(&storage, step, |mount| {
+            let mut options = fs::OpenOptions::new();
+            options.write(true).append(is_appended).truncate(!is_appended);
+            let mut record = options.open(mount.store("default").join("a%2Fb")).unwrap();
+            record.write_all(b"and new text").unwrap();
+            let published = if is_durable {
+                record.sync_all().map_err(drop)
+            } else {
+                nix::unistd::close(record).map_err(drop)
+            };
+            assert!(published.is_err());
+        });
+        let new = if is_appended { "old textand new text" } else { "and new text" };
+        let kept = with_source(&storage, &["rescue", "--json"]).output().unwrap();
+        let kept: Vec<Value> = serde_json::from_slice(&kept.stdout).unwrap();
+        let value = on_disk(&storage)["default"]["a/b"].0.clone();
+        match &kept[..] {
+            [] => assert_eq!(value, new, "after '{step}'"),
+            [kept] => {
+                assert_eq!(value, "old text", "after '{step}'");
+                assert_eq!((&kept["key"], &kept["size"]), (&"a/b".into(), &new.len().into()));
+                let id = kept["id"].as_str().unwrap();
+                assert!(with_source(&storage, &["rescue", id]).status().unwrap().success());
+                assert_eq!(on_disk(&storage)["default"]["a/b"].0, new, "after '{step}'");
+            }
+            several => panic!("after '{step}': {several:?}"),
+        }
+    }
+}
+
+/// Dies while it keeps something aside: the next one does it.
+#[test]
+fn p21_killed_while_keeping_bytes_aside() {
+    if !can_mount() {
+        return;
+    }
+    for step in ["rescue: note", "rescue: noted"] {
+        let storage = seeded();
+        let mut mount = TempMount::new(&storage);
+        let mut record = fs::File::create(mount.store("default").join("cut off")).unwrap();
+        record.write_all(b"bytes").unwrap();
+        mount.kill();
+        drop(record);
+        die(with_source(&storage, &["rescue"]), step);
+        let kept = with_source(&storage, &["rescue", "--all"]).output().unwrap();
+        assert!(kept.status.success(), "{kept:?}");
+        assert_eq!(on_disk(&storage)["default"]["cut off"].0, "bytes");
+        let left = sh("find .storefs ! -type d", &storage.path());
+        assert_eq!(left, "", "after '{step}'");
     }
 }
 

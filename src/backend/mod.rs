@@ -10,6 +10,7 @@ mod document;
 pub mod memory;
 mod purging;
 mod reader;
+mod unpublished;
 pub mod watch;
 
 use std::fmt::{self, Debug};
@@ -18,12 +19,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-pub use purging::{Counting, Purged, Purging};
+pub use purging::{Counting, Purge, Purged, Purging, is_input_key, is_spared};
 pub use reader::Reader;
+pub use unpublished::{KeptAside, StagedFor};
 
 use crate::model::{
-    AttributeChange, Attributes, ContentType, DEFAULT_INPUT_KEY, Error, Finding, Key, Result,
-    Space, Stamp, StoreMetadata, StoreName,
+    AttributeChange, Attributes, ContentType, Error, Finding, Key, Result, Space, Stamp,
+    StoreMetadata, StoreName, Unpublished,
 };
 use watch::{Tell, Watched};
 
@@ -201,6 +203,20 @@ pub trait Backend: Debug + Send + Sync {
     /// # Errors
     /// [`Error::Io`], [`Error::ReadOnly`].
     fn stage(&self) -> Result<Box<dyn Staging>>;
+
+    /// The same, with a note of whose bytes they are: if the process ends before they are published, they are kept aside
+    /// by a backend that can.
+    ///
+    /// # Errors
+    /// As [`Backend::stage`].
+    fn stage_for(&self, _record: &StagedFor<'_>) -> Result<Box<dyn Staging>> {
+        self.stage()
+    }
+
+    /// What it keeps aside of writers whose process has ended, where it can.
+    fn kept_aside(&self) -> Option<&dyn KeptAside> {
+        None
+    }
 
     /// Checks that a record could be kept under this key, before any byte is written.
     ///
@@ -453,6 +469,23 @@ pub trait Staging: Debug + Send + Sync {
     /// [`Error::Io`].
     fn attributes(&self) -> Result<Attributes>;
 
+    /// The staged bytes are another record's from now on; with `None` nobody's any more, and not kept aside.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn belongs_to(&mut self, _record: Option<&StagedFor<'_>>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Keeps the staged bytes aside, since their process is about to end. `None` if there is nothing to keep: no bytes,
+    /// or those that are published, or a backend that cannot. They are not to be published afterwards.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; then the bytes are where they were.
+    fn keep_aside(&mut self) -> Result<Option<Unpublished>> {
+        Ok(None)
+    }
+
     /// Makes the staged bytes the record, in one step for every observer, and gives back the new version. An
     /// error leaves the old version in place and the staged bytes as they are.
     ///
@@ -572,16 +605,6 @@ pub struct RenameRecord<'a> {
     pub replace: bool,
 }
 
-/// What a purge spares, and when it happens.
-#[derive(Clone, Copy, Debug)]
-pub struct Purge<'a> {
-    /// The input key: the record of this key, and those of this key with an extension, are spared, and the record
-    /// of the key `INPUT` besides.
-    pub input_key: &'a str,
-    /// The new accessed and modified time of the store.
-    pub at: Timestamp,
-}
-
 /// The text of a store's metadata, and what it is shown with.
 #[derive(Clone, Debug)]
 pub struct MetadataText {
@@ -589,21 +612,4 @@ pub struct MetadataText {
     pub bytes: Vec<u8>,
     /// Attributes of the file.
     pub attributes: Attributes,
-}
-
-/// Whether a key belongs to the input record: the input key itself, or that key with an extension.
-///
-/// The test is that of the Apify SDK, which looks for files named `KEY` and `KEY.*` (FORMAT 8.2).
-#[must_use]
-pub fn is_input_key(key: &Key, input_key: &str) -> bool {
-    match key.as_bytes().strip_prefix(input_key.as_bytes()) {
-        Some(rest) => rest.is_empty() || rest.first() == Some(&b'.'),
-        None => false,
-    }
-}
-
-/// Whether a purge spares a key: one of the input record, or `INPUT` itself, whatever the input key is (P16).
-#[must_use]
-pub fn is_spared(key: &Key, input_key: &str) -> bool {
-    is_input_key(key, input_key) || key.as_bytes() == DEFAULT_INPUT_KEY.as_bytes()
 }

@@ -1,9 +1,38 @@
-//! What a purge did, where that is known only after the purge has happened.
+//! What a purge spares, and what it did, where that is known only after the purge has happened.
 
 use std::sync::Arc;
 
-use crate::model::Key;
+use jiff::Timestamp;
+
+use crate::model::{DEFAULT_INPUT_KEY, Key};
 use crate::ranks::{Condvar, Mutex, Table};
+
+/// What a purge spares, and when it happens.
+#[derive(Clone, Copy, Debug)]
+pub struct Purge<'a> {
+    /// The input key: the record of this key, and those of this key with an extension, are spared, and the record
+    /// of the key `INPUT` besides.
+    pub input_key: &'a str,
+    /// The new accessed and modified time of the store.
+    pub at: Timestamp,
+}
+
+/// Whether a key belongs to the input record: the input key itself, or that key with an extension.
+///
+/// The test is that of the Apify SDK, which looks for files named `KEY` and `KEY.*` (FORMAT 8.2).
+#[must_use]
+pub fn is_input_key(key: &Key, input_key: &str) -> bool {
+    match key.as_bytes().strip_prefix(input_key.as_bytes()) {
+        Some(rest) => rest.is_empty() || rest.first() == Some(&b'.'),
+        None => false,
+    }
+}
+
+/// Whether a purge spares a key: one of the input record, or `INPUT` itself, whatever the input key is (P16).
+#[must_use]
+pub fn is_spared(key: &Key, input_key: &str) -> bool {
+    is_input_key(key, input_key) || key.as_bytes() == DEFAULT_INPUT_KEY.as_bytes()
+}
 
 /// What a purge did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

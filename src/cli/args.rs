@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::mount_words::{MountWords, parse_id, parse_ttl, parse_umask};
@@ -90,6 +90,8 @@ pub(super) enum Command {
     Adopt(StoreFormatArgs),
     /// List what is wrong with a storage, or a store of it, and mend it
     Doctor(DoctorArgs),
+    /// List what writers had not published when their mount ended, and give it back
+    Rescue(RescueArgs),
     /// Print the completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page of storefs, or of one of its commands
@@ -276,6 +278,36 @@ pub(super) struct DoctorArgs {
     /// Mend what has one right answer. Values, and files of unknown origin, are never changed or removed
     #[arg(long)]
     pub(super) repair: bool,
+    #[command(flatten)]
+    pub(super) format: FormatArgs,
+}
+
+/// Arguments of `rescue`.
+#[derive(Clone, Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["id", "all"]))]
+pub(super) struct RescueArgs {
+    /// What is given back; without it, all is listed
+    #[arg(value_name = "ID")]
+    pub(super) id: Option<String>,
+    /// The store that gets it, if it is not to go where it was meant to; or id:ID
+    #[arg(value_name = "STORE", requires = "key")]
+    pub(super) store: Option<String>,
+    /// The key that it gets there
+    #[arg(value_name = "KEY")]
+    pub(super) key: Option<OsString>,
+    /// Give back all, each to the record that it was meant for
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Put it over a record that is there already, or that has changed since
+    #[arg(long, requires = "which")]
+    pub(super) replace: bool,
+    /// Write it to FILE, or - for standard output, and keep it
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath,
+          requires = "id", conflicts_with_all = ["store", "replace"])]
+    pub(super) output: Option<PathBuf>,
+    /// Remove it instead
+    #[arg(long, requires = "which", conflicts_with_all = ["store", "replace", "output"])]
+    pub(super) drop: bool,
     #[command(flatten)]
     pub(super) format: FormatArgs,
 }

@@ -60,6 +60,9 @@ impl From<crate::Error> for Failure {
             crate::Error::NoSuchRecord { store, .. } => {
                 format!("; 'storefs keys {store}' lists what is there")
             }
+            crate::Error::NoSuchUnpublished { .. } => {
+                "; 'storefs rescue' lists what is there".to_owned()
+            }
             crate::Error::StoreExists { .. } => "; choose another name".to_owned(),
             _ => String::new(),
         };

@@ -15,7 +15,8 @@ impl Storage {
     /// [`Error::Io`] if the storage cannot be read, or with `repair` not be written; [`Error::ReadOnly`].
     pub fn examine(&self, repair: bool) -> Result<Findings> {
         // All of it before anything is written: the first write of a process mends a part.
-        let outside: Vec<_> = self.backend().examine()?.collect();
+        let mut outside: Vec<_> = self.backend().examine()?.collect();
+        outside.extend(self.unpublished_findings(None)?.into_iter().map(Ok));
         if repair {
             require_writable(self)?;
         }
@@ -37,10 +38,12 @@ impl Store {
     /// [`Error::NoSuchStore`]; with `repair`, [`Error::Io`] if it cannot be written, [`Error::ReadOnly`].
     pub fn examine(&self, repair: bool) -> Result<Findings> {
         self.attributes()?;
+        let unpublished = self.storage().unpublished_findings(Some(self.name()))?;
         if repair {
             require_writable(self.storage())?;
         }
-        Ok(examine_store(self.storage(), self.name(), repair))
+        let findings = examine_store(self.storage(), self.name(), repair);
+        Ok(Box::new(unpublished.into_iter().map(Ok).chain(findings)))
     }
 }
 

@@ -10,6 +10,7 @@ mod examine;
 mod iterate;
 mod open;
 mod options;
+mod rescue;
 mod smallest;
 mod store;
 mod types;
@@ -31,7 +32,8 @@ pub use crate::backend::directory::{DialectChoice, DirectoryOptions};
 pub use crate::backend::watch::{Change, Tell, Watch, Watched};
 use crate::backend::{Backend, directory::DirectoryBackend};
 pub use crate::backend::{
-    Findings, Look, MetadataText, Over, PublishError, Purged, Purging, Scan, Staging, Value,
+    Findings, Look, MetadataText, Over, PublishError, Purged, Purging, Scan, StagedFor, Staging,
+    Value,
 };
 use crate::model::{Error, Result, Space, StoreMetadata, StoreName, StoreTimes};
 

@@ -9,7 +9,7 @@ use super::Storage;
 use super::types;
 use crate::backend::{
     Backend, Look, MetadataText, Over, Publish, PublishError, PublishType, Purge, Purging, Reader,
-    RenameRecord, Scan, Staging, Value, is_input_key,
+    RenameRecord, Scan, StagedFor, Staging, Value, is_input_key,
 };
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Key, Result, StoreMetadata, StoreName,
@@ -300,6 +300,15 @@ impl Store {
     /// [`Error::Io`], [`Error::ReadOnly`].
     pub fn stage(&self) -> Result<Box<dyn Staging>> {
         self.backend().stage()
+    }
+
+    /// The same for bytes that are kept aside if the process ends before they are published (P21): those of the record
+    /// `key`, over the version of it that is the object `base`, of which `copied` bytes are to be copied first.
+    ///
+    /// # Errors
+    /// As [`stage`](Self::stage).
+    pub fn stage_for(&self, key: &Key, base: Option<u64>, copied: u64) -> Result<Box<dyn Staging>> {
+        self.backend().stage_for(&StagedFor { store: &self.name, key, base, copied })
     }
 
     /// Makes staged bytes the record.

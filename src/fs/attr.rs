@@ -277,7 +277,7 @@ impl FileSystem {
         match (size, handle.and_then(|handle| self.handles.get(handle)).as_deref()) {
             (None, _) => {}
             (Some(size), Some(Open::Writer(Writer { share, .. }))) => {
-                session.truncate(&|store| self.stage(store), size, Some(share))?;
+                session.truncate(&|record| self.stage(record), size, Some(share))?;
             }
             (Some(size), _) => self.truncate_by_name(session, size)?,
         }
@@ -298,7 +298,7 @@ impl FileSystem {
 
     /// A truncation by path has no handle whose close would publish it.
     fn truncate_by_name(&self, session: &WriteSession, size: u64) -> FsResult<()> {
-        session.truncate(&|store| self.stage(store), size, None)?;
+        session.truncate(&|record| self.stage(record), size, None)?;
         self.publish(session, false)
     }
 }

@@ -81,10 +81,13 @@ pub enum FsError {
 /// The system's number of a storage's error, as a caller is told it.
 pub(crate) fn number_of(error: &Error) -> i32 {
     match error {
-        Error::NoSuchStore { .. } | Error::NoSuchStoreId { .. } | Error::NoSuchRecord { .. } => {
-            libc::ENOENT
+        Error::NoSuchStore { .. }
+        | Error::NoSuchStoreId { .. }
+        | Error::NoSuchRecord { .. }
+        | Error::NoSuchUnpublished { .. } => libc::ENOENT,
+        Error::StoreExists { .. } | Error::RecordExists { .. } | Error::RecordChanged { .. } => {
+            libc::EEXIST
         }
-        Error::StoreExists { .. } | Error::RecordExists { .. } => libc::EEXIST,
         Error::RecordReplaced { .. } => libc::ESTALE,
         Error::InvalidStoreName { .. }
         | Error::InvalidKey { .. }

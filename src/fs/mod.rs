@@ -5,7 +5,7 @@
 //! crate that speaks it, so that it is tested without a mount.
 //!
 //! ```text
-//!             lookup  open  write  attr  xattr  remove  rename  list  purge    changes  without_opens  sweep
+//!             lookup  open  write  attr  xattr  remove  rename  list  purge    changes  without_opens  sweep, ending
 //!                \      \     |      |     |      |       |      |      |        |         /          /
 //!                 +------+-----+------+-----+---- FileSystem (system) ----+--------+--------+----------+
 //!                                                       |
@@ -22,6 +22,7 @@ mod attr;
 mod bytes;
 mod changes;
 mod control;
+mod ending;
 mod entry;
 mod error;
 mod escape;

@@ -12,7 +12,7 @@ use super::permits::Access;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::{Node, Ticket, VersionNode};
-use super::writers::{Announced, Join, Purpose, Share, WriteSession};
+use super::writers::{Announced, Join, Purpose, Share, StagedRecord, WriteSession};
 use crate::engine::{Staging, Value};
 use crate::failpoint;
 use crate::model::{Error, Key};
@@ -339,7 +339,7 @@ impl FileSystem {
             session.take_part_in_creation(&share);
         }
         if mode.truncate
-            && let Err(error) = session.truncate_at_open(&|store| self.stage(store), &share)
+            && let Err(error) = session.truncate_at_open(&|record| self.stage(record), &share)
         {
             self.leave(session, &share);
             return Err(error);
@@ -420,7 +420,7 @@ impl FileSystem {
             Err(Error::NoSuchRecord { .. }) => {
                 // Whoever still writes a record of this name that others have removed goes on without the name.
                 self.writers.detach(store, key);
-                let staging = self.stage_for(share.opener(), store, permissions)?;
+                let staging = self.stage_for(share.opener(), (store, key), permissions)?;
                 let ino = self.versions.writer_number();
                 let session =
                     WriteSession::of_new_record(ino, Arc::clone(store), key.clone(), staging);
@@ -500,10 +500,10 @@ impl FileSystem {
     fn stage_for(
         &self,
         caller: &Caller,
-        store: &StoreNode,
+        (store, key): (&StoreNode, &Key),
         permissions: u32,
     ) -> FsResult<Box<dyn Staging>> {
-        let staging = self.stage(Some(store))?;
+        let staging = self.stage(Some(StagedRecord { store, key, base: None, copied: 0 }))?;
         let made = staging.attributes()?;
         staging.set_attributes(&caller.owning(permissions, &made))?;
         Ok(staging)

@@ -64,6 +64,9 @@ impl FileSystem {
         failpoint::pass("rename store: records held");
         self.storage.rename_store(from, to)?;
         self.versions.rename_store(from, to);
+        for (_, session) in known.iter().flat_map(|known| self.writers.of_store(known)) {
+            session.store_renamed();
+        }
         self.writers.types().rename_store(from, to);
         self.purges.rename_store(from, to);
         // What is watched and trusted goes by the store's name.

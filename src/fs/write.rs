@@ -11,7 +11,7 @@ use super::permits::Access;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::Node;
-use super::writers::{Left, Share, Target, WriteSession, is_last};
+use super::writers::{Left, Share, StagedRecord, Target, WriteSession, is_last};
 use crate::engine::Staging;
 use crate::failpoint;
 use crate::model::{Error, Key, StoreName};
@@ -48,7 +48,7 @@ impl FileSystem {
         match (&*self.opened(handle)?, mode.position) {
             (Open::Writer(Writer { session, share }), _) => {
                 self.refuse_unless_permitted(share.opener(), session, Access::Write)?;
-                session.write(&|store| self.stage(store), data, &mode, share)?;
+                session.write(&|record| self.stage(record), data, &mode, share)?;
                 if mode.sync { self.publish(session, true) } else { Ok(()) }
             }
             (Open::Purge(trigger), Position::At(offset)) => self.write_purge(trigger, data, offset),
@@ -84,7 +84,7 @@ impl FileSystem {
     pub fn reserve(&self, handle: Handle, offset: u64, len: u64, keep_size: bool) -> FsResult<()> {
         match &*self.opened(handle)? {
             Open::Writer(Writer { session, share }) => {
-                session.reserve(&|store| self.stage(store), offset, len, keep_size, share)
+                session.reserve(&|record| self.stage(record), offset, len, keep_size, share)
             }
             _ => Err(FsError::BadHandle),
         }
@@ -268,9 +268,14 @@ impl FileSystem {
     }
 
     /// Begins a new version of a record. What has no name any more is staged as any other.
-    pub(super) fn stage(&self, store: Option<&StoreNode>) -> crate::Result<Box<dyn Staging>> {
-        match store {
-            Some(store) => self.store(store).stage(),
+    pub(super) fn stage(
+        &self,
+        record: Option<StagedRecord<'_>>,
+    ) -> crate::Result<Box<dyn Staging>> {
+        match record {
+            Some(StagedRecord { store, key, base, copied }) => {
+                self.store(store).stage_for(key, base, copied)
+            }
             None => self.storage.store(&StoreName::default_store()).stage(),
         }
     }

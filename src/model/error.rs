@@ -54,6 +54,20 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// A record is not what it was when the bytes were written that are to replace it.
+    #[error("record '{key}' of store '{store}' has changed since these bytes were written")]
+    RecordChanged {
+        /// The store.
+        store: String,
+        /// The key.
+        key: String,
+    },
+    /// Nothing of this id is kept aside.
+    #[error("nothing with the id '{id}' is kept aside")]
+    NoSuchUnpublished {
+        /// The id that was looked for.
+        id: String,
+    },
     /// The text can be no store's name.
     #[error("invalid store name '{name}': {reason}")]
     InvalidStoreName {
@@ -151,9 +165,10 @@ impl Error {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         match self {
-            Self::NoSuchStore { .. } | Self::NoSuchStoreId { .. } | Self::NoSuchRecord { .. } => {
-                true
-            }
+            Self::NoSuchStore { .. }
+            | Self::NoSuchStoreId { .. }
+            | Self::NoSuchRecord { .. }
+            | Self::NoSuchUnpublished { .. } => true,
             Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
             _ => false,
         }

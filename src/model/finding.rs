@@ -122,6 +122,8 @@ pub enum FindingKind {
     PurgeLeftover,
     /// What a process of storefs that died left.
     Abandoned,
+    /// What a writer had not published when its process ended.
+    Unpublished,
     /// A directory within a store.
     SubDirectory,
     /// A symbolic link.
@@ -172,6 +174,7 @@ impl FindingKind {
             Self::Lock => "lock",
             Self::PurgeLeftover => "purge-leftover",
             Self::Abandoned => "abandoned",
+            Self::Unpublished => "unpublished",
             Self::SubDirectory => "sub-directory",
             Self::Link => "link",
             Self::SpecialFile => "special-file",

@@ -9,6 +9,7 @@ mod finding;
 mod key;
 mod metadata;
 mod store_name;
+mod unpublished;
 
 pub(crate) use attributes::system_time;
 pub use attributes::{AttributeChange, Attributes, Space, Stamp, TimeChange};
@@ -20,3 +21,4 @@ pub use jiff::Timestamp;
 pub use key::{DEFAULT_INPUT_KEY, Key};
 pub use metadata::{StoreMetadata, StoreTimes};
 pub use store_name::{DEFAULT_STORE, StoreName};
+pub use unpublished::Unpublished;

@@ -46,7 +46,11 @@ use crate::fs::{FileSystem, FsOptions};
 use crate::fuse::{Adapter, attach_notifier};
 
 /// How long the users of a mount that is asked to stop may take to let go of it.
-const STOP_DEADLINE: Duration = Duration::from_secs(10);
+const USERS_DEADLINE: Duration = Duration::from_secs(8);
+
+/// How long what they have not published may take to be kept aside after that. Both are over in ten seconds, after which
+/// many who ask a service to stop kill it.
+const KEEPING_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What is to be mounted, where and how.
 #[derive(Clone, Debug)]
@@ -216,10 +220,11 @@ impl MountedFs {
         }
     }
 
-    /// Unmounts, and waits for the session's end. A second request to stop ends the waiting.
+    /// Unmounts, and waits for the session's end. A second request to stop ends the waiting. What its users have not
+    /// published by then is kept aside.
     fn stop(&self) {
         self.unmount_everywhere();
-        let deadline = Instant::now() + STOP_DEADLINE;
+        let deadline = Instant::now() + USERS_DEADLINE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.events.recv_timeout(left) {
@@ -230,7 +235,7 @@ impl MountedFs {
                         "'{}' is still in use; ending all the same, its users get ENOTCONN",
                         self.mountpoint.display()
                     );
-                    return;
+                    return self.fs.keep_unpublished(Instant::now() + KEEPING_DEADLINE);
                 }
             }
         }

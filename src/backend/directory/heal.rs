@@ -31,6 +31,7 @@ use super::place::Entry;
 use super::purge_box::{LOOK_AT, OldRecords, number_of};
 use super::removal::remove_tree;
 use super::removed_store::{empty_store, give_back_if_used};
+use super::rescued::{self, RESCUED};
 use super::sidecar::{self, Sidecar};
 use super::staging::{Session, move_entry};
 use super::state::DirectoryBackend;
@@ -39,7 +40,7 @@ use super::tree::{self, Directory, StoreDir};
 use crate::backend::Purged;
 use crate::backend::document::Document;
 use crate::failpoint;
-use crate::model::{Error, Key, Result, StoreName};
+use crate::model::{Error, Key, Result, StoreName, Unpublished};
 
 impl DirectoryBackend {
     /// The staging directory of this process, which somebody may have removed since it was used last: whoever cannot
@@ -72,12 +73,18 @@ impl DirectoryBackend {
     }
 
     pub(super) fn heal_in(&self, private: &Arc<Directory>) -> Result<()> {
+        if let Err(error) = self.expire_rescued(private) {
+            log::warn!("what was kept aside for a week is not removed: {error}");
+        }
         for entry in tree::entries(private).map_err(|error| look(error.into()))? {
             let (name, listed) = entry.map_err(|error| look(error.into()))?;
             if tree::kind(private, &name, listed) != FileType::Directory {
                 continue;
             }
             let Ok(text) = String::from_utf8(name) else { continue };
+            if text == RESCUED {
+                continue;
+            }
             let Ok(session) = tree::open_dir(private, &text) else { continue };
             if rustix::fs::flock(&session, FlockOperation::NonBlockingLockExclusive).is_err() {
                 continue;
@@ -85,10 +92,19 @@ impl DirectoryBackend {
             log::info!("healing what process {text} left in '{}'", layout::PRIVATE);
             failpoint::pass("heal: begun");
             let purged = self.heal_session(&session, (private, &text))?;
+            let is_kept = self.keep_unpublished(&session, (private, &text)).inspect_err(|error| {
+                log::error!("what writers had not published stays in '{text}' as it is: {error}");
+            });
+            if is_kept.is_err() && purged.is_empty() {
+                continue;
+            }
             let private = Arc::clone(private);
             self.shared.reaper.give(move || {
                 for old_records in purged {
                     old_records.clear(&mut Purged::default())?;
+                }
+                if is_kept.is_err() {
+                    return Ok(());
                 }
                 remove_tree(&private, text.as_bytes())?;
                 // The lock was kept until now, so that nobody else took the directory up meanwhile.
@@ -129,6 +145,25 @@ impl DirectoryBackend {
             failpoint::pass("heal: note done");
         }
         Ok(purged)
+    }
+
+    /// Keeps aside what the dead process had staged and not published. What it was publishing is in its place by now.
+    fn keep_unpublished(
+        &self,
+        session: &Directory,
+        (private, process): (&Arc<Directory>, &str),
+    ) -> io::Result<()> {
+        for entry in tree::entries(session)? {
+            let (name, _) = entry?;
+            let Some(leftover) = self.leftover(session, &name)? else { continue };
+            let Unpublished { id, store, key, size, .. } =
+                rescued::keep(private, (session, process), &name, leftover)?;
+            log::warn!(
+                "{size} bytes of record '{key}' of store '{store}' were not published when process {process} ended; \
+                 they are kept for a week, and 'storefs rescue {id}' gives them back"
+            );
+        }
+        Ok(())
     }
 
     fn heal_record(&self, session: &Directory, name: &[u8], note: &Note) -> io::Result<()> {

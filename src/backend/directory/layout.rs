@@ -29,7 +29,12 @@ pub(super) fn needs_no_escape(bytes: &[u8]) -> bool {
 
 /// The name of a value file under which crawlee-python and Crawlee JS 4 keep a key.
 pub(super) fn encode(key: &Key) -> Vec<u8> {
-    percent_encode(key.as_bytes(), ESCAPED).to_string().into_bytes()
+    percent_encoded(key.as_bytes()).into_bytes()
+}
+
+/// Bytes as ASCII letters, digits, `_.-~` and escapes.
+pub(super) fn percent_encoded(bytes: &[u8]) -> String {
+    percent_encode(bytes, ESCAPED).to_string()
 }
 
 /// The key that a value file's name stands for: what [`encode`] would have made it from, or, for a name that

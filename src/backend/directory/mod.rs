@@ -7,6 +7,8 @@
 //! | `sidecar` | the text of a record's sidecar |
 //! | `tree` | opening and looking, beneath a descriptor and following no link |
 //! | `staging`, `staged_value` | bytes not yet visible, in `<source>/.storefs/` |
+//! | `staged_name` | whose bytes they are |
+//! | `rescued` | bytes that were never published, kept aside |
 //! | `new_sidecar` | sidecars that wait to be placed |
 //! | `note`, `delete_note` | what is under way, as names in `<source>/.storefs/` tell it |
 //! | `store_gates` | a store's directory stays in its place while it is used |
@@ -58,8 +60,10 @@ mod records;
 mod removal;
 mod removed_store;
 mod rename;
+mod rescued;
 mod set_type;
 mod sidecar;
+mod staged_name;
 mod staged_value;
 mod staging;
 mod state;
@@ -77,14 +81,14 @@ use jiff::Timestamp;
 
 use dialect::Dialect;
 pub use dialect::DialectChoice;
-use staged_value::StagedValue;
+use staging::Session;
 pub use state::{DirectoryBackend, DirectoryOptions};
 
 use super::watch::{Tell, Watched};
 use super::{
-    Backend, Findings, Look, MetadataText, Purge, Purging, RenameRecord, Scan, Staging, Value,
+    Backend, Findings, KeptAside, Look, MetadataText, Purge, Purging, RenameRecord, Scan,
+    StagedFor, Staging, Value,
 };
-use crate::failpoint;
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Finding, Key, Result, Space, StoreMetadata,
     StoreName,
@@ -193,14 +197,15 @@ impl Backend for DirectoryBackend {
     }
 
     fn stage(&self) -> Result<Box<dyn Staging>> {
-        let session = self.known_session()?;
-        failpoint::fail("stage: create")
-            .map_err(|error| Error::io("make a staging file", error))?;
-        let staged = match session.create() {
-            Err(error) if error.is_not_found() => self.session()?.create()?,
-            staged => staged?,
-        };
-        Ok(Box::new(StagedValue { backend: self.clone(), staged }))
+        self.stage_by(Session::create)
+    }
+
+    fn stage_for(&self, record: &StagedFor<'_>) -> Result<Box<dyn Staging>> {
+        self.stage_by(|session| session.create_for(record))
+    }
+
+    fn kept_aside(&self) -> Option<&dyn KeptAside> {
+        Some(self)
     }
 
     fn check_key(&self, store: &StoreName, key: &Key) -> Result<()> {

@@ -7,18 +7,35 @@ use std::sync::Arc;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use super::staging::{StagedFile, change_attributes, next_data, read_at};
+use super::staging::{Session, StagedFile, change_attributes, next_data, read_at};
 use super::state::DirectoryBackend;
 use super::tree;
-use crate::backend::{Publish, PublishError, Staging, Value};
+use crate::backend::{Publish, PublishError, StagedFor, Staging, Value};
 use crate::failpoint;
-use crate::model::{AttributeChange, Attributes, Error, Result};
+use crate::model::{AttributeChange, Attributes, Error, Result, Unpublished};
 
 /// A value being staged in a directory storage.
 #[derive(Debug)]
 pub(super) struct StagedValue {
     pub(super) backend: DirectoryBackend,
     pub(super) staged: StagedFile,
+}
+
+impl DirectoryBackend {
+    /// Begins to stage, in a file that `make` makes.
+    pub(super) fn stage_by(
+        &self,
+        make: impl Fn(&Arc<Session>) -> Result<StagedFile>,
+    ) -> Result<Box<dyn Staging>> {
+        let session = self.known_session()?;
+        failpoint::fail("stage: create")
+            .map_err(|error| Error::io("make a staging file", error))?;
+        let staged = match make(&session) {
+            Err(error) if error.is_not_found() => make(&self.session()?)?,
+            staged => staged?,
+        };
+        Ok(Box::new(StagedValue { backend: self.clone(), staged }))
+    }
 }
 
 impl StagedValue {
@@ -91,6 +108,14 @@ impl Staging for StagedValue {
         rustix::fs::fstat(self.staged.file())
             .map(|stat| tree::attributes(&stat))
             .map_err(|error| self.failed("look at", error))
+    }
+
+    fn belongs_to(&mut self, record: Option<&StagedFor<'_>>) -> Result<()> {
+        self.staged.belongs_to(record).map_err(|error| self.failed("note whose is", error))
+    }
+
+    fn keep_aside(&mut self) -> Result<Option<Unpublished>> {
+        self.backend.keep_aside(&self.staged)
     }
 
     fn publish(self: Box<Self>, publish: &Publish<'_>) -> Result<Arc<dyn Value>, PublishError> {

@@ -17,8 +17,10 @@ use rustix::io::Errno;
 
 use super::note::{self, Object, Step};
 use super::process_locks::ProcessLocks;
+use super::staged_name::{link_name, staged_name};
 use super::tree::Directory;
 use super::{layout, tree, write_out};
+use crate::backend::StagedFor;
 use crate::failpoint;
 use crate::model::{AttributeChange, Error, Result, TimeChange};
 use crate::ranks::{Mutex, Table};
@@ -146,6 +148,32 @@ impl Session {
         self.create_as(self.next_name().into_bytes())
     }
 
+    /// Makes an empty file that tells whose bytes it will hold.
+    pub(super) fn create_for(self: &Arc<Self>, of: &StagedFor<'_>) -> Result<StagedFile> {
+        let (name, link) =
+            self.name_for(of).map_err(|error| Error::io("note a staging file", error))?;
+        let mut file = self.create_as(name)?;
+        file.link = link;
+        Ok(file)
+    }
+
+    /// A name that tells a record, and the link that was made where it cannot.
+    fn name_for(
+        self: &Arc<Self>,
+        of: &StagedFor<'_>,
+    ) -> rustix::io::Result<(Vec<u8>, Option<RecordLink>)> {
+        let serial = self.next_serial();
+        let (name, target) = staged_name(serial, of);
+        let Some(target) = target else { return Ok((name, None)) };
+        let link = link_name(serial);
+        match rustix::fs::symlinkat(target.as_slice(), &self.directory, &link) {
+            Ok(()) => Ok((name, Some(RecordLink { session: Arc::clone(self), name: link }))),
+            // A path of directories that no link can hold: the bytes are nobody's.
+            Err(Errno::NAMETOOLONG) => Ok((self.next_name().into_bytes(), None)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Makes an empty file under a name of its own, such as that of a note.
     pub(super) fn create_as(self: &Arc<Self>, name: Vec<u8>) -> Result<StagedFile> {
         let flags =
@@ -154,7 +182,7 @@ impl Session {
         let file = rustix::fs::openat(&self.directory, name.as_slice(), flags, mode)
             .map_err(|error| Error::io("make a staging file", error))?;
         let state = StagedState::default();
-        Ok(StagedFile { session: Arc::clone(self), file: Arc::new(file), name, state })
+        Ok(StagedFile { session: Arc::clone(self), file: Arc::new(file), name, link: None, state })
     }
 
     /// Makes an empty directory, to be moved into place when it is complete.
@@ -178,6 +206,11 @@ impl Session {
 
     pub(super) fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// What the directory is called in `.storefs`.
+    pub(super) fn directory_name(&self) -> &str {
+        &self.name
     }
 }
 
@@ -206,7 +239,25 @@ pub(super) struct StagedFile {
     session: Arc<Session>,
     file: Arc<OwnedFd>,
     name: Vec<u8>,
+    /// What tells the record, where the name cannot.
+    link: Option<RecordLink>,
     state: StagedState,
+}
+
+/// A link in the staging directory that tells whose bytes a file holds; goes with this.
+#[derive(Debug)]
+struct RecordLink {
+    session: Arc<Session>,
+    name: String,
+}
+
+impl Drop for RecordLink {
+    fn drop(&mut self) {
+        let name = self.name.as_str();
+        if let Err(error) = rustix::fs::unlinkat(&self.session.directory, name, AtFlags::empty()) {
+            log::debug!("what tells a record stays until the next start: {error}");
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -305,6 +356,19 @@ impl StagedFile {
     /// Notes whether the staging directory has nothing under the file's name any more.
     pub(super) fn has_left(&self, has_left: bool) {
         self.state.published.store(has_left, Ordering::Relaxed);
+    }
+
+    /// The bytes are those of another record from now on, or nobody's.
+    pub(super) fn belongs_to(&mut self, of: Option<&StagedFor<'_>>) -> rustix::io::Result<()> {
+        let (name, link) = match of {
+            Some(of) => self.session.name_for(of)?,
+            None => (self.session.next_name().into_bytes(), None),
+        };
+        let directory = &self.session.directory;
+        rustix::fs::renameat(directory, self.name.as_slice(), directory, name.as_slice())?;
+        self.name = name;
+        self.link = link;
+        Ok(())
     }
 
     /// Takes back a file that [`move_to`](Self::move_to) has moved.

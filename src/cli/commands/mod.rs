@@ -5,6 +5,7 @@ mod doctor;
 mod generate;
 mod mount;
 mod records;
+mod rescue;
 mod stores;
 
 use std::io;
@@ -69,6 +70,7 @@ fn on_storage(cli: &Cli, target: &Target, storage: &Storage) -> Outcome {
         Command::Purge(args) => change::purge(storage, args),
         Command::Adopt(args) => change::adopt(storage, args),
         Command::Doctor(args) => doctor::doctor(storage, args),
+        Command::Rescue(args) => rescue::rescue(storage, args),
         // These need no storage.
         Command::Mount(_) | Command::Unmount(_) | Command::Completions(_) | Command::Man(_) => {
             Ok(())

@@ -6,15 +6,17 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::backend::Reader;
 use crate::cli::args::{GetArgs, KeysArgs, RmArgs, SetArgs};
 use crate::cli::config;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::output::{Listing, key_fields, key_text, print, tell};
 use crate::cli::progress::{Counted, Progress};
-use crate::engine::{IterateKeys, Storage};
+use crate::engine::{IterateKeys, Storage, Value as RecordValue};
 use crate::model::{ContentType, Error, Key, StoreName};
 
 /// Rows that wait for each other to be aligned: few, so that something is seen soon.
@@ -60,21 +62,27 @@ pub(super) fn get(storage: &Storage, args: &GetArgs) -> Outcome {
     if args.only_content_type {
         return print(format!("{}\n", record.content_type).as_bytes());
     }
+    write_out(&record.value, &format!("record '{key}'"))
+}
+
+/// Writes a value to standard output. `what` it is, for a message.
+pub(super) fn write_out(value: &Arc<dyn RecordValue>, what: &str) -> Outcome {
     let stdout = io::stdout();
-    let size = record.value.attributes().ok().map(|attributes| attributes.size);
+    let size = value.attributes().ok().map(|attributes| attributes.size);
     // On a terminal the value itself shows how far it is.
     let progress = (!stdout.is_terminal()).then(|| Progress::of_bytes("reading", size));
     // Past the line buffer of std, which would look for the last newline of every chunk.
     let out = stdout.as_fd().try_clone_to_owned().map_err(Failure::output)?;
-    copy_out(&mut record.reader(), &mut File::from(out), progress, &key)
+    copy_out(value, &mut File::from(out), progress, what)
 }
 
 fn copy_out(
-    value: &mut dyn Read,
+    value: &Arc<dyn RecordValue>,
     out: &mut dyn Write,
     mut progress: Option<Progress>,
-    key: &Key,
+    what: &str,
 ) -> Outcome {
+    let mut value = Reader::new(Arc::clone(value));
     let mut buffer = vec![0; CHUNK];
     loop {
         let count = match value.read(&mut buffer) {
@@ -82,7 +90,7 @@ fn copy_out(
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => {
-                return Err(Failure::Failed(format!("cannot read record '{key}': {error}")));
+                return Err(Failure::Failed(format!("cannot read {what}: {error}")));
             }
         };
         out.write_all(buffer.get(..count).unwrap_or_default()).map_err(Failure::output)?;
@@ -139,6 +147,6 @@ fn no_record(store: &StoreName, key: &Key) -> Failure {
     Error::NoSuchRecord { store: store.to_string(), key: key.to_string() }.into()
 }
 
-fn key(text: &OsStr) -> Outcome<Key> {
+pub(super) fn key(text: &OsStr) -> Outcome<Key> {
     Ok(Key::from_bytes(text.as_bytes())?)
 }

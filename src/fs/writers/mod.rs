@@ -5,6 +5,7 @@
 //! | `table` | which record has which session |
 //! | `session` | the writers of one record, and when what they share is published |
 //! | `state` | what they share |
+//! | `kept_aside` | what becomes of it if its mount ends |
 //! | `users`, `share` | who has a session open, and what of it each one did |
 //! | `failure` | the first failure of a session |
 //! | `record_locks` | holding the records that an operation changes |
@@ -17,6 +18,7 @@ mod announcements;
 mod by_hand;
 mod duplicates;
 mod failure;
+mod kept_aside;
 mod processes;
 mod record_locks;
 mod session;
@@ -28,7 +30,9 @@ mod users;
 
 pub(in crate::fs) use announcements::{Announced, FOLLOWS_WITHIN, Led, Purpose};
 pub(in crate::fs) use duplicates::is_last;
+pub(in crate::fs) use kept_aside::KeptAside;
 pub(in crate::fs) use processes::has_open;
 pub(in crate::fs) use session::{Left, Target, WriteSession};
 pub(in crate::fs) use share::Share;
+pub(in crate::fs) use state::StagedRecord;
 pub(in crate::fs) use table::{Join, Writers};

@@ -59,12 +59,12 @@ pub(in crate::fs) struct WriteSession {
     pub(super) users: Mutex<TableEntry, Users>,
     /// Whether a write or publish failed: a part of what the writer meant is never published, and whoever opens
     /// the record next begins anew.
-    failure: Failure,
+    pub(super) failure: Failure,
     /// The object that holds the version which the session has published or begun with, or that there is none. Changes
     /// with `state`, and is read without waiting for what is done to that.
     object: AtomicU64,
     /// Held over the backend's I/O for this one record.
-    state: Mutex<OpenFile, State>,
+    pub(super) state: Mutex<OpenFile, State>,
     /// When a handle was closed whose release is to publish, if it was the last. Looked at without waiting for what is
     /// done to `state`.
     closed_at: Mutex<TableEntry, Option<Instant>>,
@@ -541,12 +541,22 @@ impl WriteSession {
 
     /// The record has another name. For who holds both.
     pub(in crate::fs) fn rename(&self, store: &Arc<StoreNode>, key: &Key) {
-        self.state.lock().place = Place::At(Arc::clone(store), key.clone());
+        let mut state = self.state.lock();
+        state.place = Place::At(Arc::clone(store), key.clone());
+        follow(&mut state);
+    }
+
+    /// The store of the record has another name. For who holds it.
+    pub(in crate::fs) fn store_renamed(&self) {
+        follow(&mut self.state.lock());
     }
 
     /// The record's name is gone. For who holds the record.
     pub(in crate::fs) fn detach(&self) {
-        self.state.lock().place = Place::Nowhere;
+        let mut state = self.state.lock();
+        state.place = Place::Nowhere;
+        follow(&mut state);
+        drop(state);
         self.object.store(NO_RECORD, Ordering::SeqCst);
         self.settle();
     }
@@ -651,5 +661,12 @@ impl WriteSession {
                 Err(error.into())
             }
         }
+    }
+}
+
+/// Notes whose the staged bytes are. Should that fail, they are kept aside under the name that the record had.
+fn follow(state: &mut State) {
+    if let Err(error) = state.follow() {
+        log::debug!("what is staged goes by an old name: {error}");
     }
 }

@@ -3,14 +3,34 @@
 use std::sync::Arc;
 
 use super::share::Share;
-use crate::backend::{Staging, Value};
+use crate::backend::{StagedFor, Staging, Value};
 use crate::fs::bytes::{Position, WriteMode};
 use crate::fs::error::{FsError, FsResult};
 use crate::fs::store_node::StoreNode;
 use crate::model::{AttributeChange, Attributes, Key, Result};
 
-/// Begins a new version of a record of a store, or of one that has no name any more.
-pub(in crate::fs) type Stage<'a> = &'a dyn Fn(Option<&StoreNode>) -> Result<Box<dyn Staging>>;
+/// Begins a new version of a record, or of one that has no name any more.
+pub(in crate::fs) type Stage<'a> = &'a dyn Fn(Option<StagedRecord<'_>>) -> Result<Box<dyn Staging>>;
+
+/// Whose bytes are staged (P21).
+#[derive(Clone, Copy, Debug)]
+pub(in crate::fs) struct StagedRecord<'a> {
+    pub(in crate::fs) store: &'a StoreNode,
+    pub(in crate::fs) key: &'a Key,
+    /// The object of the version that is written over, if there is one.
+    pub(in crate::fs) base: Option<u64>,
+    /// So many bytes of it are copied first.
+    pub(in crate::fs) copied: u64,
+}
+
+impl StagedRecord<'_> {
+    /// Does something with the record, under the name that its store has meanwhile.
+    pub(in crate::fs) fn named<T>(&self, act: impl FnOnce(&StagedFor<'_>) -> T) -> T {
+        let Self { store, key, base, copied } = *self;
+        let store = &store.name();
+        act(&StagedFor { store, key, base, copied })
+    }
+}
 
 /// The state of a session.
 #[derive(Debug)]
@@ -124,13 +144,17 @@ impl State {
     pub(super) fn stage(&mut self, stage: Stage<'_>, most: u64) -> FsResult<&dyn Staging> {
         if let Content::Published(base) = &self.content {
             let base = Arc::clone(base);
+            let attributes = base.attributes()?;
+            let copied = attributes.size.min(most);
             let staging = stage(match &self.place {
-                Place::At(store, _) => Some(store),
+                Place::At(store, key) => {
+                    let base = Some(attributes.stamp.object);
+                    Some(StagedRecord { store, key, base, copied })
+                }
                 Place::Nowhere => None,
             })?;
-            let len = base.attributes()?.size.min(most);
-            staging.begin_with(&*base, len)?;
-            self.holds_base = len > 0;
+            staging.begin_with(&*base, copied)?;
+            self.holds_base = copied > 0;
             let change = Change::Reserved;
             self.content = Content::Staged { staging, base: Some(base), change };
         }
@@ -149,12 +173,26 @@ impl State {
     }
 
     pub(super) fn set_len(&mut self, stage: Stage<'_>, len: u64) -> FsResult<()> {
-        let staging = self.stage(stage, len)?;
-        if staging.attributes()?.size != len {
-            staging.set_len(len)?;
+        let size = self.stage(stage, len)?.attributes()?.size;
+        if len < size {
+            // What has fewer bytes than were copied is no copy that was cut off.
+            self.follow()?;
+        }
+        if len != size {
+            self.stage(stage, len)?.set_len(len)?;
         }
         self.holds_base &= len > 0;
         Ok(())
+    }
+
+    /// What is staged belongs to the record that has its place now.
+    pub(super) fn follow(&mut self) -> Result<()> {
+        let Content::Staged { staging, base, .. } = &mut self.content else { return Ok(()) };
+        let Place::At(store, key) = &self.place else { return staging.belongs_to(None) };
+        let base = base.as_ref().map(|base| base.attributes()).transpose()?;
+        let base = base.map(|attributes| attributes.stamp.object);
+        let record = StagedRecord { store, key, base, copied: 0 };
+        record.named(|record| staging.belongs_to(Some(record)))
     }
 
     pub(super) fn write(

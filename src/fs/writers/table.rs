@@ -233,6 +233,11 @@ impl Writers {
         }
     }
 
+    /// All sessions of records that have a name.
+    pub(in crate::fs) fn all(&self) -> Vec<Arc<WriteSession>> {
+        self.sessions.lock().values().cloned().collect()
+    }
+
     /// The sessions of a store, each with its key.
     pub(in crate::fs) fn of_store(&self, store: &StoreNode) -> Vec<(Key, Arc<WriteSession>)> {
         let sessions = self.sessions.lock();

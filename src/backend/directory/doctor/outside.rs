@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::record::{cannot_be_read, is_anything};
 use crate::backend::Findings;
 use crate::backend::directory::layout;
+use crate::backend::directory::rescued::RESCUED;
 use crate::backend::directory::state::DirectoryBackend;
 use crate::backend::directory::tree::{self, StoreDir};
 use crate::backend::document::Document;
@@ -94,7 +95,9 @@ impl DirectoryBackend {
         let mut findings = Vec::new();
         for entry in tree::entries(&private).map_err(failed)? {
             let (name, listed) = entry.map_err(failed)?;
-            if tree::kind(&private, &name, listed) != FileType::Directory {
+            if tree::kind(&private, &name, listed) != FileType::Directory
+                || name == RESCUED.as_bytes()
+            {
                 continue;
             }
             let session =
