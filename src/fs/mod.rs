@@ -18,6 +18,7 @@
 //! An owner (below) keeps its fields to itself and does not know the others, but that an inode can be a writers'. What
 //! concerns several is done by the operations (above), with the records that they change held.
 
+mod abilities;
 mod attr;
 mod bytes;
 mod changes;
@@ -53,6 +54,7 @@ mod write;
 mod writers;
 mod xattr;
 
+pub use abilities::Ability;
 pub use bytes::{Position, WriteMode};
 pub use entry::{AttrChange, Caller, Entry, FileAttr, FileKind};
 pub(crate) use error::number_of;

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use serde_json::json;
 
+use super::abilities::{Abilities, Ability};
 use super::control::PurgeReports;
 use super::entry::{Caller, Entry};
 use super::error::{FsError, FsResult};
@@ -33,6 +34,7 @@ pub struct FileSystem {
     pub(super) writers: Writers,
     pub(super) purges: PurgeReports,
     pub(super) trust: Trust,
+    pub(super) abilities: Abilities,
     /// Set once, when the mount begins, where it is served without opens.
     pub(super) pinned: OnceLock<Pinned>,
     pub(super) started: (Instant, SystemTime),
@@ -72,6 +74,7 @@ impl FileSystem {
             versions: Versions::new(options.plain),
             storage,
             trust: Trust::new(options.ttl),
+            abilities: Abilities::of(&options),
             options,
             handles: HandleTable::default(),
             writers: Writers::default(),
@@ -86,6 +89,17 @@ impl FileSystem {
     #[must_use]
     pub fn storage(&self) -> &Storage {
         &self.storage
+    }
+
+    /// Whether the kernel does something by itself.
+    #[must_use]
+    pub fn has(&self, ability: Ability) -> bool {
+        self.abilities.has(ability)
+    }
+
+    /// The kernel cannot do something, for this reason.
+    pub fn note_lack(&self, ability: Ability, reason: &str) {
+        self.abilities.note_lack(ability, reason);
     }
 
     /// State and counters of the mount.
@@ -104,6 +118,7 @@ impl FileSystem {
             "pinned": self.pinned.get().map(Pinned::len),
             "watching": self.trust.is_watching(),
             "watch": self.trust.status(),
+            "kernel": self.abilities.status(),
         })
     }
 

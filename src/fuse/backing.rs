@@ -6,17 +6,16 @@
 
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use fuser::{BackingId, ReplyOpen};
 use parking_lot::Mutex;
 
+use crate::fs::{Ability, FileSystem};
+
 /// The backing files that the kernel holds for us.
 #[derive(Debug, Default)]
 pub(super) struct Backings {
-    /// Whether this kernel gives us none: too old, without the privilege, or over overlayfs and the like.
-    is_refused: AtomicBool,
     /// Held while the kernel is given a file, so that no version gets two ids. A leaf lock.
     inner: Mutex<Inner>,
 }
@@ -29,15 +28,11 @@ struct Inner {
 }
 
 impl Backings {
-    /// The kernel cannot do this.
-    pub(super) fn refuse(&self) {
-        self.is_refused.store(true, Ordering::Relaxed);
-    }
-
     /// The id of the file that holds an inode's bytes, kept for a handle that is being opened. `None` if the kernel
     /// has to ask us for them.
     pub(super) fn open(
         &self,
+        fs: &FileSystem,
         reply: &ReplyOpen,
         ino: u64,
         handle: u64,
@@ -47,12 +42,12 @@ impl Backings {
         let known = inner.by_inode.get(&ino).and_then(Weak::upgrade);
         let id = match known {
             Some(id) => id,
-            None if self.is_refused.load(Ordering::Relaxed) => return None,
+            None if !fs.has(Ability::Passthrough) => return None,
             None => match reply.open_backing(file) {
                 Ok(id) => Arc::new(id),
+                // Without the privilege, or over overlayfs and the like.
                 Err(error) => {
-                    log::info!("large records are read through the daemon: {error}");
-                    self.refuse();
+                    fs.note_lack(Ability::Passthrough, &error.to_string());
                     return None;
                 }
             },

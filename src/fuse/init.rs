@@ -25,6 +25,10 @@ const WANTED_WITH_OPENS: [InitFlags; 3] = [
 /// The protocol from which on the kernel can be told to let go of inodes (Linux 6.18), and raises its epoch too.
 const PRUNES_SINCE: Version = Version(7, 45);
 
+/// The protocol from which on a file that bypasses the cache can be mapped and written to (Linux 6.9). Linux 6.6 to 6.8
+/// let it be mapped, and lost what was written by the map.
+const MAPS_DIRECT_IO_SINCE: Version = Version(7, 40);
+
 /// Largest write in one request, in bytes. What is larger comes in pieces of this.
 const MAX_WRITE: u32 = 1024 * 1024;
 
@@ -34,8 +38,8 @@ const MAX_BACKGROUND: u16 = 64;
 /// What the kernel has, of what is used only where it is there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Negotiated {
-    /// Files that bypass the cache can be mapped all the same (Linux 6.6). So what is being written can bypass it:
-    /// else the kernel asks for an extended attribute at the first write of each file, and copies each page.
+    /// Files that bypass the cache can be mapped all the same. So what is being written can bypass it: else the kernel
+    /// asks for an extended attribute at the first write of each file, and copies each page.
     pub(super) maps_direct_io: bool,
     /// The kernel can read a file of ours by itself (Linux 6.9).
     pub(super) passthrough: bool,
@@ -63,8 +67,9 @@ pub(super) fn negotiate(config: &mut KernelConfig, without_opens: bool) -> Negot
     if let Err(nearest) = config.set_max_background(MAX_BACKGROUND) {
         let _ = config.set_max_background(nearest);
     }
+    let maps_for_good = config.kernel_abi() >= MAPS_DIRECT_IO_SINCE;
     let mut has = |capability| config.add_capabilities(capability).is_ok();
-    let maps_direct_io = has(InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP);
+    let maps_direct_io = maps_for_good && has(InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP);
     let passthrough = has(InitFlags::FUSE_PASSTHROUGH);
     // A source on overlayfs and the like is then refused, file by file.
     let passthrough = passthrough && config.set_max_stack_depth(1).is_ok();

@@ -87,7 +87,7 @@ pub(super) struct Opening {
 }
 
 impl Reply<Opened> for Opening {
-    fn answer(self, _: &FileSystem, outcome: Result<Opened, Errno>) {
+    fn answer(self, fs: &FileSystem, outcome: Result<Opened, Errno>) {
         let Self { reply, ino, backings, direct_writes } = self;
         let opened = match outcome {
             Ok(opened) => opened,
@@ -96,7 +96,7 @@ impl Reply<Opened> for Opening {
         let number = FileHandle(opened.handle.0);
         let flags = fopen_flags(&opened, direct_writes);
         let file = opened.large.as_deref().and_then(|value| value.local_file());
-        match file.and_then(|file| backings.open(&reply, ino.0, number.0, file)) {
+        match file.and_then(|file| backings.open(fs, &reply, ino.0, number.0, file)) {
             // The kernel refuses the flag here: there is no cache of its own to keep.
             Some(id) => {
                 reply.opened_passthrough(number, flags - FopenFlags::FOPEN_KEEP_CACHE, &id);

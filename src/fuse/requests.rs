@@ -17,7 +17,7 @@ use fuser::{
 use super::adapter::Adapter;
 use super::answer::{About, Wait};
 use super::init;
-use crate::fs::{AttrChange, FileSystem, FsError};
+use crate::fs::{Ability, AttrChange, FileSystem, FsError};
 use crate::model::AttributeChange;
 
 use super::convert::{caller, file_attr, handle, ino, kind, open_mode, time_change, write_mode};
@@ -38,8 +38,13 @@ impl Filesystem for Adapter {
         let without_opens = init::can_do_without_opens(config) && self.fs.begin_without_opens();
         let negotiated = init::negotiate(config, without_opens);
         self.direct_writes = negotiated.maps_direct_io;
+        if !negotiated.maps_direct_io {
+            let reason = "this kernel maps no file that is written past it; Linux 6.9 does";
+            self.fs.note_lack(Ability::DirectWrites, reason);
+        }
         if !negotiated.passthrough {
-            self.backings.refuse();
+            let reason = "this kernel reads no file of ours by itself; Linux 6.9 does";
+            self.fs.note_lack(Ability::Passthrough, reason);
         }
         Ok(())
     }

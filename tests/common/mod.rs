@@ -357,6 +357,12 @@ impl TempMount {
             .unwrap_or_default()
     }
 
+    /// What the mount says of itself.
+    #[track_caller]
+    pub(crate) fn status(&self) -> serde_json::Value {
+        serde_json::from_slice(&fs::read(self.path().join("@status")).unwrap()).unwrap()
+    }
+
     /// The daemon's process id.
     pub(crate) fn pid(&self) -> u32 {
         self.daemon.as_ref().map(Child::id).unwrap()
@@ -419,6 +425,19 @@ impl Drop for TempMount {
             panic!("{faults}\nthe daemon said:\n{}", self.log());
         }
     }
+}
+
+/// Whether the kernel reads large records of this mount by itself. If not, says so; where `CI` is set, that is a failure.
+#[track_caller]
+pub(crate) fn has_passthrough(mount: &TempMount) -> bool {
+    let kernel = mount.status()["kernel"].clone();
+    if kernel["passthrough"] != true {
+        skipped(&format!(
+            "large records are not read by the kernel: {}",
+            kernel["reasons"]["passthrough"]
+        ));
+    }
+    kernel["passthrough"] == true
 }
 
 /// Whether the daemon with this process id answers at a mountpoint.

@@ -243,6 +243,9 @@ fn metadata_that_no_sdk_could_read_is_refused_at_close() {
     open.write_all(b"{").unwrap();
     assert_eq!(errno(open.sync_all()), Errno::INVAL);
     assert_eq!(errno(close(open)), Errno::INVAL);
+    // Who was told at close is not told late.
+    wait_until("all is released", || mount.status()["handles"].as_u64() <= Some(1));
+    assert_eq!(mount.status()["late_failures"], 0);
     assert_eq!(fs::read(&file).unwrap(), before);
     // What a shell does before the text comes.
     sh(": > __metadata__.json", &mount.store("default"));

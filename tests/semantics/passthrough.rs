@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 
 use super::Mounted;
-use crate::common::{Stopped, sh};
+use crate::common::{Stopped, has_passthrough, sh};
 
 /// Above the size from which the kernel is given the file of a version.
 const LARGE: usize = 3 << 20;
@@ -21,6 +21,9 @@ fn a_large_record_is_read_without_the_daemon() {
         return;
     }
     let Some(mounted) = Mounted::new() else { return };
+    if !has_passthrough(&mounted.mount) {
+        return;
+    }
     fs::write(mounted.record("large"), value(b'a')).unwrap();
     let mut reader = File::open(mounted.record("large")).unwrap();
     let mut read = Vec::new();

@@ -31,10 +31,12 @@
 //! | `purge_box` | what a purge has taken out of sight |
 //! | `removed_store` | a store that was taken out of sight |
 //! | `watch` | telling what others change |
+//! | `file_system` | where that cannot be told |
 
 mod delete_note;
 mod dialect;
 mod doctor;
+mod file_system;
 mod fingerprint;
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -264,7 +264,8 @@ impl OldRecords {
         cleared?;
         failpoint::pass("purge: old records removed");
         // Before the mark goes with the box: a label without one would have the store's inputs removed.
-        Ok(remove(self.purge_box(), LABEL.as_bytes())?)
+        remove(self.purge_box(), LABEL.as_bytes())?;
+        Ok(())
     }
 
     fn purge_box(&self) -> &Directory {
@@ -284,10 +285,11 @@ impl OldRecords {
                 counted.spared.push(key);
                 self.move_input_back(name)
             }
-            Fate::Remove => remove(&self.old, name),
+            Fate::Remove => remove(&self.old, name).map(drop),
             Fate::Count => {
-                counted.removed += 1;
-                remove(&self.old, name)
+                // A directory that is read while its entries go may list one of them twice.
+                counted.removed += u64::from(remove(&self.old, name)?);
+                Ok(())
             }
         }
     }
@@ -323,16 +325,17 @@ impl OldRecords {
     fn move_back(&self, name: &[u8]) -> rustix::io::Result<()> {
         match staging::move_entry(&self.old, name, &self.store, name, false) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(Errno::EXIST) => remove(&self.old, name),
+            Err(Errno::EXIST) => remove(&self.old, name).map(drop),
             Err(error) => Err(error),
         }
     }
 }
 
-/// Removes a file; a directory that cannot be given back is not ours to remove.
-fn remove(directory: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
+/// Removes a file; a directory that cannot be given back is not ours to remove. Gives back whether it was there.
+fn remove(directory: impl AsFd, name: &[u8]) -> rustix::io::Result<bool> {
     match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -360,6 +363,34 @@ mod tests {
             linked: vec![(b"in%20put.\xff".to_vec(), 7), (b"in%20put".to_vec(), 8)],
         };
         assert_eq!(Label::parse(label.text().as_bytes()), Some(label));
+    }
+
+    #[test]
+    fn p14_a_record_that_is_listed_twice_counts_once() {
+        let root = tempfile::Builder::new().prefix("storefs-test-").tempdir().unwrap();
+        let place = |name: &str| {
+            std::fs::create_dir(root.path().join(name)).unwrap();
+            tree::open_root(&root.path().join(name), false).unwrap()
+        };
+        let (old, store) = (place("old"), place("store"));
+        let places = [place("stores"), place("box")];
+        for name in ["record", "INPUT.json"] {
+            std::fs::write(root.path().join("old").join(name), name).unwrap();
+        }
+        let label = Label {
+            store: StoreName::default_store(),
+            dialect: Dialect::Sidecars,
+            input_key: "INPUT".to_owned(),
+            old: 0,
+            linked: Vec::new(),
+        };
+        let (old_records, mut counted) =
+            (OldRecords { old, store, places, label }, Purged::default());
+        for name in ["record", "INPUT.json", "record", "INPUT.json"] {
+            old_records.clear_entry(name.as_bytes(), FileType::RegularFile, &mut counted).unwrap();
+        }
+        assert_eq!((counted.removed, counted.spared.len()), (1, 1));
+        assert!(root.path().join("store/INPUT.json").exists());
     }
 
     #[test]

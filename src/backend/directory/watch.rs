@@ -18,6 +18,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
 use super::dialect::Dialect;
+use super::file_system::shared_kind;
 use super::tree::Directory;
 use super::{layout, tree};
 use crate::backend::watch::{Change, Tell, Watch, WatchCounters, Watched};
@@ -61,28 +62,10 @@ const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 /// How long no further watch is tried for after the system has refused one.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
 
-/// File systems whose changes may be made by another machine or process than this kernel's, which inotify does
-/// not tell of, and what they are called. The numbers are those of statfs(2).
-const SILENT: [(u64, &str); 13] = [
-    (0x6969, "NFS"),
-    (0x517b, "SMB"),
-    (0xff53_4d42, "CIFS"),
-    (0xfe53_4d42, "SMB"),
-    (0x0102_1997, "9P"),
-    (0x6573_5546, "FUSE"),
-    (0x00c3_6400, "Ceph"),
-    (0x5346_414f, "AFS"),
-    (0x7375_7245, "Coda"),
-    (0x7461_636f, "OCFS2"),
-    (0x0116_1970, "GFS2"),
-    (0x0bd0_0bd0, "Lustre"),
-    (0x786f_4256, "a shared folder of VirtualBox"),
-];
-
 /// Begins to watch the storage directory that is open at `root`.
 pub(super) fn start(root: &Directory, tell: Tell) -> Watched {
     let failed = |error: std::io::Error| format!("inotify does not work here: {error}");
-    if let Some(kind) = silent_kind(root) {
+    if let Some(kind) = shared_kind(root) {
         return Err(format!("{kind} does not tell of what others change"));
     }
     let inner = Arc::new(Inner {
@@ -106,13 +89,6 @@ pub(super) fn start(root: &Directory, tell: Tell) -> Watched {
         .spawn(move || own.run(&tell))
         .map_err(failed)?;
     Ok(Arc::new(DirectoryWatch { inner, thread: Some(thread) }))
-}
-
-/// What a file system that does not tell of all changes is called.
-fn silent_kind(directory: impl AsFd) -> Option<&'static str> {
-    // The kernel's number has 32 bits, whatever the type is here.
-    let kind = rustix::fs::fstatfs(directory).ok()?.f_type as u64 & 0xffff_ffff;
-    SILENT.iter().find(|(number, _)| *number == kind).map(|(_, name)| *name)
 }
 
 /// The running watch.
@@ -233,7 +209,7 @@ impl Inner {
     fn watch_stores(&self, watches: &mut Watches) {
         watches.stores = match tree::open_stores(&self.root) {
             Ok(None) => StoresWatch::Absent,
-            Ok(Some(stores)) if silent_kind(&stores).is_none() => match self.add(&stores, NAMES) {
+            Ok(Some(stores)) if shared_kind(&stores).is_none() => match self.add(&stores, NAMES) {
                 Ok(number) => StoresWatch::Number(number),
                 Err(error) => {
                     self.log_refusal(error);
@@ -251,7 +227,7 @@ impl Inner {
         }
         let Ok(Some(stores)) = tree::open_stores(&self.root) else { return false };
         let Ok(directory) = tree::open_dir(&stores, store.as_str()) else { return false };
-        if let Some(kind) = silent_kind(&directory) {
+        if let Some(kind) = shared_kind(&directory) {
             log::warn!(
                 "store '{store}' is not watched: {kind} does not tell of what others change"
             );
