@@ -29,6 +29,8 @@ mod listing;
 mod metadata;
 #[path = "mount_tree/names.rs"]
 mod names;
+#[path = "mount_tree/old_descriptors.rs"]
+mod old_descriptors;
 #[path = "mount_tree/pid_namespaces.rs"]
 mod pid_namespaces;
 #[path = "mount_tree/plain.rs"]

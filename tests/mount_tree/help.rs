@@ -157,15 +157,19 @@ pub(crate) fn open_the_way_to(path: &Path) {
 
 /// Runs a script in bash as [`NOBODY`], in the given directory.
 pub(crate) fn as_nobody(script: &str, dir: &Path) -> Output {
-    Command::new("setpriv")
+    command_as_nobody(script, dir).stdin(Stdio::null()).output().unwrap()
+}
+
+/// A script that another user is to run, with the directory in `$DIR`.
+pub(crate) fn command_as_nobody(script: &str, dir: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command
         .args([&format!("--reuid={NOBODY}"), &format!("--regid={NOBODY}"), "--clear-groups"])
         .args(["bash", "-c", script])
         .current_dir("/")
         .env("LC_ALL", "C.UTF-8")
-        .env("DIR", dir)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+        .env("DIR", dir);
+    command
 }
 
 /// A small file system in a file. It is unmounted when dropped; mounts of what is in it are dropped before.

@@ -1,6 +1,8 @@
 //! One file per group of promises.
 
+mod by_name;
 mod mapped;
+mod open_files;
 mod passthrough;
 mod publishing;
 mod reading;
