@@ -108,7 +108,7 @@ impl FileSystem {
             Node::Ticket(ticket) => {
                 let version = &ticket.version;
                 if let Some(size) = change.size {
-                    let share = Share::of(caller);
+                    let share = Share::of(caller, false);
                     let join = Join::Open(&share);
                     let session = self.session_of_record(&version.store, &version.key(), join)?;
                     let truncated = self.truncate_by_name(&session, size);

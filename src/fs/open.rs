@@ -234,7 +234,7 @@ impl FileSystem {
         (store, key): (&Arc<StoreNode>, &Key),
         mode: OpenMode,
     ) -> FsResult<Opened> {
-        let share = Share::of(caller);
+        let share = Share::of(caller, mode.read);
         let session = match self.session_of_record(store, key, Join::Open(&share)) {
             Err(FsError::Storage(error)) if error.is_not_found() => {
                 return Err(self.look_again(caller, store, Purpose::Write));
@@ -279,7 +279,7 @@ impl FileSystem {
         // What the record is by now may be another version than the lookup has found; who empties it need not know.
         let goes_on = mode.truncate && self.writers.is_open_expected(session, caller.thread)
             || self.goes_on(session)?;
-        let share = Share::of(caller);
+        let share = Share::of(caller, mode.read);
         if goes_on && self.writers.open_announced(session, &share) {
             return self.open_session(session, share, mode, false);
         }
@@ -347,7 +347,7 @@ impl FileSystem {
         let session = Arc::clone(session);
         Ok(Opened {
             is_written: true,
-            is_mappable: mode.read,
+            is_mappable: session.is_mappable(),
             keep_cache: session.keeps_cache(),
             ..self.opened_as(Open::Writer(Writer { session, share }))
         })
@@ -389,7 +389,7 @@ impl FileSystem {
         mode: OpenMode,
     ) -> FsResult<(Entry, Opened)> {
         self.store(store).check_key(key)?;
-        let share = Share::of(caller);
+        let share = Share::of(caller, mode.read);
         let (session, is_created) =
             self.session_for_create(&share, store, key, permissions, mode.exclusive)?;
         let opened = self.open_session(&session, share, mode, is_created)?;

@@ -222,6 +222,11 @@ impl WriteSession {
         !std::mem::take(&mut self.state.lock().has_stale_pages)
     }
 
+    /// Whether any of its writers may have a memory map of it.
+    pub(in crate::fs) fn is_mappable(&self) -> bool {
+        self.users.lock().shares().iter().any(|share| share.is_mappable())
+    }
+
     /// Who has it open for writing.
     pub(in crate::fs) fn openers(&self) -> Vec<Caller> {
         self.users.lock().openers()

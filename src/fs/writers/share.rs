@@ -14,6 +14,8 @@ use crate::fs::entry::Caller;
 pub(in crate::fs) struct Share {
     generation: AtomicU64,
     opener: Caller,
+    /// Whether it reads too, as a memory map that writes must.
+    is_mappable: bool,
     /// The thread that has written through it last; 0 if that is not known.
     written_by: AtomicU32,
     /// Whether a descriptor of the handle was closed and nothing was done through the handle since. It may be the last
@@ -22,13 +24,18 @@ pub(in crate::fs) struct Share {
 }
 
 impl Share {
-    pub(in crate::fs) fn of(opener: &Caller) -> Arc<Self> {
+    pub(in crate::fs) fn of(opener: &Caller, is_mappable: bool) -> Arc<Self> {
         Arc::new(Self {
             generation: AtomicU64::new(0),
             opener: *opener,
+            is_mappable,
             written_by: AtomicU32::new(0),
             is_closed: AtomicBool::new(false),
         })
+    }
+
+    pub(super) fn is_mappable(&self) -> bool {
+        self.is_mappable
     }
 
     /// Who has opened it.
