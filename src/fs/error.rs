@@ -49,6 +49,15 @@ pub enum FsError {
     /// The inode stands for a version that is no longer what its name shows: the kernel looks again.
     #[error("replaced meanwhile")]
     Stale,
+    /// Others have locked it.
+    #[error("locked by others")]
+    Locked,
+    /// Whoever waits for it would wait for himself.
+    #[error("who has it waits for this caller")]
+    Deadlock,
+    /// A signal has ended the waiting.
+    #[error("interrupted")]
+    Interrupted,
     /// The handle does not allow this.
     #[error("the file is not open for this")]
     BadHandle,

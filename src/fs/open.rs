@@ -7,6 +7,7 @@ use super::entry::{Caller, Entry};
 use super::error::{FsError, FsResult};
 use super::handle::{Follower, Handle, Open, Writer};
 use super::ino::Ino;
+use super::locks::On;
 use super::name::Name;
 use super::permits::Access;
 use super::store_node::StoreNode;
@@ -192,7 +193,9 @@ impl FileSystem {
         // Only Crawlee JS 3 writes in place: then pages may be of what the version was before.
         let is_unchanged = value.attributes()?.stamp.same_bytes(&version.stamp());
         let keep_cache = version.keeps_cache() && is_unchanged;
-        Ok(Opened { keep_cache, no_flush: true, large, ..self.opened_as(Open::Reader(value)) })
+        // A close must be told where it gives back locks.
+        let no_flush = !self.locks.are_on(&On::Record(version.store.record(&version.key())));
+        Ok(Opened { keep_cache, no_flush, large, ..self.opened_as(Open::Reader(value)) })
     }
 
     fn announced(&self, caller: &Caller, store: &StoreNode, ino: Ino) -> Announced {

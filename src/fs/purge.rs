@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::control::{MAX_METADATA_BYTES, MetadataEdit, PurgeTrigger};
 use super::error::{FsError, FsResult};
+use super::locks::On;
 use super::plain;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
@@ -42,8 +43,12 @@ impl FileSystem {
         let cached = self.versions.known_versions(store);
         let purging = purged.purge()?;
         log::info!("store '{name}' is purged");
+        let is_spared = |key: &Key| is_spared(key, self.storage.input_key());
+        self.locks.forget_names(
+            |on| matches!(on, On::Record((ino, key)) if *ino == store.ino && !is_spared(key)),
+        );
         for (key, _) in self.writers.of_store(store) {
-            if !is_spared(&key, self.storage.input_key()) && purged.record(&key).is_err() {
+            if !is_spared(&key) && purged.record(&key).is_err() {
                 self.writers.detach(store, &key);
             }
         }

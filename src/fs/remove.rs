@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::entry::{Caller, Entry};
 use super::error::{FsError, FsResult};
 use super::ino::Ino;
+use super::locks::On;
 use super::lookup::store_name;
 use super::name::Name;
 use super::open::OpenMode;
@@ -88,6 +89,8 @@ impl FileSystem {
     pub(super) fn unlinked(&self, store: &StoreNode, key: &Key) {
         self.versions.unlink_version(store, key);
         self.writers.detach(store, key);
+        let name = On::Record(store.record(key));
+        self.locks.forget_names(|on| *on == name);
         self.writers.types().forget(&store.name(), key);
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::error::{FsError, FsResult};
 use super::ino::Ino;
+use super::locks::On;
 use super::lookup::store_name;
 use super::name::Name;
 use super::plain;
@@ -136,6 +137,7 @@ impl FileSystem {
             None => types.forget(&to.0.name(), to.1),
         }
         self.writers.rename((from.0, from.1), to);
+        self.locks.rename(&On::Record(from.0.record(from.1)), On::Record(to.0.record(to.1)));
     }
 
     /// An editor saves the metadata by renaming a new file over it.

@@ -13,6 +13,7 @@ use super::entry::{Caller, Entry};
 use super::error::{FsError, FsResult};
 use super::handle::HandleTable;
 use super::ino::Ino;
+use super::locks::Locks;
 use super::options::FsOptions;
 use super::pinned::Pinned;
 use super::store_node::StoreNode;
@@ -32,6 +33,7 @@ pub struct FileSystem {
     pub(super) versions: Versions,
     pub(super) handles: HandleTable,
     pub(super) writers: Writers,
+    pub(super) locks: Arc<Locks>,
     pub(super) purges: PurgeReports,
     pub(super) trust: Trust,
     pub(super) abilities: Abilities,
@@ -78,6 +80,7 @@ impl FileSystem {
             options,
             handles: HandleTable::default(),
             writers: Writers::default(),
+            locks: Arc::default(),
             purges: PurgeReports::default(),
             pinned: OnceLock::new(),
             started: (Instant::now(), SystemTime::now()),

@@ -2,9 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use fuser::{FileHandle, FopenFlags, INodeNo, OpenFlags, Request, TimeOrNow, WriteFlags};
+use fuser::{
+    FileHandle, FopenFlags, INodeNo, LockOwner, OpenFlags, Request, TimeOrNow, WriteFlags,
+};
 
-use crate::fs::{Caller, FileAttr, FileKind, Handle, Ino, OpenMode, Opened, Position, WriteMode};
+use crate::fs::{
+    Caller, FileAttr, FileKind, Handle, Ino, Lock, LockKind, OpenMode, Opened, Position, WriteMode,
+};
 use crate::model::TimeChange;
 
 /// The size in which reads and writes do best, in bytes.
@@ -69,6 +73,28 @@ fn as_meant(time: SystemTime) -> SystemTime {
                 .unwrap_or(time)
         }
         _ => time,
+    }
+}
+
+/// A lock that is asked for by a handle, an owner and a process; `None` if it is of no known kind.
+pub(super) fn lock(
+    (handle_number, owner, process): (FileHandle, LockOwner, u32),
+    kind: i32,
+    first: u64,
+    last: u64,
+) -> Option<Lock> {
+    let kind = match kind {
+        libc::F_RDLCK => LockKind::Shared,
+        libc::F_WRLCK => LockKind::Exclusive,
+        _ => return None,
+    };
+    Some(Lock { owner: owner.0, handle: handle(handle_number), process, kind, first, last })
+}
+
+pub(super) fn lock_kind(kind: LockKind) -> i32 {
+    match kind {
+        LockKind::Shared => libc::F_RDLCK,
+        LockKind::Exclusive => libc::F_WRLCK,
     }
 }
 

@@ -19,6 +19,9 @@ pub(super) fn of(error: &FsError) -> Errno {
         FsError::Denied => Errno::EACCES,
         FsError::ReadOnly => Errno::EROFS,
         FsError::Stale => Errno::ESTALE,
+        FsError::Locked => Errno::EAGAIN,
+        FsError::Deadlock => Errno::EDEADLK,
+        FsError::Interrupted => Errno::EINTR,
         FsError::BadHandle => Errno::EBADF,
         FsError::Failed(number) => Errno::from_i32(*number),
         FsError::Vanished => Errno::EIO,
@@ -37,6 +40,8 @@ pub(super) fn level(errno: Errno) -> log::Level {
         | libc::ENODATA
         | libc::ESTALE
         | libc::ENOSYS
+        | libc::EAGAIN
+        | libc::EINTR
         | libc::EEXIST
         | libc::ENOTEMPTY => log::Level::Debug,
         libc::EIO | libc::ENOSPC | libc::EDQUOT => log::Level::Error,
@@ -90,6 +95,9 @@ mod tests {
             (of(&FsError::Denied).code(), libc::EACCES),
             (of(&FsError::ReadOnly).code(), libc::EROFS),
             (of(&FsError::Stale).code(), libc::ESTALE),
+            (of(&FsError::Locked).code(), libc::EAGAIN),
+            (of(&FsError::Deadlock).code(), libc::EDEADLK),
+            (of(&FsError::Interrupted).code(), libc::EINTR),
             (of(&FsError::BadHandle).code(), libc::EBADF),
             (of(&FsError::Failed(libc::EDQUOT)).code(), libc::EDQUOT),
             (of(&FsError::Vanished).code(), libc::EIO),

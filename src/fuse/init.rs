@@ -11,10 +11,14 @@ const WANTED: [InitFlags; 2] = [
 ];
 
 /// What is wanted besides, where the kernel asks us to open files.
-const WANTED_WITH_OPENS: [InitFlags; 3] = [
+const WANTED_WITH_OPENS: [InitFlags; 5] = [
     // `> file` must reach us as one open: a truncation of its own would publish an empty record. Without opens it must
     // reach us as a truncation, to be refused.
     InitFlags::FUSE_ATOMIC_O_TRUNC,
+    // The kernel would keep locks by inode, and the readers and writers of a record have different ones. Without opens
+    // there are no writers.
+    InitFlags::FUSE_POSIX_LOCKS,
+    InitFlags::FUSE_FLOCK_LOCKS,
     // `ls -l` becomes one pass, with a lookup for each name only where attributes are asked for. Without opens, what
     // changes while the kernel reads a listing would be opened as it was for as long as the listing's names are
     // trusted.

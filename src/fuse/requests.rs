@@ -10,17 +10,20 @@ use std::time::SystemTime;
 use fuser::{
     BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo,
     IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
-    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek,
+    ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
 use super::adapter::Adapter;
 use super::answer::{About, Wait};
+use super::errno;
 use super::init;
-use crate::fs::{Ability, AttrChange, FileSystem, FsError};
+use crate::fs::{Ability, AttrChange, FileSystem, FsError, FsResult};
 use crate::model::AttributeChange;
 
-use super::convert::{caller, file_attr, handle, ino, kind, open_mode, time_change, write_mode};
+use super::convert::{
+    caller, file_attr, handle, ino, kind, lock, lock_kind, open_mode, time_change, write_mode,
+};
 use super::reply::{Creating, GENERATION, Opening, Reading, Reply};
 
 /// Number of an entry whose inode is not known, as libfuse has it.
@@ -303,7 +306,7 @@ impl Filesystem for Adapter {
         req: &Request,
         number: INodeNo,
         fh: FileHandle,
-        _lock_owner: LockOwner,
+        lock_owner: LockOwner,
         reply: ReplyEmpty,
     ) {
         if self.fs.is_without_opens() {
@@ -312,7 +315,10 @@ impl Filesystem for Adapter {
         }
         let caller = caller(req);
         let wait = Wait::maybe(self.fs.handle_waits(handle(fh)).publishes);
-        self.serve(wait, about("flush", number), reply, move |fs| fs.flush(&caller, handle(fh)));
+        self.serve(wait, about("flush", number), reply, move |fs| {
+            fs.close_locks(ino(number), handle(fh), lock_owner.0);
+            fs.flush(&caller, handle(fh))
+        });
     }
 
     fn release(
@@ -508,6 +514,62 @@ impl Filesystem for Adapter {
         self.serve(Wait::Maybe, about("fallocate", number), reply, move |fs| {
             fs.reserve(handle(fh), offset, length, keep_size)
         });
+    }
+
+    fn getlk(
+        &self,
+        _req: &Request,
+        number: INodeNo,
+        fh: FileHandle,
+        owner: LockOwner,
+        start: u64,
+        end: u64,
+        kind: i32,
+        pid: u32,
+        reply: ReplyLock,
+    ) {
+        let Some(lock) = lock((fh, owner, pid), kind, start, end) else {
+            return reply.error(Errno::EINVAL);
+        };
+        match self.call("getlk", number, |fs| fs.find_lock(ino(number), &lock)) {
+            Ok(Some(found)) => {
+                reply.locked(found.first, found.last, lock_kind(found.kind), found.process);
+            }
+            Ok(None) => reply.locked(start, end, libc::F_UNLCK, 0),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn setlk(
+        &self,
+        req: &Request,
+        number: INodeNo,
+        fh: FileHandle,
+        owner: LockOwner,
+        start: u64,
+        end: u64,
+        kind: i32,
+        pid: u32,
+        sleep: bool,
+        reply: ReplyEmpty,
+    ) {
+        if kind == libc::F_UNLCK {
+            self.fs.give_lock_back(handle(fh), owner.0, start, end);
+            return reply.ok();
+        }
+        let Some(lock) = lock((fh, owner, pid), kind, start, end) else {
+            return reply.error(Errno::EINVAL);
+        };
+        if !sleep {
+            return self.serve(Wait::Maybe, about("setlk", number), reply, move |fs| {
+                fs.take_lock(ino(number), lock)
+            });
+        }
+        let done = move |taken: FsResult<()>| match taken {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(errno::of(&error)),
+        };
+        self.fs.wait_for_lock(&caller(req), ino(number), lock, Box::new(done));
     }
 
     // The rest is answered without a word: the kernel asks once and then does it itself, or not at all.

@@ -1,6 +1,7 @@
 //! One file per group of promises.
 
 mod by_name;
+mod locks;
 mod mapped;
 mod open_files;
 mod passthrough;

@@ -11,7 +11,7 @@
 //! | `record_locks` | holding the records that an operation changes |
 //! | `announcements` | how an open for writing comes by the writers' inode |
 //! | `by_hand` | content types that were set by hand |
-//! | `duplicates`, `stragglers` | which close is the last one |
+//! | `duplicates` | which close is the last one |
 //! | `processes` | what `/proc` tells of who asks |
 
 mod announcements;
@@ -24,7 +24,6 @@ mod record_locks;
 mod session;
 mod share;
 mod state;
-mod stragglers;
 mod table;
 mod users;
 

@@ -16,7 +16,6 @@ use super::failure::Failure;
 use super::processes::Process;
 use super::share::Share;
 use super::state::{Change, Content, Place, Stage, State};
-use super::stragglers::Stragglers;
 use super::users::Users;
 use crate::backend::{Staging, Value};
 use crate::engine::{Over, PublishAs, Store};
@@ -27,6 +26,7 @@ use crate::fs::ino::Ino;
 use crate::fs::options::FsOptions;
 use crate::fs::permits::Access;
 use crate::fs::store_node::StoreNode;
+use crate::fs::stragglers::Stragglers;
 use crate::model::{AttributeChange, Attributes, ContentType, Error, Key, Result, Stamp};
 use crate::ranks::{Condvar, Mutex, MutexGuard, OpenFile, TableEntry};
 

@@ -1,0 +1,90 @@
+//! Locking files.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::entry::Caller;
+use super::error::{FsError, FsResult};
+use super::handle::{Follower, Handle, Open, Writer};
+use super::ino::Ino;
+use super::locks::{Done, Lock, On};
+use super::stragglers::Stragglers;
+use super::system::FileSystem;
+use super::versions::Node;
+
+/// How long is waited while a release may be in the hands of a thread that is held up.
+const RELEASE_IS_HELD_UP_FOR: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether it has come.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(1);
+
+impl FileSystem {
+    /// The lock that keeps this one from being taken, if any does.
+    ///
+    /// # Errors
+    /// [`FsError::BadHandle`].
+    pub fn find_lock(&self, ino: Ino, lock: &Lock) -> FsResult<Option<Lock>> {
+        Ok(self.locks.find(self.locked(ino, lock.handle)?, lock))
+    }
+
+    /// Takes a lock if it is free.
+    ///
+    /// # Errors
+    /// [`FsError::Locked`], [`FsError::BadHandle`].
+    pub fn take_lock(&self, ino: Ino, lock: Lock) -> FsResult<()> {
+        let on = self.locked(ino, lock.handle)?;
+        let begun = Instant::now();
+        let mut held_up: Option<Stragglers> = None;
+        loop {
+            match self.locks.take(on.clone(), lock) {
+                // Who has had it may have closed the file: the release that gives it back has been queued, and may be in
+                // the hands of another thread.
+                Err(FsError::Locked)
+                    if begun.elapsed() < RELEASE_IS_HELD_UP_FOR
+                        && held_up.get_or_insert_with(Stragglers::now).are_left() =>
+                {
+                    std::thread::sleep(LOOK_AGAIN_AFTER);
+                }
+                taken => return taken,
+            }
+        }
+    }
+
+    /// Takes a lock as soon as it is free, and then calls `done`; or with [`FsError::Deadlock`],
+    /// [`FsError::Interrupted`], [`FsError::BadHandle`].
+    pub fn wait_for_lock(&self, caller: &Caller, ino: Ino, lock: Lock, done: Done) {
+        match self.locked(ino, lock.handle) {
+            Ok(on) => self.locks.wait_for(on, lock, caller.thread, done),
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    /// Gives back what an owner has locked of some bytes.
+    pub fn give_lock_back(&self, handle: Handle, owner: u64, first: u64, last: u64) {
+        self.locks.give_back(handle, owner, first, last);
+    }
+
+    /// A descriptor is closed by a process whose locks of fcntl(2) are this owner's.
+    pub fn close_locks(&self, ino: Ino, handle: Handle, owner: u64) {
+        if !self.locks.is_empty()
+            && let Ok(on) = self.locked(ino, handle)
+        {
+            self.locks.close(&on, handle, owner);
+        }
+    }
+
+    /// What is locked through a handle.
+    fn locked(&self, ino: Ino, handle: Handle) -> FsResult<On> {
+        let open = self.handles.get(handle).ok_or(FsError::BadHandle)?;
+        let record = match &*open {
+            Open::Writer(Writer { session, .. }) | Open::Follower(Follower { session, .. }) => {
+                session.record()
+            }
+            _ => match self.versions.get(ino).as_deref() {
+                Some(Node::Version(version)) => Some((Arc::clone(&version.store), version.key())),
+                _ => None,
+            },
+        };
+        Ok(record.map_or(On::Inode(ino), |(store, key)| On::Record(store.record(&key))))
+    }
+}

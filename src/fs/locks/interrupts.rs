@@ -1,0 +1,41 @@
+//! Who waits for a lock and is sent a signal must not wait on: a timer ends the waiting (`flock --timeout`), or a kill.
+//!
+//! fuser 0.18 answers the kernel's `FUSE_INTERRUPT` with `ENOSYS`, and the kernel then leaves whoever waits in a sleep
+//! that nothing ends. So it is looked for signals here, as long as anybody waits.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::table::Locks;
+
+/// How often. A signal ends a waiting after so long at the latest.
+const EVERY: Duration = Duration::from_millis(20);
+
+/// Looks for signals of those who wait, on a thread of its own that ends when nobody does.
+pub(super) fn watch(locks: &Arc<Locks>) {
+    let weak = Arc::downgrade(locks);
+    let watch = move || {
+        while weak.upgrade().is_some_and(|locks| locks.interrupt(is_interrupted)) {
+            thread::sleep(EVERY);
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("storefs-locks".to_owned()).spawn(watch) {
+        log::error!("who waits for a lock cannot be interrupted: no thread for it: {error}");
+    }
+}
+
+/// Whether a signal is pending for a thread that would wake it, or the thread has ended. What cannot be seen, as of a
+/// caller in another PID namespace, is not.
+fn is_interrupted(thread: u32) -> bool {
+    if thread == 0 {
+        return false;
+    }
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{thread}/status")) else { return true };
+    let set = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        u64::from_str_radix(line.trim(), 16).unwrap_or_default()
+    };
+    let pending = set("SigPnd:") | set("ShdPnd:");
+    pending & !set("SigBlk:") & !set("SigIgn:") != 0
+}
