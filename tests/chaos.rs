@@ -29,9 +29,9 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use common::on_disk::{holds_files, records_of};
+use common::on_disk::records_of;
 use common::seeds::{Report, given, some_seed};
-use common::{METADATA, TempMount, TempStorage, can_mount, names, wait_until};
+use common::{METADATA, TempMount, TempStorage, can_mount, names, staged, wait_until};
 use model::{Place, Records};
 use sdk::{Python, PythonClient};
 use value::Choices;
@@ -119,8 +119,7 @@ fn live_and_die(
 
 /// Looks at the storage after a crash, once it is healed and what was staged is gone.
 fn check(world: &World, storage: &TempStorage, mount: &TempMount) {
-    let staged = storage.path().join(".storefs");
-    wait_until("what the dead process left is removed", || !holds_files(&staged));
+    wait_until("what the dead process left is removed", || staged(&storage.path()).is_empty());
     let mut numbers = Records::new();
     let mut log = Vec::new();
     for store in STORES {

@@ -30,9 +30,9 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use common::on_disk::{holds_files, records_of};
+use common::on_disk::records_of;
 use common::seeds::{Report, given, some_seed};
-use common::{METADATA, TempMount, can_mount, names, wait_until};
+use common::{METADATA, TempMount, can_mount, names, staged, wait_until};
 use disk::Disk;
 use ledger::Records;
 use value::Choices;
@@ -92,8 +92,7 @@ fn live_until_the_cut(world: &World, disk: &Disk, choices: &mut Choices) {
 /// Looks at the storage after a cut, once it is healed. Gives back how much was lost.
 #[track_caller]
 fn check(world: &World, disk: &Disk, mount: &TempMount) -> usize {
-    let staged = disk.storage().join(".storefs");
-    wait_until("what the dead process left is removed", || !holds_files(&staged));
+    wait_until("what the dead process left is removed", || staged(&disk.storage()).is_empty());
     let mut numbers = Records::new();
     for store in names(&disk.storage().join(common::STORES)) {
         let records = records_of(&disk.store(&store));

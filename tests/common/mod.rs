@@ -94,6 +94,25 @@ pub(crate) fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
+/// All that is staged in a storage and not published, or still to be removed, but not what is kept of dead writers. It may
+/// go while this looks. Not by a shell: a child that is started closes its copies of our open files, which publishes them.
+pub(crate) fn staged(storage: &Path) -> BTreeSet<PathBuf> {
+    fn walk(dir: &Path, found: &mut BTreeSet<PathBuf>) {
+        let Ok(listed) = fs::read_dir(dir) else { return };
+        for entry in listed.flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => walk(&entry.path(), found),
+                Ok(_) => drop(found.insert(entry.path())),
+                Err(_) => {}
+            }
+        }
+    }
+    let (mut found, own) = (BTreeSet::new(), storage.join(".storefs"));
+    walk(&own, &mut found);
+    found.retain(|path| !path.starts_with(own.join("rescued")));
+    found
+}
+
 /// The names in a directory; panics if one is listed twice or is not UTF-8.
 #[track_caller]
 pub(crate) fn names(dir: &Path) -> BTreeSet<String> {

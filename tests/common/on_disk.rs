@@ -2,25 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::{METADATA, disk_name, names};
-
-/// Whether there is any file in a directory, or in one beneath it. Directories may vanish meanwhile.
-pub(crate) fn holds_files(dir: &Path) -> bool {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return false,
-        entries => entries.unwrap(),
-    };
-    entries.map(Result::unwrap).any(|entry| match entry.file_type() {
-        Ok(kind) if kind.is_dir() => holds_files(&entry.path()),
-        Ok(_) => true,
-        Err(error) => error.kind() != ErrorKind::NotFound,
-    })
-}
 
 /// The records of a store as its files tell them: bytes and content type. Each value has its sidecar, each
 /// sidecar its value, and nothing else lies about.

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
 
 use rustix::io::Errno;
 use serde_json::Value;
 
-use crate::common::{METADATA, STORES, disk_name, file_name, mime_type, names, wait_until, xattr};
+use crate::common::{
+    METADATA, STORES, disk_name, file_name, mime_type, names, staged, wait_until, xattr,
+};
 use crate::expected::Place;
 use crate::run::{Run, shown};
 use crate::writers::whole;
@@ -147,8 +148,8 @@ impl Run {
         let on_disk = names(&self.storage.path().join(STORES));
         let expected: BTreeSet<String> = self.model.stores.keys().cloned().collect();
         assert_eq!(on_disk, expected, "stores on disk");
-        let left = files_under(&self.storage.path().join(".storefs"));
-        assert_eq!(left, 0, "files are left in .storefs");
+        let left = staged(&self.storage.path());
+        assert!(left.is_empty(), "files are left in .storefs: {left:?}");
     }
 
     /// The number of a record's value file.
@@ -170,18 +171,6 @@ impl Run {
 
     /// Waits until nothing of a dead daemon is left, which goes in the background.
     pub(crate) fn await_healing(&self) {
-        let own = self.storage.path().join(".storefs");
-        wait_until("what a dead daemon left is gone", || files_under(&own) == 0);
+        wait_until("what a dead daemon left is gone", || staged(&self.storage.path()).is_empty());
     }
-}
-
-/// Files, not directories, anywhere under a directory; some may go while this looks.
-fn files_under(dir: &Path) -> usize {
-    let Ok(listed) = fs::read_dir(dir) else { return 0 };
-    let count = |entry: fs::DirEntry| match entry.file_type() {
-        Ok(kind) if kind.is_dir() => files_under(&entry.path()),
-        Ok(_) => 1,
-        Err(_) => 0,
-    };
-    listed.flatten().map(count).sum()
 }

@@ -1,6 +1,5 @@
 //! What these tests share beyond `common`: storages made record by record, and errors down to their errno.
 
-use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,6 +12,7 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub(crate) use crate::common::staged;
 use crate::common::{METADATA, TempMount, TempStorage, sh, temp_dir, try_sh, wait_until};
 
 /// A user without any right of its own.
@@ -84,24 +84,6 @@ pub(crate) fn sidecar_of(storage: &TempStorage, store: &str, disk_name: &str) ->
     let path = storage.store(store).join(format!("{disk_name}.{METADATA}"));
     let text = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_slice(&text).unwrap()
-}
-
-/// All that is staged in a storage and not published, or still to be removed. It may go while this looks. Not
-/// by a shell: a child that is started closes its copies of our open files, which publishes them.
-pub(crate) fn staged(storage: &Path) -> BTreeSet<PathBuf> {
-    fn walk(dir: &Path, found: &mut BTreeSet<PathBuf>) {
-        let Ok(listed) = fs::read_dir(dir) else { return };
-        for entry in listed.flatten() {
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => walk(&entry.path(), found),
-                Ok(_) => drop(found.insert(entry.path())),
-                Err(_) => {}
-            }
-        }
-    }
-    let mut found = BTreeSet::new();
-    walk(&storage.join(".storefs"), &mut found);
-    found
 }
 
 /// Every path under a directory with what must not change by looking at it: kind, mode, owner, size, mtime.
