@@ -126,6 +126,20 @@ fn p2_a_source_on_fuse_falls_back_to_the_time_to_live_and_says_so() {
     mount.unmount();
 }
 
+/// Only a virtual machine has such a source (`scripts/test-kernels`), in which the host's file system shines through.
+#[test]
+fn p2_a_source_on_9p_falls_back_to_the_time_to_live_and_says_so() {
+    let Some(source) = std::env::var_os("STOREFS_TEST_9P") else { return };
+    let storage = storage_of(&["k"]);
+    let Some(_) = watched(&storage) else { return };
+    let mount = TempMount::configured(source.as_ref(), |command| {
+        command.args(["--read-only", "-v"]);
+    });
+    let shown = status(&mount);
+    assert_eq!(shown["watching"], false);
+    assert!(shown["watch"]["reason"].as_str().unwrap().contains("9P"), "{shown}");
+}
+
 #[test]
 fn a_mount_that_trusts_nothing_watches_nothing() {
     if !can_mount() {
