@@ -1,0 +1,99 @@
+//! The same scripts on a plain disk and in a mount, compared (P22, and every promise about records that a program meets).
+//!
+//! `tests/programs/scripts/*.sh` hold some hundred short scripts that run real programs in a directory. Each is run
+//! twice: in a directory on ext4, and in a store of a mounted storage on the same file system. Compared are the exit
+//! status, what was printed, and what is left: names, kinds, modes, owners, sizes, bytes, and times that were set.
+//! What is left in the mount must also be on the disk, under the promise that a close publishes.
+//!
+//! Differences that are meant are in `tests/programs/meant.txt`, each with its reason and exactly as it shows. Any other
+//! one fails the test, and so does one that is in the list and is no longer there.
+//!
+//! `STOREFS_PROGRAMS=WORD` runs only the scripts whose name or theme has that word in it.
+
+// Clippy's leave for tests does not reach helper functions of an integration test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+#[path = "programs/corpus.rs"]
+mod corpus;
+// Made for tests/mount_tree.rs, and used in part here.
+#[allow(dead_code)]
+#[path = "mount_tree/help.rs"]
+mod help;
+#[path = "programs/meant.rs"]
+mod meant;
+#[path = "programs/outcome.rs"]
+mod outcome;
+#[path = "programs/place.rs"]
+mod place;
+#[path = "programs/sides.rs"]
+mod sides;
+
+use std::thread;
+use std::time::Duration;
+
+use common::{TempMount, can_mount, storefs};
+use corpus::Script;
+use meant::Meant;
+use parking_lot::Mutex;
+use place::Place;
+use sides::{Caller, Sides};
+
+/// From how long on a script's time is shown, so that none makes the test slow unnoticed.
+const SLOW: Duration = Duration::from_secs(2);
+
+/// Scripts that run side by side, each in a directory of its own.
+const AT_ONCE: usize = 3;
+
+#[test]
+fn p22_programs_do_in_a_mount_what_they_do_on_a_disk() {
+    if !can_mount() {
+        return;
+    }
+    let Some(place) = Place::make() else { return };
+    let mount = TempMount::configured(&place.storage(), |_| {});
+    compare(&place, mount, &Caller::Same);
+}
+
+/// Runs all scripts on both sides, and panics with all differences that are not meant.
+fn compare(place: &Place, mount: TempMount, caller: &Caller) {
+    let scripts = corpus::scripts();
+    let mut meant = Meant::read(caller);
+    let differences = differences(&scripts, &Sides::new(place, &mount, caller));
+
+    let mut faults = Vec::new();
+    for (script, difference) in scripts.iter().zip(differences) {
+        faults.extend(meant.judge(&script.name, &difference));
+    }
+    faults.extend(meant.unused());
+    mount.unmount();
+    let doctor = storefs().args(["doctor", "--source"]).arg(place.storage()).output().unwrap();
+    if !doctor.status.success() {
+        faults.push(format!("storefs doctor: {}", String::from_utf8_lossy(&doctor.stdout)));
+    }
+    println!("{} scripts, {} faults", scripts.len(), faults.len());
+    assert!(faults.is_empty(), "{}\n{} faults", faults.join("\n"), faults.len());
+}
+
+/// What each script does otherwise in the mount, in the order of the scripts.
+fn differences(scripts: &[Script], sides: &Sides<'_>) -> Vec<Vec<String>> {
+    let next = Mutex::new(scripts.iter().enumerate());
+    let found = Mutex::new(vec![Vec::new(); scripts.len()]);
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let Some((at, script)) = next.lock().next() else { break };
+                    let began = std::time::Instant::now();
+                    let difference = sides.difference(script);
+                    let took = began.elapsed();
+                    if took > SLOW {
+                        println!("{}: {took:?}", script.name);
+                    }
+                    found.lock()[at] = difference;
+                }
+            });
+        }
+    });
+    found.into_inner()
+}
