@@ -13,6 +13,8 @@
 // Clippy's leave for tests does not reach helper functions of an integration test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "programs/caller.rs"]
+mod caller;
 mod common;
 #[path = "programs/corpus.rs"]
 mod corpus;
@@ -29,15 +31,19 @@ mod place;
 #[path = "programs/sides.rs"]
 mod sides;
 
+use std::fs;
+use std::panic::resume_unwind;
 use std::thread;
 use std::time::Duration;
 
-use common::{TempMount, can_mount, storefs};
+use caller::{Caller, become_nobody, open_fuse_to_all};
+use common::{PROGRAM, TempMount, can_mount, storefs};
 use corpus::Script;
+use help::{is_root, open_the_way_to};
 use meant::Meant;
 use parking_lot::Mutex;
 use place::Place;
-use sides::{Caller, Sides};
+use sides::Sides;
 
 /// From how long on a script's time is shown, so that none makes the test slow unnoticed.
 const SLOW: Duration = Duration::from_secs(2);
@@ -52,14 +58,63 @@ fn p22_programs_do_in_a_mount_what_they_do_on_a_disk() {
     }
     let Some(place) = Place::make() else { return };
     let mount = TempMount::configured(&place.storage(), |_| {});
-    compare(&place, mount, &Caller::Same);
+    compare(&place, mount, Caller::Same);
+}
+
+#[test]
+fn p22_programs_of_another_user_do_in_a_mount_what_they_do_on_a_disk() {
+    if !can_mount() || !is_root() {
+        return;
+    }
+    let Some(place) = Place::make() else { return };
+    place.hand_over();
+    let mount = TempMount::configured(&place.storage(), |command| {
+        command.arg("--allow-other");
+    });
+    open_the_way_to(&mount.path());
+    compare(&place, mount, Caller::Other);
+}
+
+#[test]
+fn p22_programs_of_a_user_without_rights_do_in_his_mount_what_they_do_on_a_disk() {
+    if !can_mount() || !is_root() {
+        return;
+    }
+    let Some(place) = Place::make() else { return };
+    place.hand_over();
+    // The place where cargo builds may be closed to others.
+    let program = place.root().join("storefs");
+    fs::copy(PROGRAM, &program).unwrap();
+    let user = || {
+        open_fuse_to_all(&place.root().join("dev"));
+        become_nobody();
+        let mount = TempMount::by_copy(&program, &place.storage());
+        compare(&place, mount, Caller::Nobody);
+    };
+    thread::scope(|scope| {
+        if let Err(failure) = scope.spawn(user).join() {
+            resume_unwind(failure);
+        }
+    });
+}
+
+#[test]
+fn p22_programs_in_namespaces_do_in_a_mount_what_they_do_on_a_disk() {
+    if !can_mount() {
+        return;
+    }
+    let Some(place) = Place::make() else { return };
+    let mount = TempMount::configured(&place.storage(), |_| {});
+    compare(&place, mount, Caller::Contained);
 }
 
 /// Runs all scripts on both sides, and panics with all differences that are not meant.
-fn compare(place: &Place, mount: TempMount, caller: &Caller) {
-    let scripts = corpus::scripts();
+fn compare(place: &Place, mount: TempMount, caller: Caller) {
+    let scripts = corpus::scripts(caller);
     let mut meant = Meant::read(caller);
-    let differences = differences(&scripts, &Sides::new(place, &mount, caller));
+    let sides = Sides::new(place, &mount, caller);
+    scripts.iter().for_each(|script| sides.prepare(script));
+    let differences = differences(&scripts, &sides, caller);
 
     let mut faults = Vec::new();
     for (script, difference) in scripts.iter().zip(differences) {
@@ -76,12 +131,13 @@ fn compare(place: &Place, mount: TempMount, caller: &Caller) {
 }
 
 /// What each script does otherwise in the mount, in the order of the scripts.
-fn differences(scripts: &[Script], sides: &Sides<'_>) -> Vec<Vec<String>> {
+fn differences(scripts: &[Script], sides: &Sides<'_>, caller: Caller) -> Vec<Vec<String>> {
     let next = Mutex::new(scripts.iter().enumerate());
     let found = Mutex::new(vec![Vec::new(); scripts.len()]);
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
+                caller.take_over_thread();
                 loop {
                     let Some((at, script)) = next.lock().next() else { break };
                     let began = std::time::Instant::now();

@@ -160,8 +160,15 @@ pub(crate) fn clean_environment(command: &mut Command) {
 }
 
 /// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_storefs");
+
+/// A command that runs the program under test.
 pub(crate) fn storefs() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_storefs"));
+    storefs_at(Path::new(PROGRAM))
+}
+
+fn storefs_at(program: &Path) -> Command {
+    let mut command = Command::new(program);
     clean_environment(&mut command);
     command.stdin(Stdio::null());
     command
@@ -275,6 +282,8 @@ pub(crate) struct TempMount {
     command: Command,
     /// The daemon; `None` once it has been waited for.
     daemon: Option<Child>,
+    /// What unmounts: the program under test, or a copy of it.
+    program: PathBuf,
 }
 
 impl TempMount {
@@ -298,6 +307,14 @@ impl TempMount {
         Self::by(storefs(), source, configure)
     }
 
+    /// As [`configured`](Self::configured), by a copy of the program under test.
+    #[track_caller]
+    pub(crate) fn by_copy(program: &Path, source: &Path) -> Self {
+        let mut mount = Self::by(storefs_at(program), source, |_| {});
+        mount.program = program.to_owned();
+        mount
+    }
+
     /// As [`configured`](Self::configured), by a command that becomes storefs.
     #[track_caller]
     pub(crate) fn by(
@@ -310,7 +327,8 @@ impl TempMount {
         command.args(["mount", "--foreground"]);
         configure(&mut command);
         command.arg(source).arg(dir.path().join("mnt"));
-        let mut mount = Self { dir, command, daemon: None };
+        let program = PathBuf::from(PROGRAM);
+        let mut mount = Self { dir, command, daemon: None, program };
         mount.start();
         mount
     }
@@ -406,7 +424,7 @@ impl TempMount {
         };
         let mut faults = Vec::new();
 
-        let unmount = storefs().arg("unmount").arg(&path).output().unwrap();
+        let unmount = storefs_at(&self.program).arg("unmount").arg(&path).output().unwrap();
         if !unmount.status.success() {
             faults.push(format!("storefs unmount: {}", String::from_utf8_lossy(&unmount.stderr)));
             detach(&path);
@@ -505,9 +523,9 @@ impl Drop for Stopped {
     }
 }
 
-/// Whether a file system of type `fuse` or `fuse.*` is mounted there.
+/// Whether a file system of type `fuse` or `fuse.*` is mounted there, in the mount namespace of the thread.
 pub(crate) fn is_mounted(path: &Path) -> bool {
-    let table = fs::read("/proc/self/mounts").unwrap();
+    let table = fs::read("/proc/thread-self/mounts").unwrap();
     table.split(|byte| *byte == b'\n').any(|line| {
         let mut fields = line.split(|byte| *byte == b' ').skip(1);
         let (place, kind) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());

@@ -9,6 +9,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
+use crate::caller::Caller;
 use crate::common::skipped;
 
 /// The folder of scripts, and what is put before each of them.
@@ -26,9 +27,12 @@ pub(crate) struct Script {
     pub(crate) text: String,
 }
 
-/// All scripts whose programs are installed; where `CI` is set, a missing program is a failure.
+/// Themes that take most of the time, and do little with a file that the others do not do. Run for one caller only.
+const HEAVY: [&str; 4] = ["archives", "editors", "media", "text"];
+
+/// A caller's scripts whose programs are installed; where `CI` is set, a missing program is a failure.
 #[track_caller]
-pub(crate) fn scripts() -> Vec<Script> {
+pub(crate) fn scripts(caller: Caller) -> Vec<Script> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let prelude = fs::read_to_string(root.join(PRELUDE)).unwrap();
     let wanted = env::var("STOREFS_PROGRAMS").unwrap_or_default();
@@ -39,6 +43,9 @@ pub(crate) fn scripts() -> Vec<Script> {
     let mut scripts = Vec::new();
     for file in files {
         let theme = file.file_stem().unwrap().to_string_lossy().into_owned();
+        if caller != Caller::Same && HEAVY.contains(&theme.as_str()) {
+            continue;
+        }
         let text = fs::read_to_string(&file).unwrap();
         for part in text.split("\n### ").skip(1) {
             let (heading, body) = part.split_once('\n').unwrap();

@@ -2,14 +2,14 @@
 //!
 //! An entry begins with `NAME: why the two differ`, in as many lines as it takes, each further one indented by four
 //! blanks. Below it is the difference, indented by two, as the test prints it: `- ` what is on the disk only, `+ ` what
-//! is in the mount only. `NAME (CALLER)` is an entry for one kind of caller; it goes before the one for all.
+//! is in the mount only. `NAME (CALLER, CALLER)` is an entry for some kinds of callers; it goes before the one for all.
 
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::Path;
 
-use crate::sides::Caller;
+use crate::caller::Caller;
 
 /// The list's file.
 const LIST: &str = "tests/programs/meant.txt";
@@ -17,11 +17,13 @@ const LIST: &str = "tests/programs/meant.txt";
 /// The list, and which of its entries were met.
 pub(crate) struct Meant {
     entries: BTreeMap<String, Vec<String>>,
+    /// Scripts that must be among those that are run.
+    needed: Vec<String>,
 }
 
 impl Meant {
     /// The entries for a caller.
-    pub(crate) fn read(caller: &Caller) -> Self {
+    pub(crate) fn read(caller: Caller) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(LIST);
         let text = fs::read_to_string(path).unwrap();
         let mut read: Vec<(String, Vec<String>)> = Vec::new();
@@ -35,14 +37,18 @@ impl Meant {
                 read.push((name.to_owned(), Vec::new()));
             }
         }
-        let mut entries = BTreeMap::new();
-        let all = read.iter().filter(|(name, _)| !name.contains(' '));
-        let own = format!(" ({})", caller.name());
-        let owned = read.iter().filter_map(|(name, lines)| Some((name.strip_suffix(&own)?, lines)));
-        for (name, lines) in all.map(|(name, lines)| (name.as_str(), lines)).chain(owned) {
-            entries.insert(name.to_owned(), lines.clone());
-        }
-        Self { entries }
+        let (general, special): (Vec<_>, Vec<_>) =
+            read.into_iter().partition(|(name, _)| !name.contains(' '));
+        let special = special.into_iter().filter_map(|(name, difference)| {
+            let (name, callers) = name.strip_suffix(')')?.split_once(" (")?;
+            let is_own = callers.split(", ").any(|name| name == caller.name());
+            is_own.then(|| (name.to_owned(), difference))
+        });
+        let special: Vec<_> = special.collect();
+        // One caller runs all scripts.
+        let needed = if caller == Caller::Same { &general } else { &special };
+        let needed = needed.iter().map(|(name, _)| name.clone()).collect();
+        Self { entries: general.into_iter().chain(special).collect(), needed }
     }
 
     /// Says what is wrong with a difference, which is empty where there is none.
@@ -67,6 +73,7 @@ impl Meant {
         if env::var_os("STOREFS_PROGRAMS").is_some() {
             return Vec::new();
         }
-        self.entries.keys().map(|name| format!("{name}: in meant.txt, and no script")).collect()
+        let unused = self.needed.iter().filter(|name| self.entries.contains_key(*name));
+        unused.map(|name| format!("{name}: in meant.txt, and no script")).collect()
     }
 }

@@ -10,6 +10,8 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::SystemTime;
 
+use rustix::process::{getegid, geteuid};
+
 use crate::common::METADATA;
 
 /// The longest value that is shown as it is, in bytes.
@@ -110,8 +112,8 @@ pub(crate) fn listed(dir: &Path, began: SystemTime) -> BTreeMap<String, String> 
 pub(crate) fn describe(path: &Path, began: SystemTime) -> std::io::Result<String> {
     let facts = fs::symlink_metadata(path)?;
     let kind = facts.file_type();
-    let (mode, owner) = (facts.mode() & 0o7777, (facts.uid(), facts.gid()));
-    let mut text = format!("{mode:04o} {}:{} {}", owner.0, owner.1, time(&facts, began));
+    let mode = facts.mode() & 0o7777;
+    let mut text = format!("{mode:04o} {} {}", owner(&facts), time(&facts, began));
     if kind.is_file() {
         let value = match fs::read(path) {
             Ok(bytes) => shown(&bytes),
@@ -119,7 +121,7 @@ pub(crate) fn describe(path: &Path, began: SystemTime) -> std::io::Result<String
         };
         text = format!("file {text} {} bytes, {} names: {value}", facts.size(), facts.nlink());
     } else if kind.is_dir() {
-        text = format!("directory {mode:04o} {}:{}", owner.0, owner.1);
+        text = format!("directory {mode:04o} {}", owner(&facts));
     } else if kind.is_symlink() {
         text = format!("link to {}", printable(fs::read_link(path)?.as_os_str().as_bytes()));
     } else {
@@ -133,6 +135,15 @@ pub(crate) fn describe(path: &Path, began: SystemTime) -> std::io::Result<String
         text = format!("{other} {text}");
     }
     Ok(text)
+}
+
+/// User and group, `own` if they are those of who runs the scripts.
+fn owner(facts: &fs::Metadata) -> String {
+    if (facts.uid(), facts.gid()) == (geteuid().as_raw(), getegid().as_raw()) {
+        "own".to_owned()
+    } else {
+        format!("{}:{}", facts.uid(), facts.gid())
+    }
 }
 
 /// A time of modification, if it was set to something before the script began; those of the script itself differ.

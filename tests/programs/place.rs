@@ -1,11 +1,13 @@
 //! Where the two sides are: a directory on ext4 that holds the storage, the plain directories, and scratch room.
 
+use std::fs;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::common::{skipped, temp_dir};
-use crate::help::SmallDisk;
+use crate::common::{STORES, skipped, temp_dir};
+use crate::help::{NOBODY, SmallDisk};
 
 /// The magic number of ext2, ext3 and ext4 in statfs(2).
 const EXT4: u64 = 0xEF53;
@@ -28,7 +30,7 @@ impl Place {
         let dir = temp_dir();
         let magic = rustix::fs::statfs(dir.path()).unwrap().f_type;
         if u64::try_from(magic).ok() == Some(EXT4) {
-            std::fs::create_dir(dir.path().join("storage")).unwrap();
+            fs::create_dir(dir.path().join("storage")).unwrap();
             return Some(Self::Dir(dir));
         }
         let disk = SmallDisk::made_by(IMAGE);
@@ -36,6 +38,15 @@ impl Place {
             skipped("temporary files are not on ext4, and none can be mounted");
         }
         disk.map(Self::Disk)
+    }
+
+    /// Hands the directory and the storage over to [`NOBODY`], and with it all that scripts are run in.
+    pub(crate) fn hand_over(&self) {
+        let stores = self.storage().join(STORES);
+        fs::create_dir(&stores).unwrap();
+        for dir in [self.root(), self.storage(), stores] {
+            chown(dir, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
     }
 
     /// The storage that is to be mounted.

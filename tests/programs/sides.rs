@@ -1,77 +1,62 @@
 //! The two sides of a comparison: how a script is run on a plain disk and in a mount.
 
 use std::fs::{self, File};
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::time::SystemTime;
 
 use percent_encoding::percent_decode_str;
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::caller::Caller;
 use crate::common::{METADATA, STORES, TempMount, file_name, names};
 use crate::corpus::{PATH, Script};
+use crate::help::NOBODY;
 use crate::outcome::{Outcome, describe, listed, shown_name};
 use crate::place::Place;
 
-/// How long a script may take before it is ended, in seconds. None comes near.
-const PATIENCE: &str = "60";
-
 /// What a script's second directory is called beside the first, if it asks for one by naming `$SECOND`.
 const SECOND: &str = "-second";
-
-/// Who runs the scripts.
-pub(crate) enum Caller {
-    /// Who runs the tests.
-    Same,
-}
-
-impl Caller {
-    /// What the list of meant differences calls it.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Same => "same",
-        }
-    }
-
-    /// A command that runs another as this caller.
-    fn command(&self) -> Command {
-        let mut command = Command::new("timeout");
-        command.args(["--kill-after=5", PATIENCE]);
-        match self {
-            Self::Same => {}
-        }
-        command
-    }
-}
 
 /// The plain side and the mounted one.
 pub(crate) struct Sides<'a> {
     place: &'a Place,
     mount: &'a TempMount,
-    caller: &'a Caller,
+    caller: Caller,
 }
 
 impl<'a> Sides<'a> {
-    pub(crate) fn new(place: &'a Place, mount: &'a TempMount, caller: &'a Caller) -> Self {
+    pub(crate) fn new(place: &'a Place, mount: &'a TempMount, caller: Caller) -> Self {
         Self { place, mount, caller }
+    }
+
+    /// Makes the directories that a script is run in.
+    pub(crate) fn prepare(&self, script: &Script) {
+        let (plain, stores) = (self.plain(), self.mount.stores());
+        for dir in dirs(script) {
+            let (plain, store) = (plain.join(&dir), stores.join(&dir));
+            fs::create_dir(&store).unwrap();
+            fs::create_dir_all(&plain).unwrap();
+            // The plain side has the one file more that a store has.
+            fs::copy(store.join(METADATA), plain.join(METADATA)).unwrap();
+            if self.caller == Caller::Other {
+                for path in [&store, &plain] {
+                    chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+                }
+            }
+        }
+    }
+
+    fn plain(&self) -> PathBuf {
+        self.place.root().join("plain")
     }
 
     /// Runs a script on both sides; gives back what differs.
     pub(crate) fn difference(&self, script: &Script) -> Vec<String> {
-        let plain_dir = self.place.root().join("plain");
-        let stores = self.mount.stores();
-        let mut dirs = vec![script.name.clone()];
-        if script.text.contains("$SECOND") {
-            dirs.push(format!("{}{SECOND}", script.name));
-        }
-        for dir in &dirs {
-            fs::create_dir(stores.join(dir)).unwrap();
-            fs::create_dir_all(plain_dir.join(dir)).unwrap();
-            // The plain side has the one file more that a store has.
-            fs::copy(stores.join(dir).join(METADATA), plain_dir.join(dir).join(METADATA)).unwrap();
-        }
-        let plain = self.run(script, &plain_dir, &dirs, "plain");
-        let mut mounted = self.run(script, &stores, &dirs, "mounted");
+        let dirs = dirs(script);
+        let plain = self.run(script, &self.plain(), &dirs, "plain");
+        let mut mounted = self.run(script, &self.mount.stores(), &dirs, "mounted");
         for dir in &dirs {
             self.on_disk(dir, &mut mounted);
         }
@@ -137,6 +122,15 @@ impl<'a> Sides<'a> {
             outcome.note(format!("disk has no {name} {facts}"));
         }
     }
+}
+
+/// The names of the directories that a script is run in.
+fn dirs(script: &Script) -> Vec<String> {
+    let mut dirs = vec![script.name.clone()];
+    if script.text.contains("$SECOND") {
+        dirs.push(format!("{}{SECOND}", script.name));
+    }
+    dirs
 }
 
 /// Whether a name on disk is that of a store's metadata or of a sidecar.

@@ -118,7 +118,7 @@ echo a > a; echo b > b; touch -d 2001-01-01 a; rsync -a --exclude=__metadata__.j
 echo x > a; busybox cp a b; busybox cp -p a c; busybox mv c d; busybox cat b d; busybox touch e; busybox ls; busybox rm e; busybox stat -c %s a; busybox dd if=a of=f 2> /dev/null; cat f
 
 ### busybox-text: busybox
-seq 5 > f; busybox sed -i s/3/three/ f; busybox grep -n three f; busybox awk '{print > "g"}' f; cat g; busybox sort -r f -o h; cat h; busybox vi --help > /dev/null 2>&1; busybox tar cf t.tar f g; busybox tar tf t.tar; busybox gzip h; ls; busybox wc f; rm h.gz
+seq 5 > f; busybox sed -i s/3/three/ f; busybox grep -n three f; busybox awk '{print > "g"}' f; cat g; busybox sort -r f -o h; cat h; busybox vi --help > /dev/null 2>&1; busybox tar cf t.tar f g; busybox tar tf t.tar; busybox gzip h; ls; busybox wc f; rm h.gz t.tar
 
 ### logrotate-like-move
 exec 3>> log; echo one >&3; mv log log.1; echo two >&3; exec 3>> log; echo three >&3; exec 3>&-; cat log.1; echo --; cat log

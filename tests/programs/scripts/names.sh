@@ -1,13 +1,13 @@
 # Names of every kind that a file system takes.
 
 ### names-with-signs
-for n in '100%.txt' 'f%20o.html' '@handle.json' 'a b' 'q?x=1&y=2' '#h' 'a+b' "it's" '"q"' '[x]' '{y}' '$z' 'a;b' 'a|b' 'a\b' '~t' '!x' 'x*' '(p)' '<l>' '^c' '`d`' 'a=b' 'a,b' 'a:b'; do echo "$n" > "$n" && cat "$n"; done; ls; rm -- *t*; ls | wc -l
+for n in '100%.txt' 'f%20o.html' '@handle.json' 'a b' 'q?x=1&y=2' '#h' 'a+b' "it's" '"q"' '[x]' '{y}' '$z' 'a;b' 'a|b' 'a\b' '~t' '!x' 'x*' '(p)' '<l>' '^c' '`d`' 'a=b' 'a,b' 'a:b'; do echo "$n" > "$n" && cat "$n"; done; ls; rm -- [a-z]*; ls | wc -l
 
 ### names-percent
 for n in '%' '%%' '%41' '%2f' '%zz' '50%25' '%E4' '%e4%bd%a0' 'a%' '%25' '100%'; do echo "$n" > "$n"; done; ls; for n in %*; do cat "$n"; done; mv %41 A; ls; [ -e %61 ] || echo none
 
 ### names-of-sites
-for n in 'https:--example.com-' 'index.html?page=1' 'a%20b%2520c' 'x.tar.gz' 'file.JSON' 'caf%C3%A9' 'u@host' '1' '-' '--' '-rf' '...' '..x' '.hidden' 'a.' ' lead' 'trail ' ; do echo x > "./$n" && stat -c '%n %s' "./$n"; done; ls -A; rm -- ./*; ls -A
+for n in 'https:--example.com-' 'index.html?page=1' 'a%20b%2520c' 'x.tar.gz' 'file.JSON' 'caf%C3%A9' 'u@host' '1' '-' '--' '-rf' '...' '..x' '.hidden' 'a.' ' lead' 'trail ' ; do echo x > "./$n" && stat -c '%n %s' "./$n"; done; ls -A; rm -- ./[!_]*; ls -A
 
 ### names-at-signs
 for n in @ @@ @handle @purger @statuses a@b @x.json; do echo "$n" > "$n"; done; ls; cat @*; mv @ at; rm @@; ls

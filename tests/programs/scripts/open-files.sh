@@ -63,13 +63,6 @@ for n in 1 2 3 4 5; do echo "$n" >> log; wc -l < log; tail -n 1 log; done
 ### open-directory-and-list
 exec 3< .; touch a b; ls -1 /proc/self/fd/3/; exec 3<&-
 
-### open-with-mode-not-allowed
-python3 - <<'PY'
-import os
-fd = os.open("f", os.O_RDWR | os.O_CREAT, 0o400); os.write(fd, b"x"); os.close(fd); print(oct(os.stat("f").st_mode & 0o777), open("f").read())
-fd = os.open("g", os.O_WRONLY | os.O_CREAT, 0); os.write(fd, b"x"); os.close(fd); os.chmod("g", 0o600); print(open("g").read())
-PY
-
 ### large-append
 head -c 20000000 /dev/zero > f; for n in 1 2 3; do echo end >> f; done; stat -c %s f; tail -c 4 f; truncate -s 5 f; stat -c %s f
 
