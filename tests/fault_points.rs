@@ -28,8 +28,8 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
 
-use common::{DEADLINE, TempMount, TempStorage, can_mount, wait_until};
-use help::{let_writers_go, make_store, put, staged};
+use common::{DEADLINE, TempMount, TempStorage, can_mount, staged, wait_until};
+use help::{let_writers_go, make_store, put};
 use serde_json::Value;
 
 /// A mount in which steps can be made to fail.

@@ -76,6 +76,9 @@ pub enum FsError {
     /// No such extended attribute.
     #[error("no such attribute")]
     NoAttribute,
+    /// No file system has so long a name.
+    #[error("the name is too long")]
+    NameTooLong,
     /// More bytes than this file can hold.
     #[error("too large")]
     TooLarge,

@@ -15,13 +15,19 @@ use super::versions::{Node, Ticket, VersionNode};
 use super::writers::{Join, Led, WriteSession};
 use crate::model::{Attributes, Error, Key, StoreName};
 
+/// Longest name in bytes that the kernel has anywhere.
+const NAME_MAX: usize = 255;
+
 impl FileSystem {
     /// Looks a name up and counts the lookup. The kernel may trust the outcome for as long as it says.
     ///
     /// # Errors
     /// [`FsError::NotFound`], and what the storage says.
     pub fn lookup(&self, caller: &Caller, parent: Ino, name: &[u8]) -> FsResult<Entry> {
-        let looked_up = self.lookup_for(caller, parent, name);
+        let looked_up = match name.len() {
+            0..=NAME_MAX => self.lookup_for(caller, parent, name),
+            _ => Err(FsError::NameTooLong),
+        };
         if looked_up.is_err() {
             self.writers.announcements().note_failed_lookup(caller.thread);
         }

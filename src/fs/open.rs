@@ -160,7 +160,9 @@ impl FileSystem {
 
     fn open_version(&self, caller: &Caller, ino: Ino, version: &VersionNode) -> FsResult<Opened> {
         let store = &version.store;
-        let value = match self.announced(caller, store, ino).held {
+        let announced = self.announced(caller, store, ino);
+        let comes_by_no_name = announced.comes_by_no_name;
+        let value = match announced.held {
             // Held by the lookup, and to be opened whatever has become of the record since then.
             Some(value) => value,
             None => {
@@ -170,15 +172,18 @@ impl FileSystem {
                 }
                 let value = match self.store(store).open_value(&key) {
                     // The name may stand for something else by now; if for nothing, the next lookup tells.
-                    Err(Error::NoSuchRecord { .. }) => {
-                        return Err(self.look_again(caller, store, Purpose::Read));
-                    }
-                    value => value?,
+                    Err(Error::NoSuchRecord { .. }) => None,
+                    value => Some(value?),
                 };
-                if value.attributes()?.stamp != version.stamp() {
-                    return Err(self.look_again(caller, store, Purpose::Read));
+                let stamp = value.as_ref().map(|value| value.attributes()).transpose()?;
+                match value {
+                    Some(value) if stamp.is_some_and(|it| it.stamp == version.stamp()) => value,
+                    // Who has come by a descriptor of it, and not by its name, goes on with that.
+                    _ => match version.open_value().filter(|_| comes_by_no_name) {
+                        Some(value) => value,
+                        None => return Err(self.look_again(caller, store, Purpose::Read)),
+                    },
                 }
-                value
             }
         };
         self.open_value(version, value)

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use crate::common::{METADATA, TempMount, names, wait_until};
-use crate::help::{close, errno, staged, write};
+use crate::common::{METADATA, TempMount, names, staged, wait_until};
+use crate::help::{close, errno, write};
 use crate::{Faulty, in_time};
 
 /// Uses all of a store, and the mount around it: whoever holds a lock for ever would be met.

@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
-use crate::common::{METADATA, STORES, TempMount, can_mount, names, wait_until};
+use crate::common::{METADATA, STORES, TempMount, can_mount, names, staged, wait_until};
 use crate::faults::{is_alive, is_whole, mount_with_store};
-use crate::help::{SmallDisk, close, errno, staged, write};
+use crate::help::{SmallDisk, close, errno, write};
 
 /// A btrfs on which the storage may hold a few MiB.
 const WITH_QUOTA: &str = "

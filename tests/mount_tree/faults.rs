@@ -11,8 +11,10 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 use serde_json::Value;
 
-use crate::common::{METADATA, STORES, TempMount, can_mount, is_mounted, names, sh, wait_until};
-use crate::help::{SmallDisk, close, errno, make_store, staged, storage_of, write};
+use crate::common::{
+    METADATA, STORES, TempMount, can_mount, is_mounted, names, sh, staged, wait_until,
+};
+use crate::help::{SmallDisk, close, errno, make_store, storage_of, write};
 
 /// Mounts the storage on a small disk, with an empty default store.
 #[track_caller]

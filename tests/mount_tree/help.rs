@@ -12,7 +12,6 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub(crate) use crate::common::staged;
 use crate::common::{METADATA, TempMount, TempStorage, sh, temp_dir, try_sh, wait_until};
 
 /// A user without any right of its own.

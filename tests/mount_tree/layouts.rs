@@ -5,8 +5,10 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::common::{METADATA, STORES, TempMount, TempStorage, can_mount, mime_type, names, sh};
-use crate::help::{close, put, sidecar_of, staged, storage_of, write};
+use crate::common::{
+    METADATA, STORES, TempMount, TempStorage, can_mount, mime_type, names, sh, staged,
+};
+use crate::help::{close, put, sidecar_of, storage_of, write};
 
 /// Whether the SDKs know what a file of this name in a store's directory is.
 fn is_known_to_sdks(name: &str) -> bool {

@@ -9,8 +9,10 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode};
 use rustix::io::Errno;
 
-use crate::common::{METADATA, TempMount, can_mount, disk_name, file_name, names, sh, wait_until};
-use crate::help::{errno, make_store, put, sidecar_of, staged, storage_of, write};
+use crate::common::{
+    METADATA, TempMount, can_mount, disk_name, file_name, names, sh, staged, wait_until,
+};
+use crate::help::{errno, make_store, put, sidecar_of, storage_of, write};
 
 /// Key, file name in the mount, name on disk.
 const KEYS: [(&str, &str, &str); 23] = [

@@ -11,9 +11,9 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use crate::common::{
-    METADATA, TempMount, TempStorage, can_mount, mime_type, names, sh, tree, wait_until,
+    METADATA, TempMount, TempStorage, can_mount, mime_type, names, sh, staged, tree, wait_until,
 };
-use crate::help::{close, errno, put, staged, storage_of};
+use crate::help::{close, errno, put, storage_of};
 
 /// A storage with a record, a dataset and a request queue.
 fn whole_storage() -> TempStorage {

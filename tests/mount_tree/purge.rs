@@ -9,10 +9,10 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::common::{
-    METADATA, TempMount, TempStorage, can_mount, mime_type, names, sh, try_sh, wait_until,
+    METADATA, TempMount, TempStorage, can_mount, mime_type, names, sh, staged, try_sh, wait_until,
 };
 use crate::help::{
-    LONG_AGO, close, errno, is_root, make_store, metadata_of, put, staged, storage_of, write,
+    LONG_AGO, close, errno, is_root, make_store, metadata_of, put, storage_of, write,
 };
 
 /// One write(2) to a store's `@purge`.

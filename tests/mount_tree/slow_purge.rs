@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::common::{METADATA, STORES, TempMount, can_mount, names, storefs, wait_until};
-use crate::help::{SmallDisk, staged, write};
+use crate::common::{METADATA, STORES, TempMount, can_mount, names, staged, storefs, wait_until};
+use crate::help::{SmallDisk, write};
 
 const WITHOUT_EXCHANGE: &str = "bindfs below disk; mkdir disk/storage";
 

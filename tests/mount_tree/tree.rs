@@ -8,9 +8,9 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::common::{
-    METADATA, STORES, TempMount, TempStorage, can_mount, names, sh, tree, wait_until,
+    METADATA, STORES, TempMount, TempStorage, can_mount, names, sh, staged, tree, wait_until,
 };
-use crate::help::{close, errno, make_store, put, staged, storage_of};
+use crate::help::{close, errno, make_store, put, storage_of};
 
 #[test]
 fn the_mount_has_the_shape_of_a_storage() {

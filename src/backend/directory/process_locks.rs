@@ -20,7 +20,8 @@ use super::tree::{self, Directory};
 use crate::failpoint;
 use crate::model::{Key, StoreName};
 
-const NAME: &str = "locks";
+/// Their directory in `.storefs`, which is no process's.
+pub(super) const NAME: &str = "locks";
 
 /// So many locks are shared by all records.
 const LOCKS: u64 = 256;

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Stat};
 use rustix::io::Errno;
 
 use super::delete_note::DeleteNote;
@@ -243,15 +243,18 @@ impl DirectoryBackend {
         let (name, _) = self.locate(dir, key)?;
         let failed = |error: Errno| dir.failed("change attributes of", key, error);
         let file = match tree::open_file(&dir.fd, &name) {
-            // Its owner may change a file that nobody may read.
+            // Its owner may change a file that nobody may open.
             Err(Errno::ACCESS) => {
-                let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-                rustix::fs::openat(&dir.fd, name.as_slice(), flags, Mode::empty())
+                let file = tree::open_path(&dir.fd, &name).map_err(failed)?;
+                staging::change_attributes_by_path(&file, change).map_err(failed)?;
+                file
             }
-            file => file,
+            file => {
+                let file = file.map_err(failed)?;
+                staging::change_attributes(&file, change).map_err(failed)?;
+                file
+            }
         };
-        let file = file.map_err(failed)?;
-        staging::change_attributes(&file, change).map_err(failed)?;
         rustix::fs::fstat(&file).map(|stat| tree::attributes(&stat)).map_err(failed)
     }
 

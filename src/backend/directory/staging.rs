@@ -4,13 +4,13 @@
 //! whose lock nobody holds was left by a process that died, and is removed by the next one that stages.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use rustix::fs::{
-    AtFlags, FlockOperation, Gid, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_NOW,
+    AtFlags, CWD, FlockOperation, Gid, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_NOW,
     UTIME_OMIT, Uid,
 };
 use rustix::io::Errno;
@@ -466,23 +466,52 @@ pub(super) fn change_attributes(
     change: &AttributeChange,
 ) -> rustix::io::Result<()> {
     let file = file.as_fd();
-    if change.uid.is_some() || change.gid.is_some() {
-        // -1 means "leave as it is" to the system, so it is nobody's number.
-        let uid = change.uid.filter(|uid| *uid != u32::MAX).map(Uid::from_raw);
-        let gid = change.gid.filter(|gid| *gid != u32::MAX).map(Gid::from_raw);
+    if let Some((uid, gid)) = owner(change) {
         rustix::fs::fchown(file, uid, gid)?;
     }
     if let Some(mode) = change.mode {
         rustix::fs::fchmod(file, Mode::from_raw_mode(mode & 0o7777))?;
     }
-    if change.accessed.is_some() || change.modified.is_some() {
-        let times = Timestamps {
-            last_access: timespec(change.accessed),
-            last_modification: timespec(change.modified),
-        };
+    if let Some(times) = times(change) {
         rustix::fs::futimens(file, &times)?;
     }
     Ok(())
+}
+
+/// The same for a descriptor that opens nothing (`O_PATH`).
+pub(super) fn change_attributes_by_path(
+    file: &OwnedFd,
+    change: &AttributeChange,
+) -> rustix::io::Result<()> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    if let Some((uid, gid)) = owner(change) {
+        rustix::fs::chownat(CWD, &path, uid, gid, AtFlags::empty())?;
+    }
+    if let Some(mode) = change.mode {
+        let mode = Mode::from_raw_mode(mode & 0o7777);
+        rustix::fs::chmodat(CWD, &path, mode, AtFlags::empty())?;
+    }
+    if let Some(times) = times(change) {
+        rustix::fs::utimensat(CWD, &path, &times, AtFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// The new owner and group.
+fn owner(change: &AttributeChange) -> Option<(Option<Uid>, Option<Gid>)> {
+    // -1 means "leave as it is" to the system, so it is nobody's number.
+    let uid = change.uid.filter(|uid| *uid != u32::MAX).map(Uid::from_raw);
+    let gid = change.gid.filter(|gid| *gid != u32::MAX).map(Gid::from_raw);
+    (change.uid.is_some() || change.gid.is_some()).then_some((uid, gid))
+}
+
+/// The new times.
+fn times(change: &AttributeChange) -> Option<Timestamps> {
+    let times = Timestamps {
+        last_access: timespec(change.accessed),
+        last_modification: timespec(change.modified),
+    };
+    (change.accessed.is_some() || change.modified.is_some()).then_some(times)
 }
 
 fn timespec(change: Option<TimeChange>) -> Timespec {

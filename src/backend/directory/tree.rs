@@ -127,6 +127,13 @@ pub(super) fn open_file(parent: &Directory, name: &[u8]) -> rustix::io::Result<O
     if is_plain(&rustix::fs::fstat(&file)?) { Ok(file) } else { Err(Errno::NOENT) }
 }
 
+/// A descriptor that stands for a plain file and opens nothing, so that it takes no right.
+pub(super) fn open_path(parent: &Directory, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    if is_plain(&rustix::fs::fstat(&file)?) { Ok(file) } else { Err(Errno::NOENT) }
+}
+
 /// Attributes of a plain file; anything else under the name is as good as absent.
 pub(super) fn stat_file(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<Stat> {
     let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;

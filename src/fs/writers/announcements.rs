@@ -61,6 +61,8 @@ pub(in crate::fs) enum Led {
 pub(in crate::fs) struct Announced {
     /// Whether this is the second open of a caller whose first was answered "stale": then it must be served.
     pub(in crate::fs) is_second: bool,
+    /// Whether it was answered "stale" and has looked no name up since: it comes by a descriptor (`/proc/self/fd`).
+    pub(in crate::fs) comes_by_no_name: bool,
     /// The bytes that were held for it.
     pub(in crate::fs) held: Option<Arc<dyn Value>>,
 }
@@ -174,13 +176,14 @@ impl Announcements {
         }
         if thread == 0 {
             let is_second = inner.unknown.get(&store).is_some_and(|until| *until > Instant::now());
-            return Announced { is_second, held: None };
+            return Announced { is_second, ..Announced::default() };
         }
         let Some(ended) = inner.by_thread.remove(&thread) else { return Announced::default() };
         drop(inner);
         let is_second = ended.store == store && ended.record.is_some();
         let held = ended.held.filter(|(held, _)| *held == ino).map(|(_, value)| value);
-        Announced { is_second, held }
+        let comes_by_no_name = ended.store == store && ended.record.is_none();
+        Announced { is_second, comes_by_no_name, held }
     }
 
     /// What a thread has announced comes to nothing.

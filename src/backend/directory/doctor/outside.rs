@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::record::{cannot_be_read, is_anything};
 use crate::backend::Findings;
 use crate::backend::directory::layout;
+use crate::backend::directory::process_locks;
 use crate::backend::directory::rescued::RESCUED;
 use crate::backend::directory::state::DirectoryBackend;
 use crate::backend::directory::tree::{self, StoreDir};
@@ -34,6 +35,9 @@ pub(super) fn missing_metadata(dir: &StoreDir) -> Option<Finding> {
 fn metadata_finding(kind: FindingKind, dir: &StoreDir, problem: impl Into<String>) -> Finding {
     Finding::in_store(kind, &dir.name, problem).of_file(layout::METADATA.as_bytes())
 }
+
+/// What is in `.storefs` besides the directories of processes.
+const OF_NO_PROCESS: [&str; 2] = [RESCUED, process_locks::NAME];
 
 impl DirectoryBackend {
     /// Looks at a store's metadata (FORMAT 4.3). It is never mended: which id and times it had, nobody knows.
@@ -96,7 +100,7 @@ impl DirectoryBackend {
         for entry in tree::entries(&private).map_err(failed)? {
             let (name, listed) = entry.map_err(failed)?;
             if tree::kind(&private, &name, listed) != FileType::Directory
-                || name == RESCUED.as_bytes()
+                || OF_NO_PROCESS.iter().any(|other| name == other.as_bytes())
             {
                 continue;
             }
