@@ -284,9 +284,10 @@ impl FileSystem {
     ) -> FsResult<Opened> {
         let record = session.record();
         let is_second = self.is_second(caller, record.as_ref(), ino);
-        // What the record is by now may be another version than the lookup has found; who empties it need not know.
-        let goes_on = mode.truncate && self.writers.is_open_expected(session, caller.thread)
-            || self.goes_on(session)?;
+        let is_as_looked_up = self.writers.is_open_expected(session, caller.thread)
+            && (mode.truncate || self.is_as_begun(session, record.as_ref())?);
+        // Else it goes on from what is there by now.
+        let goes_on = is_as_looked_up || self.goes_on(session)?;
         let share = Share::of(caller, mode.read);
         if goes_on && self.writers.open_announced(session, &share) {
             return self.open_session(session, share, mode, false);
@@ -298,6 +299,17 @@ impl FileSystem {
             Some((store, _)) => Err(self.look_again(caller, &store, Purpose::Write)),
             None => Err(FsError::Stale),
         }
+    }
+
+    /// Whether a session's record is still the version that it has published or begun with. Waits for nobody: who is just
+    /// publishing is as good as another.
+    fn is_as_begun(
+        &self,
+        session: &WriteSession,
+        record: Option<&(Arc<StoreNode>, Key)>,
+    ) -> FsResult<bool> {
+        let Some((store, key)) = record else { return Ok(false) };
+        Ok(session.is_of(self.published(store, key)?.as_ref()))
     }
 
     fn goes_on(&self, session: &WriteSession) -> FsResult<bool> {
