@@ -76,16 +76,11 @@ impl FileSystem {
         self.writer_entry(&self.session_of_record(store, key, join)?)
     }
 
-    /// The writers' inode, which they know by no more than its number: only when asked for its attributes can we show
-    /// the number that vim compares. So nobody is waited for to tell them here.
+    /// The writers' inode. Only when asked for its attributes can we show the number that vim compares.
     pub(super) fn writer_entry(&self, session: &Arc<WriteSession>) -> FsResult<Entry> {
         self.versions.count_writer_lookup(session);
         self.told(self.counted(session.ino), |ino| {
-            let attributes = match session.attributes_at_once() {
-                Some(attributes) => attributes?,
-                None => self.made_up(0o600, None),
-            };
-            Ok(Entry::unkept(self.file(ino, attributes)))
+            Ok(Entry::unkept(self.file(ino, session.attributes_soon()?)))
         })
     }
 

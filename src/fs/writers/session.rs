@@ -65,11 +65,23 @@ pub(in crate::fs) struct WriteSession {
     object: AtomicU64,
     /// Held over the backend's I/O for this one record.
     pub(super) state: Mutex<OpenFile, State>,
+    /// What the writers saw before something began that holds `state` for long.
+    before: Mutex<TableEntry, Option<Attributes>>,
     /// When a handle was closed whose release is to publish, if it was the last. Looked at without waiting for what is
     /// done to `state`.
     closed_at: Mutex<TableEntry, Option<Instant>>,
     /// Signalled when what `closed_at` waits for has come.
     settled: Condvar,
+}
+
+/// As long as something takes long; see [`WriteSession::attributes_soon`].
+#[must_use]
+pub(super) struct Long<'a>(&'a WriteSession);
+
+impl Drop for Long<'_> {
+    fn drop(&mut self) {
+        *self.0.before.lock() = None;
+    }
 }
 
 /// Where a session publishes to, and the content type if one was set by hand.
@@ -126,6 +138,7 @@ impl WriteSession {
             users: Mutex::default(),
             failure: Failure::default(),
             state: Mutex::new(State::new(place, content)),
+            before: Mutex::default(),
             closed_at: Mutex::default(),
             settled: Condvar::new(),
         };
@@ -269,6 +282,7 @@ impl WriteSession {
     pub(in crate::fs) fn truncate_at_open(&self, stage: Stage<'_>, share: &Share) -> FsResult<()> {
         let mut state = self.state.lock();
         self.failure.refuse()?;
+        let _copy = self.begin_copy(&state);
         state.set_len(stage, 0)?;
         if !share.opener().is_privileged() {
             state.clear_set_id()?;
@@ -287,6 +301,7 @@ impl WriteSession {
     ) -> FsResult<()> {
         let mut state = self.state.lock();
         self.failure.refuse()?;
+        let _copy = self.begin_copy(&state);
         state.set_len(stage, len)?;
         state.note(Change::Written);
         if let Some(share) = share {
@@ -306,6 +321,7 @@ impl WriteSession {
         let mut state = self.state.lock();
         self.failure.refuse()?;
         let _panicked = self.failure.on_panic();
+        let _copy = self.begin_copy(&state);
         let written = state.write(stage, data, mode);
         if mode.mapped {
             state.is_mapped = true;
@@ -332,6 +348,7 @@ impl WriteSession {
     ) -> FsResult<()> {
         let mut state = self.state.lock();
         self.failure.refuse()?;
+        let _copy = self.begin_copy(&state);
         state.stage(stage, u64::MAX)?.reserve(offset, len, keep_size)?;
         if !keep_size {
             state.note(Change::Written);
@@ -354,9 +371,25 @@ impl WriteSession {
         self.state.lock().attributes()
     }
 
-    /// The same without waiting; `None` if somebody is just doing something to the record.
-    pub(in crate::fs) fn attributes_at_once(&self) -> Option<FsResult<Attributes>> {
-        self.state.try_lock().map(|state| state.attributes())
+    /// The same without waiting for what takes long: what the writers saw before it changes only when it has ended. A size
+    /// that is not theirs would have the kernel drop pages that a map has written.
+    pub(in crate::fs) fn attributes_soon(&self) -> FsResult<Attributes> {
+        if let Some(state) = self.state.try_lock() {
+            return state.attributes();
+        }
+        let before = *self.before.lock();
+        before.map_or_else(|| self.attributes(), Ok)
+    }
+
+    /// Something begins that takes long.
+    pub(super) fn begin_long(&self, state: &State) -> Long<'_> {
+        *self.before.lock() = state.attributes().ok();
+        Long(self)
+    }
+
+    /// A copy of the published version, if the writers go on from that and have nothing staged, takes long.
+    fn begin_copy(&self, state: &State) -> Option<Long<'_>> {
+        matches!(state.content, Content::Published(_)).then(|| self.begin_long(state))
     }
 
     /// The published version that the session goes on from.
@@ -463,6 +496,7 @@ impl WriteSession {
         if !durable {
             return Ok(());
         }
+        let _long = self.begin_long(&state);
         match target.store.sync_record(key) {
             // Somebody has removed what this session had published.
             Err(Error::NoSuchRecord { .. }) => Ok(()),
@@ -618,6 +652,7 @@ impl WriteSession {
             state.settle();
             return Ok(());
         };
+        let _long = self.begin_long(state);
         let (staging, base, change) =
             match std::mem::replace(&mut state.content, Content::Ended(None)) {
                 Content::Staged { staging, base, change } => (staging, base, change),
