@@ -221,11 +221,16 @@ fn installed(kind: &str, what: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// Says that a test is skipped, and why; panics if `CI` is set.
+/// Says that a test is skipped, and why; panics if `CI` is set. Also into a file, for who runs all tests and shows the
+/// output of none that passes.
 #[track_caller]
 pub(crate) fn skipped(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "{why}");
     eprintln!("SKIPPED: {why}");
+    if let Some(path) = std::env::var_os("STOREFS_TEST_SKIPPED") {
+        let file = fs::OpenOptions::new().create(true).append(true).open(path);
+        io::Write::write_all(&mut file.unwrap(), format!("SKIPPED: {why}\n").as_bytes()).unwrap();
+    }
 }
 
 /// A storage in a temporary directory.
