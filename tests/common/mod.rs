@@ -207,6 +207,12 @@ pub(crate) fn fsx() -> Option<PathBuf> {
     installed("fsx", "the program fsx")
 }
 
+/// The program pjdfstest, as [`sdk_python`].
+#[track_caller]
+pub(crate) fn pjdfstest() -> Option<PathBuf> {
+    installed("pjdfstest", "the program pjdfstest")
+}
+
 /// Where `scripts/install-test-deps` puts something, if it is there.
 #[track_caller]
 fn installed(kind: &str, what: &str) -> Option<PathBuf> {
