@@ -19,7 +19,7 @@ mod common;
 #[path = "programs/corpus.rs"]
 mod corpus;
 // Made for tests/mount_tree.rs, and used in part here.
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "mount_tree/help.rs"]
 mod help;
 #[path = "programs/meant.rs"]

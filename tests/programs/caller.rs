@@ -18,7 +18,7 @@ use crate::help::NOBODY;
 const FUSE: &str = "/dev/fuse";
 
 /// How long a script may take before it is ended, in seconds. None comes near.
-const PATIENCE: &str = "60";
+const PATIENCE: &str = "200";
 
 /// Who runs the scripts.
 #[derive(Clone, Copy, PartialEq)]

@@ -1,5 +1,8 @@
 # Modes, owners, times and extended attributes.
 
+### chmod-numbers
+touch f; for m in 600 644 755 444 000 777 640; do chmod $m f; stat -c %a f; done; chmod 644 f
+
 ### chmod-letters
 touch f; chmod u+x f; stat -c %A f; chmod go-r f; stat -c %A f; chmod a=rw f; stat -c %A f; chmod -v o-w f; touch g; chmod --reference=f g; stat -c %a g
 

@@ -204,6 +204,9 @@ cat missing | tee f | wc -c; echo "${PIPESTATUS[*]}"; ls
 ### install-file
 echo x > f; install -m 755 f g; stat -c '%a %s' g; install -m 600 -p f h; stat -c %a h; install -b f g; ls; install -C -v f g | wc -l; install -D f ./i; cat i
 
+### cat-itself
+echo x > f; cat f >> f; echo $?; cat f; cat f > f; echo $?; stat -c %s f
+
 ### cmp-and-diff
 seq 5 > a; seq 6 > b; cmp a b; diff a b; diff -q a b; diff -u --label a --label b a b; sdiff -s a b; diff3 a b a; diff -s a a; echo $?
 

@@ -36,6 +36,9 @@ n=$(printf 'n%.0s' $(seq 237)); echo x > "$n" && cat "$n"; ls | tail -n 1 | wc -
 ### names-255-bytes
 n=$(printf 'n%.0s' $(seq 255)); (echo x > "$n") 2> /dev/null; echo $?; cat "$n" 2> /dev/null | wc -c; ls | wc -l; rm -f "$n"
 
+### names-256-bytes
+n=$(printf 'n%.0s' $(seq 256)); (echo x > "$n") 2> /dev/null; echo $?; cat "$n" 2>&1 | sed 's/.*: //'; [ -e "$n" ] || echo none; touch "$n" 2>&1 | sed 's/.*: //'; rm "$n" 2>&1 | sed 's/.*: //'; mv missing "$n" 2>&1 | sed 's/.*: //'; touch f; mv f "$n" 2>&1 | sed 's/.*: //'; ls
+
 ### names-long-not-ascii
 n=$(printf '界%.0s' $(seq 20)); echo x > "$n"; cat "$n"; ls; n=$(printf '界%.0s' $(seq 85)); (echo x > "$n") 2> /dev/null; echo $?; rm -f "$n"
 

@@ -9,6 +9,12 @@ node -e 'const fs = require("fs/promises"); (async () => { await fs.writeFile("f
 ### node-stream-then-read: node
 node -e 'const fs = require("fs"); const s = fs.createWriteStream("f"); s.write("one\n", () => { process.stdout.write(fs.readFileSync("f", "utf8")); s.end("two\n") }); s.on("close", () => process.stdout.write(fs.readFileSync("f", "utf8")))'
 
+### node-stream-append: node
+echo start > f; node -e 'const fs = require("fs"); const s = fs.createWriteStream("f", {flags: "a"}); for (let i = 0; i < 100; i++) s.write(i + "\n"); s.end(() => console.log(fs.readFileSync("f", "utf8").split("\n").length))'; tail -n 1 f
+
+### node-stream-in-place: node
+seq 10 > f; node -e 'const fs = require("fs"); const s = fs.createWriteStream("f", {flags: "r+", start: 2}); s.end("XX", () => process.stdout.write(fs.readFileSync("f", "utf8").slice(0, 8)))'; head -n 3 f
+
 ### node-pipeline: node
 seq 20000 > f; node -e 'const {pipeline} = require("stream/promises"), fs = require("fs"), zlib = require("zlib"); (async () => { await pipeline(fs.createReadStream("f"), zlib.createGzip(), fs.createWriteStream("f.gz")); await pipeline(fs.createReadStream("f.gz"), zlib.createGunzip(), fs.createWriteStream("g")); console.log(fs.readFileSync("f").equals(fs.readFileSync("g"))) })()'; cmp f g && echo same; rm f.gz
 

@@ -42,6 +42,9 @@ exec 3> f; echo hello >&3; truncate -s 2 f; cat f; echo; echo x >&3; exec 3>&-; 
 ### open-appender-and-truncate-by-name
 exec 3>> log; echo hello >&3; : > log; echo x >&3; exec 3>&-; cat log
 
+### open-through-proc
+echo hello > f; exec 3< f; cat /proc/self/fd/3; cat /dev/fd/3 > g 2>&1; cat g; rm f; cat < /proc/$$/fd/3; readlink /proc/$$/fd/3 | sed 's|.*/||'; exec 3<&-
+
 ### open-write-through-proc
 exec 3> f; echo one > /proc/$$/fd/3; echo two >> /dev/fd/3; exec 3>&-; cat f
 
@@ -57,11 +60,30 @@ sh -c 'echo start; until [ -e stop ]; do sleep 0.01; done; echo end' > log 2>&1 
 ### open-read-while-appended
 for n in 1 2 3 4 5; do echo "$n" >> log; wc -l < log; tail -n 1 log; done
 
+### open-growing-in-python
+python3 - <<'PY'
+import os
+w = open("log", "w"); w.write("one\n"); w.flush(); r = open("log"); print(r.read(), end=""); w.write("two\n"); w.flush(); print(os.fstat(r.fileno()).st_size, repr(r.read())); w.write("three\n"); w.close(); print(repr(r.read()))
+PY
+
+### open-growing-existing
+python3 - <<'PY'
+import os
+open("log", "w").write("zero\n"); w = open("log", "a"); w.write("one\n"); w.flush(); print(open("log").read().split(), os.stat("log").st_size); w.close(); print(open("log").read().split())
+PY
+
 ### open-cwd-of-its-own
 ( cd "$SECOND" && echo x > f && cat f; pwd | sed 's|.*/||' ); cat "$SECOND/f"; cd "$SECOND"; rm f; cd - > /dev/null; ls
 
 ### open-directory-and-list
 exec 3< .; touch a b; ls -1 /proc/self/fd/3/; exec 3<&-
+
+### open-with-mode-not-allowed
+python3 - <<'PY'
+import os
+fd = os.open("f", os.O_RDWR | os.O_CREAT, 0o400); os.write(fd, b"x"); os.close(fd); print(oct(os.stat("f").st_mode & 0o777), open("f").read())
+fd = os.open("g", os.O_WRONLY | os.O_CREAT, 0); os.write(fd, b"x"); os.close(fd); os.chmod("g", 0o600); print(open("g").read())
+PY
 
 ### large-append
 head -c 20000000 /dev/zero > f; for n in 1 2 3; do echo end >> f; done; stat -c %s f; tail -c 4 f; truncate -s 5 f; stat -c %s f

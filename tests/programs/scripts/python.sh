@@ -1,5 +1,16 @@
 # Python's library: temporaries, replacing, maps, databases, locks.
 
+### py-write-read
+python3 - <<'PY'
+open("f", "w").write("one\n"); open("f", "a").write("two\n")
+with open("f", "r+") as f:
+    f.seek(4); f.write("TWO"); f.flush(); print(open("f").read(), end="")
+with open("f", "x" ) if False else open("g", "x") as g: g.write("x")
+try: open("g", "x")
+except FileExistsError as e: print(e.errno)
+import os; print(os.path.getsize("f"), sorted(os.listdir("."))[1:])
+PY
+
 ### py-w-plus
 python3 - <<'PY'
 with open("f", "w+") as f:
@@ -47,6 +58,14 @@ import os
 f = open("f", "w+"); f.write("abc"); f.flush(); os.unlink("f"); print(os.path.exists("f"), os.fstat(f.fileno()).st_size, os.fstat(f.fileno()).st_nlink)
 f.seek(0); print(f.read()); f.write("def"); f.flush(); print(os.fstat(f.fileno()).st_size)
 open("f", "w").write("other"); f.close(); print(open("f").read())
+PY
+ls
+
+### py-rename-open
+python3 - <<'PY'
+import os
+f = open("a", "w"); f.write("one\n"); f.flush(); os.rename("a", "b"); f.write("two\n"); f.flush(); print(open("b").read(), end=""); f.close(); print(open("b").read(), end="")
+print(os.path.exists("a"))
 PY
 ls
 
@@ -151,6 +170,50 @@ for kind in ("dbm.gnu", "dbm.ndbm"):
 PY
 ls; rm gnu ndbm.db 2> /dev/null; ls
 
+### py-sqlite
+python3 - <<'PY'
+import sqlite3
+c = sqlite3.connect("s.db"); c.execute("create table t (a integer primary key, b text)"); c.executemany("insert into t (b) values (?)", [(str(n),) for n in range(100)]); c.commit()
+c.execute("update t set b = 'x' where a % 2 = 0"); c.commit(); print(c.execute("select count(*) from t where b = 'x'").fetchone()); c.execute("delete from t where a > 50"); c.rollback(); print(c.execute("select count(*) from t").fetchone()); c.execute("vacuum"); c.close()
+c = sqlite3.connect("s.db"); print(c.execute("pragma integrity_check").fetchone()); c.close()
+PY
+ls
+
+### py-sqlite-two-connections
+python3 - <<'PY'
+import sqlite3
+a = sqlite3.connect("s.db", isolation_level=None, timeout=0.1); b = sqlite3.connect("s.db", isolation_level=None, timeout=0.1)
+a.execute("create table t (a)"); a.execute("insert into t values (1)"); print(b.execute("select * from t").fetchall())
+a.execute("begin immediate"); a.execute("insert into t values (2)")
+try: b.execute("insert into t values (3)"); print("both")
+except sqlite3.OperationalError as e: print(e)
+a.execute("commit"); b.execute("insert into t values (4)"); print(a.execute("select * from t order by a").fetchall())
+PY
+
+### py-sqlite-wal
+python3 - <<'PY'
+import sqlite3
+a = sqlite3.connect("s.db", isolation_level=None); print(a.execute("pragma journal_mode=wal").fetchone()); a.execute("create table t (a)"); a.execute("insert into t values (1)")
+b = sqlite3.connect("s.db", isolation_level=None); print(b.execute("select * from t").fetchall()); b.execute("insert into t values (2)"); print(a.execute("select count(*) from t").fetchone()); b.close(); a.close()
+PY
+ls
+
+### py-sqlite-processes
+python3 - <<'PY'
+import os, sqlite3
+c = sqlite3.connect("s.db"); c.execute("create table t (a, b)"); c.commit(); c.close()
+pids = []
+for w in range(3):
+    pid = os.fork()
+    if pid == 0:
+        c = sqlite3.connect("s.db", timeout=50)
+        for n in range(10):
+            with c: c.execute("insert into t values (?, ?)", (w, n))
+        c.close(); os._exit(0)
+    pids.append(pid)
+print([os.waitpid(p, 0)[1] for p in pids]); c = sqlite3.connect("s.db"); print(c.execute("select count(*) from t").fetchone(), c.execute("pragma integrity_check").fetchone()); c.execute("vacuum"); c.close(); os.remove("s.db")
+PY
+
 ### py-zipfile
 python3 - <<'PY'
 import zipfile
@@ -189,6 +252,61 @@ pickle.dump([1], open("p", "wb")); print(pickle.load(open("p", "rb")))
 c = configparser.ConfigParser(); c["s"] = {"k": "v"}; c.write(open("c.ini", "w")); print(open("c.ini").read().strip())
 PY
 
+### py-fcntl-locks
+python3 - <<'PY'
+import fcntl, os
+def child(how):
+    pid = os.fork()
+    if pid == 0:
+        f = open("f", "r+")
+        try: how(f); os._exit(0)
+        except OSError as e: os._exit(e.errno)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+f = open("f", "w+"); f.write("0123456789"); f.flush()
+fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB, 4, 2)
+print(child(lambda g: fcntl.lockf(g, fcntl.LOCK_EX | fcntl.LOCK_NB, 2, 0)), child(lambda g: fcntl.lockf(g, fcntl.LOCK_EX | fcntl.LOCK_NB, 2, 4)))
+fcntl.lockf(f, fcntl.LOCK_UN); print(child(lambda g: fcntl.lockf(g, fcntl.LOCK_EX | fcntl.LOCK_NB)))
+fcntl.lockf(f, fcntl.LOCK_SH); print(child(lambda g: fcntl.lockf(g, fcntl.LOCK_SH | fcntl.LOCK_NB)), child(lambda g: fcntl.lockf(g, fcntl.LOCK_EX | fcntl.LOCK_NB)))
+open("f").close(); print("closing another", child(lambda g: fcntl.lockf(g, fcntl.LOCK_EX | fcntl.LOCK_NB)))
+PY
+
+### py-lock-across-rewrite
+python3 - <<'PY'
+import fcntl, os
+open("f", "w").write("old"); f = open("f", "r+"); fcntl.flock(f, fcntl.LOCK_EX)
+open("f", "w").write("new")
+for mode in ("r", "r+", "a"):
+    g = open("f", mode)
+    try: fcntl.flock(g, fcntl.LOCK_EX | fcntl.LOCK_NB); print(mode, "got it too")
+    except BlockingIOError: print(mode, "held")
+    g.close()
+f.close(); g = open("f"); fcntl.flock(g, fcntl.LOCK_EX | fcntl.LOCK_NB); print("free")
+PY
+
+### py-lock-readers-and-writers
+python3 - <<'PY'
+import fcntl
+open("f", "w").write("x"); r = open("f"); w = open("f", "r+"); fcntl.flock(r, fcntl.LOCK_SH | fcntl.LOCK_NB)
+try: fcntl.flock(w, fcntl.LOCK_EX | fcntl.LOCK_NB); print("both")
+except BlockingIOError: print("held")
+fcntl.flock(r, fcntl.LOCK_UN); fcntl.flock(w, fcntl.LOCK_EX | fcntl.LOCK_NB); print("got")
+try: fcntl.flock(r, fcntl.LOCK_SH | fcntl.LOCK_NB); print("both")
+except BlockingIOError: print("held")
+w.close(); fcntl.flock(r, fcntl.LOCK_EX | fcntl.LOCK_NB); print("got")
+PY
+
+### py-lockf-ofd-and-getlk
+python3 - <<'PY'
+import fcntl, os, struct
+f = open("f", "w+"); f.write("x" * 10); f.flush(); g = open("f", "r+")
+lock = lambda kind, start=0, length=0: struct.pack("hhqqi4x", kind, 0, start, length, 0)
+fcntl.fcntl(f, 37, lock(fcntl.F_WRLCK, 0, 5))
+try: fcntl.fcntl(g, 37, lock(fcntl.F_WRLCK, 3, 4)); print("both")
+except OSError as e: print(e.errno)
+fcntl.fcntl(g, 37, lock(fcntl.F_WRLCK, 5, 5)); print("apart")
+kind, _, start, length, _ = struct.unpack("hhqqi4x", fcntl.fcntl(g, 36, lock(fcntl.F_WRLCK))); print(kind, start, length)
+PY
+
 ### py-append-flag
 python3 - <<'PY'
 import fcntl, os
@@ -216,6 +334,19 @@ try: os.rmdir("f")
 except OSError as e: print(e.errno)
 try: os.unlink("g")
 except OSError as e: print(e.errno)
+PY
+
+### py-errnos
+python3 - <<'PY'
+import os
+open("f", "w").write("x")
+def fails(what, *args):
+    try: what(*args); print(what.__name__, "went well")
+    except OSError as e: print(what.__name__, e.errno)
+fails(os.open, "missing", os.O_RDONLY); fails(os.open, "f/x", os.O_RDONLY); fails(os.open, ".", os.O_WRONLY); fails(os.open, "f", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+fails(os.rename, "missing", "g"); fails(os.rename, "f", "missing/g"); fails(os.truncate, "f", -1); fails(os.unlink, "."); fails(os.rename, "f", "."); fails(os.listdir, "f"); fails(os.readlink, "f"); fails(os.stat, "x" * 300); fails(os.stat, "f/")
+fd = os.open("f", os.O_RDONLY); fails(os.write, fd, b"x"); fails(os.ftruncate, fd, 0); fails(os.lseek, fd, -1, 0)
+fd = os.open("f", os.O_WRONLY); fails(os.read, fd, 1)
 PY
 
 ### py-sendfile-copy

@@ -33,6 +33,9 @@ exec 3> f; echo one >&3; cat f; echo two >&3; cat f; stat -c %s f; exec 3>&-; ca
 ### redirect-read-what-is-being-rewritten
 echo old > f; exec 3> f; echo new >&3; cat f; stat -c %s f; exec 3>&-; cat f
 
+### redirect-child-sees-it
+( echo one; cat f; echo two; wc -l < f ) > f; cat f
+
 ### redirect-two-descriptors
 exec 3> f 4>> f; echo one >&3; echo two >&4; exec 3>&- 4>&-; cat f
 

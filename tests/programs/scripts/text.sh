@@ -25,7 +25,7 @@ gawk 'BEGIN { print "one" > "f"; fflush("f"); while ((getline line < "f") > 0) p
 printf 'a\nb\n' > f; gawk -i inplace '{ print NR, $0 }' f; cat f; gawk -i inplace -v inplace::suffix=.bak '{ print toupper($0) }' f; cat f f.bak
 
 ### gawk-append-pipe: gawk
-seq 5 | gawk '{ print $1 * 2 > "even"; print $1 | "sort -r > down" } END { close("down"); system("cat down") }'; cat even
+seq 5 | gawk '{ print $1 * 2 > "even"; print $1 | "sort -r > down" } END { close("sort -r > down"); system("cat down") }'; cat even
 
 ### perl-in-place: perl
 printf 'a\nb\n' > f; perl -pi -e 's/a/A/' f; cat f; perl -i.bak -ne 'print unless /b/' f; cat f; ls; perl -0777 -pi -e 's/A\n/Z/' f; cat f; echo
@@ -63,6 +63,9 @@ echo '[' > list.json; echo '1,' >> list.json; echo '2' >> list.json; echo ']' >>
 ### miller-in-place: mlr
 printf 'a,b\n1,2\n' > f.csv; mlr --icsv --ojson cat f.csv; mlr -I --csv put '$c = $a + $b' f.csv; cat f.csv; mlr --csv tee g.csv f.csv > h.csv; cmp g.csv h.csv && echo same; mlr --csv split -g a f.csv; ls
 
+### ruby-files: ruby
+ruby -e 'File.write("f", "one\n"); File.open("f", "a") { |f| f.puts "two" }; puts File.read("f"); File.open("f", "r+") { |f| f.seek(0); f.write("ONE"); f.flush; puts File.size("f"); puts File.read("f") }; File.rename("f", "g"); puts Dir.children(".").sort.reject { |n| n.start_with?("__") }'
+
 ### ruby-tempfile-pstore: ruby
 ruby -rtempfile -rpstore -rfileutils -e 't = Tempfile.new("x", "."); t.write("abc"); t.flush; puts File.size(t.path); t.close; FileUtils.mv(t.path, "f"); s = PStore.new("p"); s.transaction { s[:a] = 1 }; s.transaction(true) { puts s[:a] }; File.open("f", File::RDWR) { |f| puts f.flock(File::LOCK_EX | File::LOCK_NB) }'; cat f; echo; ls
 
@@ -74,6 +77,9 @@ lua5.4 -e 'local f = assert(io.open("f", "w")); f:write("one\n"); f:flush(); for
 
 ### php-files: php
 php -r 'file_put_contents("f", "one\n"); file_put_contents("f", "two\n", FILE_APPEND | LOCK_EX); echo file_get_contents("f"); $h = fopen("g", "x"); fwrite($h, "abc"); fflush($h); clearstatcache(); echo filesize("g"), "\n"; echo @fopen("g", "x") ? "again" : "refused", "\n"; fclose($h); rename("g", "h"); $t = tempnam(".", "t"); rename($t, "i"); copy("h", "j"); touch("k", 1000000000); echo filemtime("k"), "\n"; unlink("k");'; ls
+
+### php-sqlite: php
+php -r '$d = new SQLite3("s.db"); $d->exec("create table t (a); insert into t values (1), (2)"); echo $d->querySingle("select sum(a) from t"), "\n"; $d->close();'; ls
 
 ### tcl-files: tclsh
 tclsh <<'TCL'
