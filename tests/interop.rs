@@ -8,6 +8,8 @@
 
 mod common;
 
+#[path = "interop/backup.rs"]
+mod backup;
 #[path = "interop/input.rs"]
 mod input;
 #[path = "interop/js3.rs"]

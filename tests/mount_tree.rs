@@ -11,6 +11,8 @@ mod common;
 
 #[path = "mount_tree/attributes.rs"]
 mod attributes;
+#[path = "mount_tree/backup.rs"]
+mod backup;
 #[path = "mount_tree/disks.rs"]
 mod disks;
 #[path = "mount_tree/faults.rs"]
@@ -43,6 +45,8 @@ mod purge;
 mod read_only;
 #[path = "mount_tree/rename.rs"]
 mod rename;
+#[path = "mount_tree/sidecars.rs"]
+mod sidecars;
 #[path = "mount_tree/slow_purge.rs"]
 mod slow_purge;
 #[path = "mount_tree/stores.rs"]

@@ -10,6 +10,7 @@ mod document;
 pub mod memory;
 mod purging;
 mod reader;
+mod texts;
 mod unpublished;
 pub mod watch;
 
@@ -19,8 +20,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub(crate) use directory::{key_of_value_file, read_sidecar, value_file_of};
 pub use purging::{Counting, Purge, Purged, Purging, is_input_key, is_spared};
 pub use reader::Reader;
+pub use texts::{KeptSidecar, MetadataText, SidecarSays};
 pub use unpublished::{KeptAside, StagedFor};
 
 use crate::model::{
@@ -117,6 +120,14 @@ pub trait Backend: Debug + Send + Sync {
     /// [`Error::DamagedMetadata`] if no SDK could read the text.
     fn set_metadata_text(&self, store: &StoreName, text: Option<&[u8]>) -> Result<()>;
 
+    /// Changes owner, mode and times of what a store's metadata is shown as, as far as the backend keeps them.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`]; [`Error::Io`] if there is none.
+    fn set_metadata_attributes(&self, _store: &StoreName, _change: &AttributeChange) -> Result<()> {
+        Ok(())
+    }
+
     /// Makes the metadata of a store that has none, if its layout keeps metadata; else does nothing.
     ///
     /// # Errors
@@ -191,6 +202,42 @@ pub trait Backend: Debug + Send + Sync {
         key: &Key,
         content_type: &ContentType,
     ) -> Result<()>;
+
+    /// The text of a record's sidecar as it is kept; `None` if there is none, or the backend keeps none.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`].
+    fn sidecar_text(&self, _store: &StoreName, _key: &Key) -> Result<Option<MetadataText>> {
+        Ok(None)
+    }
+
+    /// Gives a record the content type that a sidecar says, leaving its value alone, and keeps the sidecar's own text
+    /// where it can.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`]; [`Error::DamagedSidecar`] if the text is none.
+    fn set_sidecar(&self, store: &StoreName, key: &Key, text: &[u8]) -> Result<KeptSidecar> {
+        let says = read_sidecar(key.as_bytes(), text).map_err(|reason| Error::DamagedSidecar {
+            store: store.to_string(),
+            key: key.to_string(),
+            reason,
+        })?;
+        self.set_content_type(store, key, &says.content_type)?;
+        Ok(KeptSidecar::Type)
+    }
+
+    /// Changes owner, mode and times of a sidecar whose text is kept.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`].
+    fn set_sidecar_attributes(
+        &self,
+        _store: &StoreName,
+        _key: &Key,
+        _change: &AttributeChange,
+    ) -> Result<()> {
+        Ok(())
+    }
 
     /// Opens a record's current version.
     ///
@@ -603,13 +650,4 @@ pub struct RenameRecord<'a> {
     pub content_type: &'a ContentType,
     /// Whether a record of the new key may be replaced.
     pub replace: bool,
-}
-
-/// The text of a store's metadata, and what it is shown with.
-#[derive(Clone, Debug)]
-pub struct MetadataText {
-    /// The bytes as the backend holds them.
-    pub bytes: Vec<u8>,
-    /// Attributes of the file.
-    pub attributes: Attributes,
 }

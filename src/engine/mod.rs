@@ -11,6 +11,7 @@ mod iterate;
 mod open;
 mod options;
 mod rescue;
+mod sidecars;
 mod smallest;
 mod store;
 mod types;
@@ -32,8 +33,8 @@ pub use crate::backend::directory::{DialectChoice, DirectoryOptions};
 pub use crate::backend::watch::{Change, Tell, Watch, Watched};
 use crate::backend::{Backend, directory::DirectoryBackend};
 pub use crate::backend::{
-    Findings, Look, MetadataText, Over, PublishError, Purged, Purging, Scan, StagedFor, Staging,
-    Value,
+    Findings, KeptSidecar, Look, MetadataText, Over, PublishError, Purged, Purging, Scan,
+    StagedFor, Staging, Value,
 };
 use crate::model::{Error, Result, Space, StoreMetadata, StoreName, StoreTimes};
 

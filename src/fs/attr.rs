@@ -29,12 +29,13 @@ impl FileSystem {
         match &*self.node(ino)? {
             Node::Root | Node::Stores => Ok(self.virtual_directory(ino)),
             Node::Status => Ok(self.virtual_file(STATUS, TEXT_MODE, None)),
+            Node::Private(_) => Ok(self.made_up_directory(ino)),
             Node::Store(store) => self.store_attr(store),
             Node::Purge(store) => {
                 let directory = self.store(store).attributes()?;
                 Ok(self.virtual_file(ino, PURGE_MODE, Some(&directory)))
             }
-            Node::Metadata(store) => self.metadata_attr(ino, store),
+            Node::Metadata(node) => self.metadata_attr(ino, node),
             Node::Version(version) => self.version_attr(ino, version),
             Node::Ticket(ticket) => self.version_attr(ino, &ticket.version),
             Node::Writer(session) => self.writer_attr(session),
@@ -73,7 +74,7 @@ impl FileSystem {
         self.refuse_if_read_only()?;
         let attributes = self.effective(&change.attributes)?;
         match &*self.node(ino)? {
-            Node::Root | Node::Stores => {
+            Node::Root | Node::Stores | Node::Private(_) => {
                 if !attributes.is_empty() && self.options.strict {
                     return Err(FsError::NotPermitted);
                 }
@@ -85,7 +86,7 @@ impl FileSystem {
             }
             // Touching or truncating a control file does nothing (P15).
             Node::Purge(_) | Node::Text(_) => {}
-            Node::Metadata(_) => {
+            Node::Metadata(node) => {
                 if let Some(size) = change.size {
                     let open = handle.and_then(|handle| self.handles.get(handle));
                     match open.as_deref() {
@@ -93,6 +94,7 @@ impl FileSystem {
                         _ => return Err(FsError::NotPermitted),
                     }
                 }
+                self.change_metadata(node, &attributes)?;
             }
             Node::Store(store) => {
                 if !attributes.is_empty() {
@@ -146,13 +148,12 @@ impl FileSystem {
         Ok(FileAttr { ino: store.ino, kind: FileKind::Directory, links: 2, attributes })
     }
 
-    pub(super) fn metadata_attr(&self, ino: Ino, store: &StoreNode) -> FsResult<FileAttr> {
-        let text = self.store(store).metadata_text()?.ok_or(FsError::NotFound)?;
-        Ok(self.file(ino, text.attributes))
-    }
-
     pub(super) fn virtual_directory(&self, ino: Ino) -> FileAttr {
         debug_assert!(matches!(ino, ROOT | STORES));
+        self.made_up_directory(ino)
+    }
+
+    pub(super) fn made_up_directory(&self, ino: Ino) -> FileAttr {
         let attributes = self.shown(self.made_up(0o755, None));
         FileAttr { ino, kind: FileKind::Directory, links: 2, attributes }
     }

@@ -105,7 +105,8 @@ pub(crate) fn number_of(error: &Error) -> i32 {
         | Error::InvalidKey { .. }
         | Error::AmbiguousOpen { .. }
         | Error::ContentTypeTooLong { .. }
-        | Error::DamagedMetadata { .. } => libc::EINVAL,
+        | Error::DamagedMetadata { .. }
+        | Error::DamagedSidecar { .. } => libc::EINVAL,
         Error::NotUnicode { .. } | Error::Undecodable { .. } => libc::EILSEQ,
         Error::NameTooLong { .. } => libc::ENAMETOOLONG,
         Error::ValueTooLarge { .. } => libc::EFBIG,

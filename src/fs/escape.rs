@@ -85,6 +85,11 @@ pub(super) fn key_of(name: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
+/// Whether a file name is that of a sidecar; then the name of the value's file.
+pub(super) fn sidecar_owner(name: &[u8]) -> Option<&[u8]> {
+    name.strip_suffix(SIDECAR_SUFFIX).filter(|file| !file.is_empty())
+}
+
 /// Whether the whole of a text, or its end, is special as it is.
 pub(super) fn is_reserved(text: &[u8]) -> bool {
     SPECIAL.iter().any(|special| match special.place {

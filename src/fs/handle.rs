@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::control::{MetadataEdit, PurgeTrigger};
+use super::control::PurgeTrigger;
 use super::entry::Caller;
 use super::listings::Listing;
+use super::metadata_files::MetadataFile;
 use super::writers::{Share, WriteSession};
 use crate::backend::Value;
 use crate::ranks::{Mutex, Table};
@@ -34,8 +35,8 @@ pub(super) enum Open {
     Text(Vec<u8>),
     /// `@purge`, for writing.
     Purge(PurgeTrigger),
-    /// `__metadata__.json`, for writing.
-    Metadata(MetadataEdit),
+    /// `__metadata__.json` or a sidecar, for writing.
+    Metadata(Arc<MetadataFile>),
     /// A directory.
     Directory(Listing),
 }

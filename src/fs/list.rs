@@ -14,7 +14,7 @@ use super::system::FileSystem;
 use super::trust::ListedLooks;
 use super::versions::Node;
 use crate::engine::Look;
-use crate::model::{Error, Key, StoreName};
+use crate::model::{Key, StoreName};
 
 /// How far a listing has come.
 enum Step {
@@ -44,7 +44,7 @@ impl FileSystem {
     /// [`FsError::NotDirectory`], [`FsError::Stale`], [`Error::NoSuchStore`].
     pub fn opendir(&self, ino: Ino) -> FsResult<Handle> {
         match &*self.node(ino)? {
-            Node::Root | Node::Stores => {}
+            Node::Root | Node::Stores | Node::Private(_) => {}
             Node::Store(store) => {
                 let store = self.store(store);
                 store.attributes()?;
@@ -254,6 +254,11 @@ impl FileSystem {
                     }
                 }
             }
+            Node::Private(_) => {
+                for name in self.versions.private_names(directory) {
+                    names.push_directory(&name);
+                }
+            }
             Node::Stores => {
                 let stores: Vec<StoreName> = match self.storage.stores() {
                     // The C library takes ENOENT for the end of the directory.
@@ -272,12 +277,9 @@ impl FileSystem {
                         names.push_directory(directory.as_bytes());
                     }
                 } else {
-                    match store.metadata_text() {
-                        Ok(None) => {}
-                        Ok(Some(_)) | Err(Error::DamagedMetadata { .. }) => {
-                            names.push_other(name::METADATA);
-                        }
-                        Err(error) => return Err(error.into()),
+                    node.show_metadata();
+                    if self.has_metadata(node)? {
+                        names.push_other(name::METADATA);
                     }
                 }
                 names.begin_records(own.is_plain(), new, store.scan()?);

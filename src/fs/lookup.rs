@@ -7,7 +7,7 @@ use super::attr::{PURGE_MODE, TEXT_MODE};
 use super::entry::{Caller, Entry, FileAttr, FileKind};
 use super::error::{FsError, FsResult};
 use super::ino::{Ino, ROOT, STATUS, STORES};
-use super::name::{self, Name};
+use super::name::{self, MetadataName, Name};
 use super::plain;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
@@ -45,14 +45,21 @@ impl FileSystem {
     }
 
     fn lookup_for(&self, caller: &Caller, parent: Ino, name: &[u8]) -> FsResult<Entry> {
-        if let Node::Store(store) = &*self.node(parent)?
-            && let Ok(Name::Record(key)) = store.parse(name)
-        {
-            match self.writers.announcements().of_lookup(caller.thread, store, &key) {
-                Led::Published => {}
-                Led::Writers => return self.announced_writer_entry(caller, store, &key),
-                Led::Held => return self.held_entry(caller, store, &key),
-                Led::Ticket => return self.ticket_entry(caller, store, &key),
+        if let Node::Store(store) = &*self.node(parent)? {
+            match store.parse(name) {
+                Ok(Name::Record(key)) => {
+                    let key = self.key_meant(store, name, key);
+                    match self.writers.announcements().of_lookup(caller.thread, store, &key) {
+                        Led::Published => {}
+                        Led::Writers => return self.announced_writer_entry(caller, store, &key),
+                        Led::Held => return self.held_entry(caller, store, &key),
+                        Led::Ticket => return self.ticket_entry(caller, store, &key),
+                    }
+                }
+                Ok(Name::Metadata(MetadataName::Store)) if store.hides_metadata(caller.thread) => {
+                    return Err(FsError::NotFound);
+                }
+                _ => {}
             }
         }
         self.trusted_entry_of(caller, parent, name)
@@ -144,12 +151,14 @@ impl FileSystem {
             Node::Root => match name {
                 name::STORES => self.fixed_entry(STORES),
                 name::STATUS => self.status_entry(),
+                name::PRIVATE => self.private_entry(parent, name),
                 _ => self.directory_entry(&plain::top(name).ok_or(FsError::NotFound)?),
             },
+            Node::Private(_) => self.private_entry(parent, name),
             Node::Stores => self.directory_entry(&store_name(name).map_err(|_| FsError::NotFound)?),
             Node::Store(store) => match store.parse(name) {
                 Ok(Name::Status) => self.status_entry(),
-                Ok(Name::Metadata) => self.metadata_entry(store),
+                Ok(Name::Metadata(name)) => self.metadata_entry(store, &name),
                 Ok(Name::Purge) => self.purge_entry(store),
                 Ok(Name::Record(key)) => match self.record_entry(caller, store, &key) {
                     Err(FsError::NotFound) if store.is_plain() => {
@@ -168,15 +177,6 @@ impl FileSystem {
         self.storage.store(name).attributes()?;
         let store = self.versions.store(name);
         self.told(self.counted(store.ino), |_| Ok(self.entry(self.store_attr(&store)?)))
-    }
-
-    fn metadata_entry(&self, store: &Arc<StoreNode>) -> FsResult<Entry> {
-        if self.is_without_opens() {
-            let text = self.store(store).metadata_text()?.ok_or(FsError::NotFound)?;
-            return Ok(self.text_entry(store.ino, name::METADATA, text.bytes, text.attributes));
-        }
-        let counted = self.counted(self.versions.metadata(store));
-        self.told(counted, |ino| Ok(self.entry(self.metadata_attr(ino, store)?)))
     }
 
     fn purge_entry(&self, store: &Arc<StoreNode>) -> FsResult<Entry> {
@@ -239,6 +239,12 @@ impl FileSystem {
     fn trusted_entry_of(&self, caller: &Caller, parent: Ino, name: &[u8]) -> FsResult<Entry> {
         let look = self.begin_look(parent, name);
         let entry = self.entry_of(caller, parent, name)?;
+        if name.contains(&b'%')
+            && let Node::Store(store) = &*self.node(parent)?
+            && store.is_alias(name)
+        {
+            return Ok(entry.untrusted());
+        }
         Ok(match look {
             Some(look) => self.trust.trusted(&look, entry, self.trust.watched_ttl()),
             // The kernel would open it for as long without asking.

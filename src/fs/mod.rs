@@ -5,7 +5,7 @@
 //! crate that speaks it, so that it is tested without a mount.
 //!
 //! ```text
-//!             lookup  open  write  attr  xattr  remove  rename  list  purge    changes  without_opens  sweep, ending
+//!  lookup  open  write  attr  xattr  remove  rename  list  purge  metadata  sidecars  changes  without_opens  sweep, ending
 //!                \      \     |      |     |      |       |      |      |        |         /          /
 //!                 +------+-----+------+-----+---- FileSystem (system) ----+--------+--------+----------+
 //!                                                       |
@@ -37,15 +37,19 @@ mod listings;
 mod lock;
 mod locks;
 mod lookup;
+mod metadata;
+mod metadata_files;
 mod name;
 mod open;
 mod options;
 mod permits;
 mod pinned;
 mod plain;
+mod private;
 mod purge;
 mod remove;
 mod rename;
+mod sidecars;
 mod store_node;
 mod stragglers;
 mod sweep;

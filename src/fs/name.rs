@@ -8,7 +8,7 @@ pub(super) use super::escape::{METADATA, PURGE, STATUS};
 use crate::model::{Key, StoreName};
 
 /// Our own directory in the storage.
-const PRIVATE: &[u8] = b".storefs";
+pub(super) const PRIVATE: &[u8] = b".storefs";
 
 /// The directory of all key-value stores, in the root.
 pub(super) const STORES: &[u8] = b"key_value_stores";
@@ -16,14 +16,37 @@ pub(super) const STORES: &[u8] = b"key_value_stores";
 /// What a name in a store's directory, or a plain one, stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Name {
-    /// `__metadata__.json`.
-    Metadata,
+    /// `__metadata__.json`, or a sidecar.
+    Metadata(MetadataName),
     /// `@purge`.
     Purge,
     /// `@status`.
     Status,
     /// A record.
     Record(Key),
+}
+
+/// Whose metadata a file in a store's directory is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum MetadataName {
+    /// The store's: `__metadata__.json`.
+    Store,
+    /// A record's: its sidecar, by the name of the value's file.
+    Record(Box<[u8]>),
+}
+
+impl MetadataName {
+    pub(super) fn is_sidecar(&self) -> bool {
+        matches!(self, Self::Record(_))
+    }
+
+    /// So long a text may be, in bytes.
+    pub(super) fn most_bytes(&self) -> u64 {
+        match self {
+            Self::Store => 1024 * 1024,
+            Self::Record(_) => 64 * 1024,
+        }
+    }
 }
 
 /// Reads a name in the directory of a store, or in a plain one.
@@ -55,11 +78,11 @@ fn parse_plain(directory: &StoreName, name: &[u8]) -> Result<Name, FsError> {
 /// Reads a name in a store's directory.
 ///
 /// # Errors
-/// [`FsError::Reserved`] for a sidecar's name and that of a later control file; [`FsError::NotUnicode`];
+/// [`FsError::Reserved`] for the name of a later control file; [`FsError::NotUnicode`];
 /// [`FsError::Invalid`] for what is no name in a directory, and which the kernel never asks for.
 fn parse(name: &[u8]) -> Result<Name, FsError> {
     if name == METADATA {
-        return Ok(Name::Metadata);
+        return Ok(Name::Metadata(MetadataName::Store));
     }
     if name == PURGE {
         return Ok(Name::Purge);
@@ -67,14 +90,29 @@ fn parse(name: &[u8]) -> Result<Name, FsError> {
     if matches!(name, b"" | b"." | b"..") || name.iter().any(|byte| matches!(byte, b'/' | b'\0')) {
         return Err(FsError::Invalid);
     }
-    if escape::is_reserved(name) {
-        return Err(FsError::Reserved);
-    }
     if std::str::from_utf8(name).is_err() {
         return Err(FsError::NotUnicode);
     }
+    if let Some(file) = escape::sidecar_owner(name).or_else(|| sidecar_to_be(name)) {
+        return Ok(Name::Metadata(MetadataName::Record(file.into())));
+    }
+    if escape::is_reserved(name) {
+        return Err(FsError::Reserved);
+    }
     let key = Key::from_bytes(&escape::key_of(name))?;
     Ok(Name::Record(key))
+}
+
+/// Whether this is the name under which rsync writes a sidecar before it gives it its own, and too long for a record.
+/// Then the sidecar is held under it as others are under theirs.
+fn sidecar_to_be(name: &[u8]) -> Option<&[u8]> {
+    /// Longest name of a record in bytes.
+    const LONGEST: usize = 237;
+    /// A dot and six letters.
+    const RANDOM: usize = 7;
+    let own = name.strip_prefix(b".").filter(|_| name.len() > LONGEST)?;
+    let own = own.get(..own.len().checked_sub(RANDOM)?)?;
+    escape::sidecar_owner(own).map(|_| name)
 }
 
 #[cfg(test)]
@@ -92,9 +130,15 @@ mod tests {
 
     #[test]
     fn reserved_names_stand_for_no_key() {
-        assert_eq!(parse(b"__metadata__.json").unwrap(), Name::Metadata);
+        let metadata = |name: &[u8]| match parse(name).unwrap() {
+            Name::Metadata(metadata) => metadata,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(metadata(b"__metadata__.json"), MetadataName::Store);
+        let sidecar = metadata(b"x.__metadata__.json");
+        assert_eq!(sidecar, MetadataName::Record(b"x".as_slice().into()));
         assert_eq!(parse(b"@purge").unwrap(), Name::Purge);
-        for name in ["@status", "@log", "@items.csv", "x.__metadata__.json", ".__metadata__.json"] {
+        for name in ["@status", "@log", "@items.csv", ".__metadata__.json"] {
             assert!(matches!(parse(name.as_bytes()), Err(FsError::Reserved)), "{name}");
         }
         for name in ["", ".", "..", "a/b", "nul\0"] {

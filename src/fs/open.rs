@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::control::{MetadataEdit, PurgeTrigger};
+use super::control::PurgeTrigger;
 use super::entry::{Caller, Entry};
 use super::error::{FsError, FsResult};
 use super::handle::{Follower, Handle, Open, Writer};
@@ -32,7 +32,7 @@ pub struct OpenMode {
 }
 
 impl OpenMode {
-    fn changes(self) -> bool {
+    pub(super) fn changes(self) -> bool {
         self.write || self.truncate
     }
 }
@@ -72,7 +72,9 @@ impl FileSystem {
             self.refuse_if_read_only()?;
         }
         match &*self.node(ino)? {
-            Node::Root | Node::Stores | Node::Store(_) => Err(FsError::IsDirectory),
+            Node::Root | Node::Stores | Node::Private(_) | Node::Store(_) => {
+                Err(FsError::IsDirectory)
+            }
             Node::Status if mode.changes() => Err(FsError::NotPermitted),
             Node::Status => Ok(self.open_text(self.status_text())),
             Node::Text(text) => Ok(self.open_text(text.bytes.clone())),
@@ -80,7 +82,7 @@ impl FileSystem {
                 Ok(self.direct(Open::Purge(PurgeTrigger::new(Arc::clone(store)))))
             }
             Node::Purge(store) => Ok(self.direct(Open::Text(self.purge_text(store)))),
-            Node::Metadata(store) => self.open_metadata(store, mode),
+            Node::Metadata(node) => self.open_metadata(node, mode),
             Node::Version(version) if mode.changes() => {
                 self.open_version_to_write(caller, ino, version, mode)
             }
@@ -110,7 +112,7 @@ impl FileSystem {
         let store = self.store_node(parent)?;
         match store.parse(name)? {
             Name::Purge | Name::Status => Err(FsError::Exists),
-            Name::Metadata => self.create_metadata(&store, mode),
+            Name::Metadata(name) => self.create_metadata(caller, &store, &name, permissions, mode),
             Name::Record(key) => self.create_record(caller, &store, &key, permissions, mode),
         }
     }
@@ -138,11 +140,11 @@ impl FileSystem {
         FsError::Stale
     }
 
-    fn open_text(&self, text: Vec<u8>) -> Opened {
+    pub(super) fn open_text(&self, text: Vec<u8>) -> Opened {
         Opened { no_flush: true, ..self.direct(Open::Text(text)) }
     }
 
-    fn direct(&self, open: Open) -> Opened {
+    pub(super) fn direct(&self, open: Open) -> Opened {
         Opened { direct: true, ..self.opened_as(open) }
     }
 
@@ -371,33 +373,6 @@ impl FileSystem {
             keep_cache: session.keeps_cache(),
             ..self.opened_as(Open::Writer(Writer { session, share }))
         })
-    }
-
-    fn open_metadata(&self, store: &Arc<StoreNode>, mode: OpenMode) -> FsResult<Opened> {
-        let text = self.store(store).metadata_text()?.ok_or(FsError::NotFound)?;
-        if !mode.changes() {
-            return Ok(self.open_text(text.bytes));
-        }
-        let bytes = if mode.truncate { Vec::new() } else { text.bytes };
-        Ok(self.edit_metadata(store, bytes))
-    }
-
-    fn edit_metadata(&self, store: &Arc<StoreNode>, bytes: Vec<u8>) -> Opened {
-        self.direct(Open::Metadata(MetadataEdit::new(Arc::clone(store), bytes)))
-    }
-
-    fn create_metadata(&self, store: &Arc<StoreNode>, mode: OpenMode) -> FsResult<(Entry, Opened)> {
-        let counted = self.counted(self.versions.metadata(store));
-        let ino = counted.ino();
-        let kept = self.store(store).metadata_text()?;
-        let attr = match &kept {
-            Some(_) if mode.exclusive => return Err(FsError::Exists),
-            Some(text) => self.file(ino, text.attributes),
-            None => self.virtual_file(ino, 0o644, Some(&self.store(store).attributes()?)),
-        };
-        let bytes = kept.filter(|_| !mode.truncate).map(|text| text.bytes).unwrap_or_default();
-        counted.told();
-        Ok((Entry::unkept(attr), self.edit_metadata(store, bytes)))
     }
 
     fn create_record(

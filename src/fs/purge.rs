@@ -1,15 +1,14 @@
-//! What control files show and do: `@purge`, `@status` and the store's metadata.
+//! What control files show and do: `@purge` and `@status`.
 
 use std::sync::Arc;
 
-use super::control::{MAX_METADATA_BYTES, MetadataEdit, PurgeTrigger};
-use super::error::{FsError, FsResult};
+use super::control::PurgeTrigger;
+use super::error::FsResult;
 use super::locks::On;
 use super::plain;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use crate::backend::is_spared;
-use crate::engine::Value;
 use crate::model::Key;
 
 impl FileSystem {
@@ -54,27 +53,11 @@ impl FileSystem {
         }
         let is_being_made = |key: &Key| self.writers.new_record(store, key).is_some();
         self.writers.types().forget_gone(&purged, is_being_made);
+        // What waits for a value is litter, as it is in a storage.
+        self.sidecars.forget_store(&name);
         self.purges.note(store.name(), purging);
         self.trust.invalidate(&cached);
         self.trust.distrust_names();
-        Ok(())
-    }
-
-    /// Keeps the metadata's text if it was changed and any SDK could read it.
-    pub(super) fn keep_metadata(&self, edit: &MetadataEdit) -> FsResult<()> {
-        edit.keep(|bytes| Ok(self.store(&edit.store).set_metadata_text(Some(bytes))?))
-    }
-
-    /// Makes the bytes of a record the metadata of a store, as a save by rename does.
-    pub(super) fn adopt_metadata(&self, store: &StoreNode, value: &dyn Value) -> FsResult<()> {
-        let size = value.attributes()?.size;
-        if size > MAX_METADATA_BYTES {
-            return Err(FsError::TooLarge);
-        }
-        let mut bytes = vec![0; usize::try_from(size).map_err(|_| FsError::TooLarge)?];
-        let count = value.read_at(&mut bytes, 0)?;
-        bytes.truncate(count);
-        self.store(store).set_metadata_text(Some(&bytes))?;
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use super::error::{FsError, FsResult};
 use super::ino::Ino;
 use super::locks::On;
 use super::lookup::store_name;
-use super::name::Name;
+use super::name::{Name, PRIVATE};
 use super::open::OpenMode;
 use super::plain;
 use super::store_node::StoreNode;
@@ -30,12 +30,18 @@ impl FileSystem {
     ) -> FsResult<Entry> {
         self.refuse_if_read_only()?;
         let store = match &*self.node(parent)? {
+            Node::Private(_) => return self.make_private(parent, name),
+            Node::Root if name == PRIVATE => return self.make_private(parent, name),
             Node::Stores => self.storage.create_store(&store_name(name)?)?,
             node => self.storage.create_directory(&plain::made_in(node, name)?)?,
         };
         let made = store.attributes()?;
         store.set_attributes(&caller.owning(permissions, &made))?;
-        self.entry_of(caller, parent, name)
+        let entry = self.entry_of(caller, parent, name)?;
+        if let Some(made) = self.versions.known_store(store.name()) {
+            made.note_made_by(caller.thread);
+        }
+        Ok(entry)
     }
 
     /// Makes an empty record.
@@ -65,7 +71,7 @@ impl FileSystem {
         let store = self.store_node(parent)?;
         match store.parse(name).map_err(|_| FsError::NotFound)? {
             Name::Purge | Name::Status => Err(FsError::NotPermitted),
-            Name::Metadata => Ok(self.store(&store).set_metadata_text(None)?),
+            Name::Metadata(name) => self.unlink_metadata(&store, &name),
             Name::Record(key) => self.unlink_record(&store, &key),
         }
     }
@@ -76,12 +82,13 @@ impl FileSystem {
         failpoint::pass("unlink: record held");
         let _own = self.begin_own(&[(store, key)]);
         let is_new = self.writers.new_record(store, key).is_some();
-        match self.store(store).delete(key) {
+        match self.delete_and_leave_sidecar(store, key) {
             // It was only in this mount.
-            Err(Error::NoSuchRecord { .. }) if is_new => {}
+            Err(FsError::Storage(Error::NoSuchRecord { .. })) if is_new => {}
             deleted => deleted?,
         }
         self.unlinked(store, key);
+        self.restore_alias(store, key);
         Ok(())
     }
 
@@ -92,6 +99,7 @@ impl FileSystem {
         let name = On::Record(store.record(key));
         self.locks.forget_names(|on| *on == name);
         self.writers.types().forget(&store.name(), key);
+        self.forget_aliases(store, key);
     }
 
     /// Drops a store that has no records, or removes an empty plain directory.
@@ -101,11 +109,16 @@ impl FileSystem {
     pub fn rmdir(&self, parent: Ino, name: &[u8]) -> FsResult<()> {
         self.refuse_if_read_only()?;
         let node = self.node(parent)?;
-        if !matches!(&*node, Node::Stores) {
-            let directory = plain::made_in(&node, name)?;
-            self.storage.remove_directory(&directory)?;
-            self.versions.unlink_store(&directory);
-            return Ok(());
+        match &*node {
+            Node::Stores => {}
+            Node::Private(_) => return self.remove_private(parent, name),
+            Node::Root if name == PRIVATE => return self.remove_private(parent, name),
+            node => {
+                let directory = plain::made_in(node, name)?;
+                self.storage.remove_directory(&directory)?;
+                self.versions.unlink_store(&directory);
+                return Ok(());
+            }
         }
         let name = store_name(name)?;
         let known = self.versions.known_store(&name);
@@ -118,6 +131,7 @@ impl FileSystem {
             return Err(FsError::NotEmpty);
         }
         self.versions.unlink_store(&name);
+        self.sidecars.forget_store(&name);
         Ok(())
     }
 }

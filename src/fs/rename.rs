@@ -34,8 +34,13 @@ impl FileSystem {
                 self.rename_store(&store_name(name)?, &store_name(new_name)?)
             }
             (Node::Store(from), Node::Store(to)) => {
-                let Name::Record(key) = from.parse(name).map_err(|_| FsError::NotFound)? else {
-                    return Err(FsError::NotPermitted);
+                let key = match from.parse(name).map_err(|_| FsError::NotFound)? {
+                    Name::Record(key) => key,
+                    Name::Metadata(own) => {
+                        let new = to.parse(new_name)?;
+                        return self.rename_metadata((from, &own), (to, &new), exclusive);
+                    }
+                    Name::Purge | Name::Status => return Err(FsError::NotPermitted),
                 };
                 if let Some(directory) = self.is_directory(from, name)? {
                     let target = plain::child(to, new_name)?;
@@ -47,8 +52,9 @@ impl FileSystem {
                     Name::Record(new_key) => {
                         self.rename_record((from, &key), (to, &new_key), exclusive)
                     }
-                    Name::Metadata if exclusive => Err(FsError::Exists),
-                    Name::Metadata => self.rename_to_metadata(from, &key, to),
+                    Name::Metadata(new) => {
+                        self.rename_to_metadata((from, &key), (to, &new), exclusive)
+                    }
                     Name::Purge | Name::Status => Err(FsError::NotPermitted),
                 }
             }
@@ -70,6 +76,7 @@ impl FileSystem {
         }
         self.writers.types().rename_store(from, to);
         self.purges.rename_store(from, to);
+        self.sidecars.rename_store(from, to);
         // What is watched and trusted goes by the store's name.
         self.trust.distrust_names();
         Ok(())
@@ -77,7 +84,7 @@ impl FileSystem {
 
     /// Renames a record with both names held, from the first look to the last effect: a close of either happens before or
     /// after, and goes where the record is then.
-    fn rename_record(
+    pub(super) fn rename_record(
         &self,
         from: (&Arc<StoreNode>, &Key),
         to: (&Arc<StoreNode>, &Key),
@@ -98,8 +105,10 @@ impl FileSystem {
             None => self.writers.types().get(&to_store, to.1)?,
             own_type => own_type,
         };
+        let waiting = self.waiting_type(&to_store, to.1)?;
+        let content_type = by_hand.as_ref().or(waiting.as_ref());
         let over = if exclusive { Over::Nothing } else { Over::Anything };
-        let publish = PublishAs { content_type: by_hand.as_ref(), over, durable: false };
+        let publish = PublishAs { content_type, over, durable: false };
         let _own = self.begin_own(&[from, to]);
         self.expect_record(to.0, to.1);
         from_store.rename_record(from.1, &to_store, to.1, &publish)?;
@@ -108,6 +117,7 @@ impl FileSystem {
             return Ok(());
         }
         self.renamed(from, to, by_hand);
+        self.place_waiting(to.0, to.1);
         match to_store.record(to.1) {
             Ok(attributes) => {
                 if !self.versions.rename_version(from, to, attributes) {
@@ -132,32 +142,12 @@ impl FileSystem {
     ) {
         let types = self.writers.types();
         types.forget(&from.0.name(), from.1);
+        self.forget_aliases(from.0, from.1);
         match by_hand {
             Some(content_type) => types.set(&to.0.name(), to.1, content_type, true),
             None => types.forget(&to.0.name(), to.1),
         }
         self.writers.rename((from.0, from.1), to);
         self.locks.rename(&On::Record(from.0.record(from.1)), On::Record(to.0.record(to.1)));
-    }
-
-    /// An editor saves the metadata by renaming a new file over it.
-    fn rename_to_metadata(
-        &self,
-        from: &Arc<StoreNode>,
-        key: &Key,
-        to: &Arc<StoreNode>,
-    ) -> FsResult<()> {
-        let _held = self.writers.hold(from, key);
-        let store = self.store(from);
-        if let Some(session) = self.writers.get(from, key) {
-            self.publish_held(&session, from, key, |target| session.publish_closed(target))?;
-        }
-        let value = store.open_value(key)?;
-        self.adopt_metadata(to, &*value)?;
-        store.delete(key)?;
-        self.unlinked(from, key);
-        // The kernel has moved the record's name and takes the metadata for the record.
-        self.trust.distrust_names();
-        Ok(())
     }
 }

@@ -14,6 +14,7 @@ use super::error::{FsError, FsResult};
 use super::handle::HandleTable;
 use super::ino::Ino;
 use super::locks::Locks;
+use super::metadata_files::Sidecars;
 use super::options::FsOptions;
 use super::pinned::Pinned;
 use super::store_node::StoreNode;
@@ -25,7 +26,8 @@ use crate::engine::{Storage, Store};
 /// A mounted storage.
 ///
 /// Each field owns its part and is asked by its methods alone. What concerns several of them is in the files that say
-/// what the kernel asks: `lookup`, `open`, `write`, `attr`, `xattr`, `remove`, `rename`, `list`, `purge`, `changes`.
+/// what the kernel asks: `lookup`, `open`, `write`, `attr`, `xattr`, `remove`, `rename`, `list`, `purge`, `metadata`,
+/// `sidecars`, `changes`.
 #[derive(Debug)]
 pub struct FileSystem {
     pub(super) storage: Storage,
@@ -35,6 +37,7 @@ pub struct FileSystem {
     pub(super) writers: Writers,
     pub(super) locks: Arc<Locks>,
     pub(super) purges: PurgeReports,
+    pub(super) sidecars: Sidecars,
     pub(super) trust: Trust,
     pub(super) abilities: Abilities,
     /// Set once, when the mount begins, where it is served without opens.
@@ -82,6 +85,7 @@ impl FileSystem {
             writers: Writers::default(),
             locks: Arc::default(),
             purges: PurgeReports::default(),
+            sidecars: Sidecars::default(),
             pinned: OnceLock::new(),
             started: (Instant::now(), SystemTime::now()),
             late_failures: AtomicU64::new(0),
@@ -164,7 +168,7 @@ impl FileSystem {
     pub(super) fn store_node(&self, ino: Ino) -> FsResult<Arc<StoreNode>> {
         match &*self.node(ino)? {
             Node::Store(store) => Ok(Arc::clone(store)),
-            Node::Root | Node::Stores => Err(FsError::NotPermitted),
+            Node::Root | Node::Stores | Node::Private(_) => Err(FsError::NotPermitted),
             _ => Err(FsError::NotDirectory),
         }
     }

@@ -255,9 +255,14 @@ impl FileSystem {
         publish: impl FnOnce(&Target<'_>) -> FsResult<()>,
     ) -> FsResult<()> {
         let store = self.store(node);
-        let content_type = self.writers.types().get(&store, key)?;
+        let content_type = match self.writers.types().get(&store, key)? {
+            // Or under that of a sidecar that has come before its value.
+            None => self.waiting_type(&store, key)?,
+            by_hand => by_hand,
+        };
         let content_type = content_type.as_ref();
         let published = publish(&Target { store: &store, content_type, options: &self.options });
+        self.place_waiting(node, key);
         self.forget_trust(session);
         match published {
             Err(FsError::Storage(Error::NoSuchRecord { .. })) => {

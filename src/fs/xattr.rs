@@ -45,25 +45,32 @@ impl FileSystem {
         self.require_xattr()?;
         let node = self.node(ino)?;
         match &*node {
-            Node::Store(store) => {
-                let facts = self.store_facts(store)?;
-                Ok(facts
-                    .into_iter()
-                    .map(|(name, _)| [STORE_FACTS, name.as_bytes()].concat())
-                    .collect())
+            // A copy of a store is given its own facts; they can be read by those who know their names.
+            Node::Store(_) => Ok(Vec::new()),
+            node => {
+                let typed = record_of(node).filter(|(store, _)| !store.is_plain());
+                Ok(typed.map(|_| MIME_TYPE.to_vec()).into_iter().collect())
             }
-            node => Ok(record_of(node).map(|_| MIME_TYPE.to_vec()).into_iter().collect()),
         }
     }
 
     /// Sets an attribute. `create` and `replace` refuse one that is, or is not, there.
     ///
     /// # Errors
-    /// [`FsError::Unsupported`] for anything but a record's type.
+    /// [`FsError::Unsupported`] for anything but a record's type, and what a store's facts are already.
     pub fn setxattr(&self, ino: Ino, name: &[u8], value: &[u8], create: bool) -> FsResult<()> {
         self.require_xattr()?;
         self.refuse_if_read_only()?;
         let node = self.node(ino)?;
+        if let Node::Store(store) = &*node
+            && name.starts_with(STORE_FACTS)
+        {
+            return match self.store_fact(store, name) {
+                Ok(_) if create => Err(FsError::Exists),
+                Ok(fact) if fact == value => Ok(()),
+                _ => Err(FsError::NotPermitted),
+            };
+        }
         let Some((store, key)) = record_of(&node).filter(|_| name == MIME_TYPE) else {
             return Err(FsError::Unsupported);
         };
@@ -85,7 +92,8 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Removes an attribute: a record's type becomes again what its name and bytes say.
+    /// Removes an attribute: a record's type becomes again what its name and bytes say, or stays what the sidecar says that
+    /// was brought with it, as by a copy of a storage whose files have no attributes.
     ///
     /// # Errors
     /// [`FsError::Unsupported`] for anything but a record's type.
@@ -99,7 +107,9 @@ impl FileSystem {
         let _held = self.writers.hold(&store, &key);
         self.refuse_if_replaced(&node, &store, &key)?;
         self.writers.types().forget(&store.name(), &key);
-        self.change_type(&node, |fs| fs.store(&store).reset_content_type(&key))?;
+        if !self.has_brought_sidecar(&store, &key)? {
+            self.change_type(&node, |fs| fs.store(&store).reset_content_type(&key))?;
+        }
         Ok(())
     }
 

@@ -122,6 +122,16 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A text is no sidecar that any SDK could read.
+    #[error("the sidecar for record '{key}' of store '{store}' is damaged: {reason}")]
+    DamagedSidecar {
+        /// The store.
+        store: String,
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The value is too long to be read as a whole.
     #[error("record '{key}' has {size} bytes, and at most {limit} are read as a whole")]
     ValueTooLarge {

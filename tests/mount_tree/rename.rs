@@ -9,7 +9,8 @@ use rustix::io::Errno;
 
 use crate::common::{METADATA, TempMount, can_mount, mime_type, names, sh};
 use crate::help::{
-    close, errno, let_writers_go, make_store, put, rename_with, sidecar_of, storage_of, write,
+    close, errno, let_writers_go, make_store, metadata_of, put, rename_with, sidecar_of,
+    storage_of, write,
 };
 
 #[test]
@@ -195,14 +196,13 @@ fn p11_a_bare_file_gets_its_sidecar_when_it_is_renamed() {
 }
 
 #[test]
-fn the_metadata_can_be_replaced_by_a_rename_but_not_renamed_away() {
+fn the_metadata_can_be_replaced_by_a_rename_and_renamed_away() {
     if !can_mount() {
         return;
     }
     let storage = storage_of(&["k"]);
     let mount = TempMount::new(&storage);
     let store = mount.store("default");
-    assert_eq!(errno(fs::rename(store.join(METADATA), store.join("x"))), Errno::PERM);
     let kept = rename_with(&store.join("k"), &store.join(METADATA), RenameFlags::NOREPLACE);
     assert_eq!(errno(kept), Errno::EXIST);
     // No SDK could read the store with this.
@@ -216,5 +216,12 @@ fn the_metadata_can_be_replaced_by_a_rename_but_not_renamed_away() {
     assert_eq!(fs::read_to_string(store.join("edited")).unwrap(), edited);
     fs::rename(store.join("edited"), store.join(METADATA)).unwrap();
     assert_eq!(fs::read_to_string(store.join(METADATA)).unwrap(), edited);
+    assert_eq!(names(&store), ["k", METADATA].map(String::from).into());
+
+    // As editors do that keep the old file.
+    let script = "mv __metadata__.json metadata~; test ! -e __metadata__.json; jq '.extra = 1' metadata~ > __metadata__.json; rm metadata~";
+    sh(script, &store);
+    assert_eq!(metadata_of(&storage, "default")["extra"], 1);
+    assert_eq!(metadata_of(&storage, "default")["id"], "aNewIdOfTheStore1");
     assert_eq!(names(&store), ["k", METADATA].map(String::from).into());
 }

@@ -28,7 +28,7 @@ pub(super) fn needs_no_escape(bytes: &[u8]) -> bool {
 }
 
 /// The name of a value file under which crawlee-python and Crawlee JS 4 keep a key.
-pub(super) fn encode(key: &Key) -> Vec<u8> {
+pub(crate) fn encode(key: &Key) -> Vec<u8> {
     percent_encoded(key.as_bytes()).into_bytes()
 }
 
@@ -39,7 +39,7 @@ pub(super) fn percent_encoded(bytes: &[u8]) -> String {
 
 /// The key that a value file's name stands for: what [`encode`] would have made it from, or, for a name that
 /// no SDK would have made (`my file.txt`, `100%`), the name itself.
-pub(super) fn decode(name: &[u8]) -> Result<Key> {
+pub(crate) fn decode(name: &[u8]) -> Result<Key> {
     let key = Key::from_bytes(&percent_decode(name).collect::<Vec<u8>>())?;
     if key.as_str().is_some() && encode(&key) == name { Ok(key) } else { Key::from_bytes(name) }
 }

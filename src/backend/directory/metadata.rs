@@ -23,7 +23,9 @@ use super::tree::{self, StoreDir};
 use crate::backend::MetadataText;
 use crate::backend::document::Document;
 use crate::failpoint;
-use crate::model::{Attributes, Error, Result, Stamp, StoreMetadata, StoreName, StoreTimes};
+use crate::model::{
+    AttributeChange, Attributes, Error, Result, Stamp, StoreMetadata, StoreName, StoreTimes,
+};
 
 /// Longest store metadata that is read, in bytes. Real ones hold a few hundred.
 pub(super) const MAX_BYTES: u64 = 1024 * 1024;
@@ -116,12 +118,22 @@ impl DirectoryBackend {
         })
     }
 
+    pub(super) fn change_metadata(&self, dir: &StoreDir, change: &AttributeChange) -> Result<()> {
+        let _held = self.shared.metadata_locks.hold(&dir.name);
+        staging::change_named(&dir.fd, layout::METADATA.as_bytes(), change)
+            .map(drop)
+            .map_err(|error| dir.not_written(error))
+    }
+
     fn remove_metadata(&self, dir: &StoreDir) -> Result<()> {
         let _held = self.shared.metadata_locks.hold(&dir.name);
         // A store of sidecars stays one, whatever bare files are left in it without the metadata.
         let identity = dir.identity()?;
         self.shared.layouts.keep(&dir.name, identity, Dialect::Sidecars);
-        log::warn!("the metadata of store '{}' is removed: the store will get a new id", dir.name);
+        log::warn!(
+            "the metadata of store '{}' is removed: unless it is put back, the store gets a new id",
+            dir.name
+        );
         match rustix::fs::unlinkat(&dir.fd, layout::METADATA, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => {

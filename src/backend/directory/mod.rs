@@ -10,6 +10,7 @@
 //! | `staged_name` | whose bytes they are |
 //! | `rescued` | bytes that were never published, kept aside |
 //! | `new_sidecar` | sidecars that wait to be placed |
+//! | `given_sidecar` | sidecars that are brought as they are |
 //! | `note`, `delete_note` | what is under way, as names in `<source>/.storefs/` tell it |
 //! | `store_gates` | a store's directory stays in its place while it is used |
 //! | `metadata` | a store's metadata |
@@ -41,6 +42,7 @@ mod fingerprint;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod given_sidecar;
 mod heal;
 mod kept_times;
 mod key_locks;
@@ -83,13 +85,15 @@ use jiff::Timestamp;
 
 use dialect::Dialect;
 pub use dialect::DialectChoice;
+pub(crate) use given_sidecar::read_sidecar;
+pub(crate) use layout::{decode as key_of_value_file, encode as value_file_of};
 use staging::Session;
 pub use state::{DirectoryBackend, DirectoryOptions};
 
 use super::watch::{Tell, Watched};
 use super::{
-    Backend, Findings, KeptAside, Look, MetadataText, Purge, Purging, RenameRecord, Scan,
-    StagedFor, Staging, Value,
+    Backend, Findings, KeptAside, KeptSidecar, Look, MetadataText, Purge, Purging, RenameRecord,
+    Scan, StagedFor, Staging, Value,
 };
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Finding, Key, Result, Space, StoreMetadata,
@@ -143,6 +147,11 @@ impl Backend for DirectoryBackend {
         self.set_metadata_text(store, text)
     }
 
+    fn set_metadata_attributes(&self, store: &StoreName, change: &AttributeChange) -> Result<()> {
+        self.refuse_if_read_only()?;
+        self.in_store(store, |dir| self.change_metadata(dir, change))
+    }
+
     fn complete_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
         self.complete_metadata(store, metadata)
     }
@@ -192,6 +201,25 @@ impl Backend for DirectoryBackend {
     ) -> Result<()> {
         self.refuse_if_read_only()?;
         self.set_content_type(store, key, content_type)
+    }
+
+    fn sidecar_text(&self, store: &StoreName, key: &Key) -> Result<Option<MetadataText>> {
+        self.in_store(store, |dir| self.sidecar_text(dir, key))
+    }
+
+    fn set_sidecar(&self, store: &StoreName, key: &Key, text: &[u8]) -> Result<KeptSidecar> {
+        self.refuse_if_read_only()?;
+        self.set_sidecar(store, key, text)
+    }
+
+    fn set_sidecar_attributes(
+        &self,
+        store: &StoreName,
+        key: &Key,
+        change: &AttributeChange,
+    ) -> Result<()> {
+        self.refuse_if_read_only()?;
+        self.in_store(store, |dir| self.change_sidecar(dir, key, change))
     }
 
     fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>> {

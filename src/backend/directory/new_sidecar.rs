@@ -33,22 +33,34 @@ impl NewSidecar<'_> {
         dir: &StoreDir,
         durable: bool,
     ) -> Result<StagedFile> {
-        let failed = |error: Errno| dir.failed("write the sidecar of", self.key, error);
         let text = self.text();
-        if text.len() as u64 > sidecar::MAX_BYTES {
-            return Err(Error::ContentTypeTooLong { limit: ContentType::MAX_BYTES });
-        }
-        failpoint::fail("sidecar: create").map_err(failed)?;
-        let name = session.note_name(Step::Publish, &self.value, Some(&text), self.name);
-        let staged = session.create_as(name)?;
-        failpoint::fail("sidecar: write").map_err(failed)?;
-        staged.write_all_at(&text, 0).map_err(failed)?;
-        if durable {
-            failpoint::fail("sidecar: sync").and_then(|()| staged.sync())
-        } else {
-            staged.begin_write_out()
-        }
-        .map_err(failed)?;
-        Ok(staged)
+        let NewSidecar { key, name, value, .. } = *self;
+        stage_text(&text, (key, name, &value), session, dir, durable)
     }
+}
+
+/// Makes a sidecar of this text for a record, whose value has this disk name, as [`NewSidecar::stage`] does.
+pub(super) fn stage_text(
+    text: &[u8],
+    (key, name, value): (&Key, &[u8], &Object),
+    session: &Arc<Session>,
+    dir: &StoreDir,
+    durable: bool,
+) -> Result<StagedFile> {
+    let failed = |error: Errno| dir.failed("write the sidecar of", key, error);
+    if text.len() as u64 > sidecar::MAX_BYTES {
+        return Err(Error::ContentTypeTooLong { limit: ContentType::MAX_BYTES });
+    }
+    failpoint::fail("sidecar: create").map_err(failed)?;
+    let name = session.note_name(Step::Publish, value, Some(text), name);
+    let staged = session.create_as(name)?;
+    failpoint::fail("sidecar: write").map_err(failed)?;
+    staged.write_all_at(text, 0).map_err(failed)?;
+    if durable {
+        failpoint::fail("sidecar: sync").and_then(|()| staged.sync())
+    } else {
+        staged.begin_write_out()
+    }
+    .map_err(failed)?;
+    Ok(staged)
 }

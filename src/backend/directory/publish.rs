@@ -11,7 +11,7 @@ use super::new_sidecar::NewSidecar;
 use super::note::Object;
 use super::place::{self, Found, SETTLING};
 use super::records::{FileValue, Names};
-use super::sidecar::SidecarFile;
+use super::sidecar::{Sidecar, SidecarFile};
 use super::staged_value::StagedValue;
 use super::staging::StagedFile;
 use super::state::DirectoryBackend;
@@ -153,7 +153,13 @@ impl DirectoryBackend {
         if dialect == Dialect::Sidecars {
             let content_type = &content_type;
             let new = NewSidecar { key, name: names.own(), value: object, content_type };
-            let is_there = look.sidecar.as_ref().is_some_and(|file| file.text == new.text());
+            let input_key = self.shared.options.input_key.as_str();
+            let says_so = |sidecar: &Sidecar| {
+                sidecar.content_type == *content_type
+                    && sidecar.is_sound(key, input_key, object.size)
+            };
+            let in_place = look.sidecar.as_ref().and_then(|file| file.sidecar.as_ref());
+            let is_there = in_place.is_some_and(says_so);
             if insists || !is_there {
                 sidecar = Some(new.stage(value.session(), &dir, durable)?);
             } else if durable {

@@ -242,19 +242,7 @@ impl DirectoryBackend {
     ) -> Result<Attributes> {
         let (name, _) = self.locate(dir, key)?;
         let failed = |error: Errno| dir.failed("change attributes of", key, error);
-        let file = match tree::open_file(&dir.fd, &name) {
-            // Its owner may change a file that nobody may open.
-            Err(Errno::ACCESS) => {
-                let file = tree::open_path(&dir.fd, &name).map_err(failed)?;
-                staging::change_attributes_by_path(&file, change).map_err(failed)?;
-                file
-            }
-            file => {
-                let file = file.map_err(failed)?;
-                staging::change_attributes(&file, change).map_err(failed)?;
-                file
-            }
-        };
+        let file = staging::change_named(&dir.fd, &name, change).map_err(failed)?;
         rustix::fs::fstat(&file).map(|stat| tree::attributes(&stat)).map_err(failed)
     }
 

@@ -1,10 +1,12 @@
 //! Changing a record's type and leaving its value alone.
 
+use std::borrow::Cow;
+
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
 use super::dialect::Dialect;
-use super::new_sidecar::NewSidecar;
+use super::new_sidecar::{NewSidecar, stage_text};
 use super::records::remove_if_there;
 use super::staging::move_entry;
 use super::state::DirectoryBackend;
@@ -13,8 +15,16 @@ use super::{layout, place, tree};
 use crate::failpoint;
 use crate::model::{ContentType, Key, Result, StoreName};
 
+/// What the sidecar of a record is to say.
+pub(super) enum NewType<'a> {
+    /// This type, in our own words.
+    Type(ContentType),
+    /// This text, to the letter.
+    Text(&'a [u8]),
+}
+
 /// Says which type a record is to get, by its store's directory and its value; `None` leaves it as it is.
-pub(super) type ChooseType<'a> = dyn Fn(&StoreDir, &Stat) -> Option<ContentType> + 'a;
+pub(super) type ChooseType<'a> = dyn Fn(&StoreDir, &Stat) -> Option<NewType<'a>> + 'a;
 
 impl DirectoryBackend {
     pub(super) fn set_content_type(
@@ -23,11 +33,11 @@ impl DirectoryBackend {
         key: &Key,
         content_type: &ContentType,
     ) -> Result<()> {
-        self.set_chosen_type(store, key, &|_, _| Some(content_type.clone()))
+        self.set_chosen_type(store, key, &|_, _| Some(NewType::Type(content_type.clone())))
     }
 
-    /// Gives a record a sidecar with the type that `choose` says. The file of a record that was dropped in gets the
-    /// name that the SDK knows.
+    /// Gives a record a sidecar that says what `choose` does, where its store has any. The file of a record that was
+    /// dropped in gets the name that the SDK knows.
     pub(super) fn set_chosen_type(
         &self,
         store: &StoreName,
@@ -47,13 +57,18 @@ impl DirectoryBackend {
             key.require_unicode()?;
             let own = Dialect::Sidecars.value_name(key);
             layout::check_value_name(&own, key)?;
-            let Some(content_type) = choose(&dir, &value) else { return Ok(()) };
+            let Some(chosen) = choose(&dir, &value) else { return Ok(()) };
             let object = match tree::object_of(&dir.fd, &name) {
                 Err(Errno::NOENT) => return Err(dir.no_record(key)),
                 object => object.map_err(failed)?,
             };
-            let new = NewSidecar { key, name: &own, value: object, content_type: &content_type };
-            let staged = new.stage(&session, &dir, false)?;
+            let text = match &chosen {
+                NewType::Text(text) => Cow::Borrowed(*text),
+                NewType::Type(content_type) => {
+                    Cow::Owned(NewSidecar { key, name: &own, value: object, content_type }.text())
+                }
+            };
+            let staged = stage_text(&text, (key, &own, &object), &session, &dir, false)?;
             staged.write_out().map_err(failed)?;
 
             let dir = self.store_dir(store)?;

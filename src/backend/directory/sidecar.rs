@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::layout;
 use super::tree::{self, StoreDir};
+use crate::backend::is_input_key;
 use crate::model::{ContentType, Key, Result, Stamp};
 
 /// Longest sidecar that is read, in bytes. Real ones hold a key and a MIME text.
@@ -26,6 +27,10 @@ pub(super) struct Sidecar {
     pub(super) content_type: ContentType,
     /// The value's size in bytes as its writer said it.
     pub(super) size: Option<u64>,
+    /// The key as its writer said it.
+    pub(super) key: Option<String>,
+    /// Whether the type is there in both spellings, which Crawlee JS 4 refuses.
+    pub(super) is_double: bool,
 }
 
 impl Sidecar {
@@ -39,10 +44,22 @@ impl Sidecar {
         match fields.get("contentType").or_else(|| fields.get("content_type")) {
             Some(Value::String(text)) if !text.is_empty() => {
                 let size = fields.get("size").and_then(Value::as_u64);
-                Ok(Self { content_type: ContentType::new(text), size })
+                let key = fields.get("key").and_then(Value::as_str).map(str::to_owned);
+                let is_double =
+                    fields.contains_key("contentType") && fields.contains_key("content_type");
+                Ok(Self { content_type: ContentType::new(text), size, key, is_double })
             }
             _ => Err("it names no content type".to_owned()),
         }
+    }
+
+    /// Whether every SDK is told what is true by this sidecar of a record.
+    pub(super) fn is_sound(&self, key: &Key, input_key: &str, size: u64) -> bool {
+        let said = self.key.as_deref();
+        // The Apify SDK calls the input by its key, whatever its file is called.
+        let names_it = said.map(str::as_bytes) == Some(key.as_bytes())
+            || (said == Some(input_key) && is_input_key(key, input_key));
+        names_it && !self.is_double && self.size == Some(size)
     }
 
     /// The text of a sidecar in camelCase, the one spelling that every SDK reads.
@@ -57,7 +74,6 @@ impl Sidecar {
 /// A sidecar as it was read.
 #[derive(Debug)]
 pub(super) struct SidecarFile {
-    pub(super) text: Vec<u8>,
     /// What it says; `None` if it is damaged.
     pub(super) sidecar: Option<Sidecar>,
     /// Of which file it was read.
@@ -95,7 +111,7 @@ impl SidecarFile {
             Ok(Some((text, stat))) => {
                 let sidecar = Sidecar::parse(&text).inspect_err(|reason| damaged(reason)).ok();
                 let stamp = tree::attributes(&stat).stamp;
-                Ok(Some(Arc::new(Self { text, sidecar, stamp })))
+                Ok(Some(Arc::new(Self { sidecar, stamp })))
             }
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                 damaged("it is too large");
@@ -104,7 +120,7 @@ impl SidecarFile {
                     stat => stat.map_err(|error| failed(error.into()))?,
                 };
                 let stamp = tree::attributes(&stat).stamp;
-                Ok(Some(Arc::new(Self { text: Vec::new(), sidecar: None, stamp })))
+                Ok(Some(Arc::new(Self { sidecar: None, stamp })))
             }
             // A name so long that it can have no sidecar.
             Err(error) if error.kind() == io::ErrorKind::InvalidFilename => Ok(None),

@@ -478,6 +478,28 @@ pub(super) fn change_attributes(
     Ok(())
 }
 
+/// Changes owner, mode and times of a plain file through a descriptor, so that no link can be put in its place. Gives back
+/// the descriptor.
+pub(super) fn change_named(
+    parent: &Directory,
+    name: &[u8],
+    change: &AttributeChange,
+) -> rustix::io::Result<OwnedFd> {
+    match tree::open_file(parent, name) {
+        // Its owner may change a file that nobody may open.
+        Err(Errno::ACCESS) => {
+            let file = tree::open_path(parent, name)?;
+            change_attributes_by_path(&file, change)?;
+            Ok(file)
+        }
+        file => {
+            let file = file?;
+            change_attributes(&file, change)?;
+            Ok(file)
+        }
+    }
+}
+
 /// The same for a descriptor that opens nothing (`O_PATH`).
 pub(super) fn change_attributes_by_path(
     file: &OwnedFd,

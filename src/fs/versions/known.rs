@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::node::Node;
 use crate::fs::ino::Ino;
+use crate::fs::name::MetadataName;
 use crate::model::{Key, StoreName};
 
 /// The name under which an inode is found.
@@ -13,9 +14,11 @@ use crate::model::{Key, StoreName};
 pub(super) enum Slot<'a> {
     Store(&'a StoreName),
     Purge(Ino),
-    Metadata(Ino),
+    Metadata(Ino, &'a MetadataName),
     Version(Ino, &'a Key),
     /// By its directory and its name there.
+    Private(Ino, &'a [u8]),
+    /// The same.
     Text(Ino, &'static [u8]),
 }
 
@@ -85,11 +88,12 @@ impl Known {
         match &self.node {
             Node::Store(store) => Some(store.with_name(|name| act(Slot::Store(name)))),
             Node::Purge(store) => Some(act(Slot::Purge(store.ino))),
-            Node::Metadata(store) => Some(act(Slot::Metadata(store.ino))),
+            Node::Metadata(node) => Some(act(Slot::Metadata(node.store.ino, &node.name))),
             Node::Version(version) => {
                 let (store, key) = version.record();
                 Some(act(Slot::Version(store, key)))
             }
+            Node::Private(node) => Some(act(Slot::Private(node.parent, &node.name))),
             Node::Text(text) => Some(act(Slot::Text(text.parent, text.name))),
             Node::Root | Node::Stores | Node::Status | Node::Writer(_) | Node::Ticket(_) => None,
         }

@@ -5,8 +5,17 @@ use std::sync::Arc;
 use super::text::TextNode;
 use super::ticket::Ticket;
 use super::version::VersionNode;
+use crate::fs::ino::Ino;
+use crate::fs::metadata_files::MetadataNode;
 use crate::fs::store_node::StoreNode;
 use crate::fs::writers::WriteSession;
+
+/// A directory that is nowhere but in this mount, by its place.
+#[derive(Debug)]
+pub(in crate::fs) struct PrivateNode {
+    pub(super) parent: Ino,
+    pub(super) name: Box<[u8]>,
+}
 
 /// What an inode stands for.
 #[derive(Debug)]
@@ -21,8 +30,11 @@ pub(in crate::fs) enum Node {
     Store(Arc<StoreNode>),
     /// `@purge` of a store.
     Purge(Arc<StoreNode>),
-    /// `__metadata__.json` of a store.
-    Metadata(Arc<StoreNode>),
+    /// `__metadata__.json` of a store, or a sidecar.
+    Metadata(Arc<MetadataNode>),
+    /// `.storefs`, as a copy of a storage brings it, or a directory in it. It is nowhere but in this mount, and holds no
+    /// file.
+    Private(Box<PrivateNode>),
     /// One published version of a record.
     Version(VersionNode),
     /// What the writers of a record see.

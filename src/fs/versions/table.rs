@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use super::index::Index;
 use super::known::{KnownNode, Slot};
-use super::node::Node;
+use super::node::{Node, PrivateNode};
 use super::text::TextNode;
 use super::ticket::Ticket;
 use super::trim;
 use super::version::VersionNode;
 use crate::fs::ino::{Ino, ROOT, STATUS, STORES};
+use crate::fs::metadata_files::MetadataNode;
+use crate::fs::name::MetadataName;
 use crate::fs::store_node::StoreNode;
 use crate::fs::writers::WriteSession;
 use crate::model::{Attributes, Key, Stamp, StoreName};
@@ -67,9 +69,87 @@ impl Versions {
         self.index.lock().intern(Slot::Purge(store.ino), || Node::Purge(Arc::clone(store)))
     }
 
-    /// The inode of a store's metadata, counting a lookup.
-    pub(in crate::fs) fn metadata(&self, store: &Arc<StoreNode>) -> Ino {
-        self.index.lock().intern(Slot::Metadata(store.ino), || Node::Metadata(Arc::clone(store)))
+    /// The inode of a metadata file, counting a lookup.
+    pub(in crate::fs) fn metadata(
+        &self,
+        store: &Arc<StoreNode>,
+        name: &MetadataName,
+    ) -> (Ino, Arc<MetadataNode>) {
+        let mut index = self.index.lock();
+        if let Some(known) = index.found(Slot::Metadata(store.ino, name))
+            && let Node::Metadata(node) = &known.node
+        {
+            return (known.ino, Arc::clone(node));
+        }
+        let ino = index.take_number();
+        let node = Arc::new(MetadataNode::new(Arc::clone(store), name.clone()));
+        index.add(ino, Node::Metadata(Arc::clone(&node)), true);
+        (ino, node)
+    }
+
+    /// A metadata file, as far as the kernel knows it.
+    pub(in crate::fs) fn known_metadata(
+        &self,
+        store: &StoreNode,
+        name: &MetadataName,
+    ) -> Option<Arc<MetadataNode>> {
+        match &self.index.lock().by_name(Slot::Metadata(store.ino, name))?.node {
+            Node::Metadata(node) => Some(Arc::clone(node)),
+            _ => None,
+        }
+    }
+
+    /// A metadata file is gone; its inode stays known by number.
+    pub(in crate::fs) fn unlink_metadata(&self, store: &StoreNode, name: &MetadataName) {
+        self.index.lock().release_slot(Slot::Metadata(store.ino, name));
+    }
+
+    /// The record's version was given the name of a metadata file: its inode, which the kernel knows by that name from
+    /// now on, is one.
+    pub(in crate::fs) fn become_metadata(
+        &self,
+        record: (&StoreNode, &Key),
+        store: &Arc<StoreNode>,
+        name: &MetadataName,
+    ) {
+        let mut index = self.index.lock();
+        let Some(known) = index.release_slot(Slot::Version(record.0.ino, record.1)) else {
+            return;
+        };
+        index.release_slot(Slot::Metadata(store.ino, name));
+        let node = MetadataNode::new(Arc::clone(store), name.clone());
+        index.replace(known.ino, Node::Metadata(Arc::new(node)), true);
+    }
+
+    /// Makes a directory that is nowhere but in this mount, counting a lookup. `None` if it is there already.
+    pub(in crate::fs) fn make_private(&self, parent: Ino, name: &[u8]) -> Option<Ino> {
+        let mut index = self.index.lock();
+        if index.by_name(Slot::Private(parent, name)).is_some() {
+            return None;
+        }
+        let ino = index.take_number();
+        index.add(ino, Node::Private(Box::new(PrivateNode { parent, name: name.into() })), true);
+        Some(ino)
+    }
+
+    /// The inode of such a directory, counting a lookup.
+    pub(in crate::fs) fn private(&self, parent: Ino, name: &[u8]) -> Option<Ino> {
+        self.index.lock().found(Slot::Private(parent, name)).map(|known| known.ino)
+    }
+
+    /// The names of the directories in such a one.
+    pub(in crate::fs) fn private_names(&self, directory: Ino) -> Vec<Box<[u8]>> {
+        let index = self.index.lock();
+        let names = index.slots.iter().filter_map(|known| match &known.node {
+            Node::Private(node) if node.parent == directory => Some(node.name.clone()),
+            _ => None,
+        });
+        names.collect()
+    }
+
+    /// Removes such a directory.
+    pub(in crate::fs) fn remove_private(&self, parent: Ino, name: &[u8]) {
+        self.index.lock().release_slot(Slot::Private(parent, name));
     }
 
     /// The inode of the version of a record that has these attributes, counting a lookup.

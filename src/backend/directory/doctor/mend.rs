@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use super::sidecar::SidecarFields;
 use super::{empty_directory, is_abandoned};
 use crate::backend::directory::dialect::Dialect;
+use crate::backend::directory::set_type::NewType;
 use crate::backend::directory::sidecar;
 use crate::backend::directory::staging::Session;
 use crate::backend::directory::state::DirectoryBackend;
@@ -60,7 +61,7 @@ impl DirectoryBackend {
             let is_well = fields.is_some_and(|fields| {
                 fields.faults(|said| said.as_bytes() == key.as_bytes(), size).is_empty()
             });
-            (!is_well).then(|| named.unwrap_or_else(|| content_type.clone()))
+            (!is_well).then(|| NewType::Type(named.unwrap_or_else(|| content_type.clone())))
         })
     }
 
