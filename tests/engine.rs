@@ -236,13 +236,25 @@ fn p10_types_follow_the_rules(storage: &Storage) {
     for (name, value, expected) in [
         ("OUTPUT", "{}", json),
         ("OUTPUT", "no JSON", text),
-        ("OUTPUT", "[1]", text),
+        ("OUTPUT", "[1]", json),
         ("page.html", "<p>", "text/html; charset=utf-8"),
         ("INPUT", "plain", "application/octet-stream"),
         ("INPUT", "{\"a\": 1}", json),
     ] {
         set(&store, name, value);
         assert_eq!(type_of(&store, name), expected, "{name}: {value}");
+    }
+    // A type that was given stays as long as the bytes fit, and comes back.
+    for (value, given, expected) in [
+        ("words", Some("text/x-own"), "text/x-own"),
+        ("{}", None, "text/x-own"),
+        ("\u{fc}", None, "text/x-own"),
+        ("{}", Some("application/json; a=b"), "application/json; a=b"),
+        ("words", None, text),
+        ("[1]", None, "application/json; a=b"),
+    ] {
+        store.set_value(&key("given"), value, given.map(ContentType::new).as_ref()).unwrap();
+        assert_eq!(type_of(&store, "given"), expected, "{value}");
     }
     let by_hand = ContentType::new("application/json");
     store.set_value(&key("odd"), "{half", Some(&by_hand)).unwrap();

@@ -34,7 +34,7 @@ use storefs::fs::{
     OpenMode, Position, STORES,
 };
 use storefs::model::{
-    AttributeChange, Attributes, ContentType, Error, Key, Result, Space, StoreMetadata, StoreName,
+    AttributeChange, Attributes, Error, Key, RecordType, Result, Space, StoreMetadata, StoreName,
 };
 
 const READ: OpenMode = OpenMode { read: true, write: false, truncate: false, exclusive: false };
@@ -106,8 +106,8 @@ impl Backend for Watched {
         complete_written_store(store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
         touch_store(store: &StoreName, read: Option<Timestamp>, changed: Option<Timestamp>) -> Result<()>;
         scan(store: &StoreName) -> Result<Scan>;
-        content_type(store: &StoreName, key: &Key) -> Result<Option<ContentType>>;
-        set_content_type(store: &StoreName, key: &Key, content_type: &ContentType) -> Result<()>;
+        kept_type(store: &StoreName, key: &Key) -> Result<Option<RecordType>>;
+        set_type(store: &StoreName, key: &Key, record_type: &RecordType) -> Result<()>;
         check_key(store: &StoreName, key: &Key) -> Result<()>;
         set_attributes(store: &StoreName, key: &Key, change: &AttributeChange) -> Result<Attributes>;
         set_store_attributes(store: &StoreName, change: &AttributeChange) -> Result<Attributes>;

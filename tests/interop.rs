@@ -24,5 +24,7 @@ mod reading;
 #[allow(dead_code)]
 #[path = "interop/sdk.rs"]
 mod sdk;
+#[path = "interop/types.rs"]
+mod types;
 #[path = "interop/writing.rs"]
 mod writing;

@@ -27,7 +27,7 @@ pub use texts::{KeptSidecar, MetadataText, SidecarSays};
 pub use unpublished::{KeptAside, StagedFor};
 
 use crate::model::{
-    AttributeChange, Attributes, ContentType, Error, Finding, Key, Result, Space, Stamp,
+    AttributeChange, Attributes, ContentType, Error, Finding, Key, RecordType, Result, Space, Stamp,
     StoreMetadata, StoreName, Unpublished,
 };
 use watch::{Tell, Watched};
@@ -177,11 +177,20 @@ pub trait Backend: Debug + Send + Sync {
         Ok(())
     }
 
-    /// The content type that is kept for a record; `None` for a bare file and a corrupt sidecar.
+    /// The content type that is kept for a record, and how the record came by it; `None` for a bare file and a
+    /// corrupt sidecar. A backend that cannot keep the origin says that every type was given.
     ///
     /// # Errors
     /// [`Error::NoSuchRecord`] if there is neither value nor content type.
-    fn content_type(&self, store: &StoreName, key: &Key) -> Result<Option<ContentType>>;
+    fn kept_type(&self, store: &StoreName, key: &Key) -> Result<Option<RecordType>>;
+
+    /// The content type alone, as [`Backend::kept_type`].
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`] if there is neither value nor content type.
+    fn content_type(&self, store: &StoreName, key: &Key) -> Result<Option<ContentType>> {
+        Ok(self.kept_type(store, key)?.map(|kept| kept.content_type))
+    }
 
     /// Whether the content type that is kept for a record may be that of the value before: another program puts a
     /// value in place and its type a moment later.
@@ -196,12 +205,20 @@ pub trait Backend: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`Error::NoSuchRecord`].
+    fn set_type(&self, store: &StoreName, key: &Key, record_type: &RecordType) -> Result<()>;
+
+    /// Gives a record a content type, as [`Backend::set_type`].
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`].
     fn set_content_type(
         &self,
         store: &StoreName,
         key: &Key,
         content_type: &ContentType,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        self.set_type(store, key, &RecordType::given(content_type.clone()))
+    }
 
     /// The text of a record's sidecar as it is kept; `None` if there is none, or the backend keeps none.
     ///
@@ -368,12 +385,12 @@ pub trait Backend: Debug + Send + Sync {
     }
 
     /// Mends a finding whose remedy is to rewrite or to remove something, after another look at it. A rewritten
-    /// record gets `content_type` if it has none that can be read. Nothing is done if there is nothing to mend
+    /// record gets `record_type` if it has none that can be read. Nothing is done if there is nothing to mend
     /// any more.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::ReadOnly`].
-    fn mend(&self, _finding: &Finding, _content_type: Option<&ContentType>) -> Result<()> {
+    fn mend(&self, _finding: &Finding, _record_type: Option<&RecordType>) -> Result<()> {
         Ok(())
     }
 
@@ -546,17 +563,8 @@ pub trait Staging: Debug + Send + Sync {
 /// Why a publish failed, with the staged bytes, so that the writer may try again.
 pub type PublishError = (crate::model::Error, Box<dyn Staging>);
 
-/// The record that a publish replaces.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replaced {
-    /// The content type that is kept for it.
-    pub content_type: ContentType,
-    /// Length in bytes of the value that has this type.
-    pub size: u64,
-}
-
-/// Finds the content type of staged bytes that take the place of a record, or of none that has a type.
-pub type DecideType<'a> = dyn Fn(&dyn Staging, Option<&Replaced>) -> Result<ContentType> + 'a;
+/// Finds the content type of staged bytes that take the place of a record of this type, or of none that has one.
+pub type DecideType<'a> = dyn Fn(&dyn Staging, Option<&RecordType>) -> Result<RecordType> + 'a;
 
 /// Which content type a published record gets.
 #[derive(Clone, Copy)]
@@ -575,10 +583,10 @@ impl PublishType<'_> {
     pub fn of(
         self,
         staging: &dyn Staging,
-        replaced: impl FnOnce() -> Result<Option<Replaced>>,
-    ) -> Result<ContentType> {
+        replaced: impl FnOnce() -> Result<Option<RecordType>>,
+    ) -> Result<RecordType> {
         match self {
-            Self::Given(content_type) => Ok(content_type.clone()),
+            Self::Given(content_type) => Ok(RecordType::given(content_type.clone())),
             Self::Decided(decide) => decide(staging, replaced()?.as_ref()),
         }
     }
@@ -647,7 +655,7 @@ pub struct RenameRecord<'a> {
     /// The key it gets.
     pub to_key: &'a Key,
     /// The content type that it has afterwards.
-    pub content_type: &'a ContentType,
+    pub record_type: &'a RecordType,
     /// Whether a record of the new key may be replaced.
     pub replace: bool,
 }

@@ -5,8 +5,8 @@
 
 use std::io::{self, Read};
 
-use crate::backend::{Replaced, is_input_key};
-use crate::model::{ContentType, Key, may_begin_text, seems_text};
+use crate::backend::is_input_key;
+use crate::model::{ContentType, Key, RecordType, may_begin_text, seems_text};
 
 /// So many first bytes of a value tell its format, if it has a signature.
 const HEAD: u64 = 8 * 1024;
@@ -14,29 +14,59 @@ const HEAD: u64 = 8 * 1024;
 /// Formats whose files may be text from one end to the other, and are recognised all the same.
 const TEXTUAL_FORMATS: [&str; 3] = ["application/pdf", "application/postscript", "application/rtf"];
 
-/// Whether the type says something about the record. An empty value of a type that anything fits was made by
-/// `touch` or a truncating shell, before its first byte was there to tell.
-fn is_telling(replaced: &Replaced) -> bool {
-    replaced.size > 0
-        || !(replaced.content_type == ContentType::text()
-            || replaced.content_type == ContentType::bytes())
+/// What is known of the type of a record before a new version of it is published.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Declared {
+    /// The type that the record was given.
+    pub(super) content_type: Option<ContentType>,
+    /// Whether that is no more than what the Apify SDK's table said of the bytes before, which is as good as a guess:
+    /// the table comes first for what it knows.
+    pub(super) is_of_table: bool,
 }
 
-/// The type for a record that is published: the one it had, if the new bytes fit it; else as [`infer`]. For
-/// an input record, the Apify SDK's own table holds instead.
+impl Declared {
+    /// A type that was given.
+    #[cfg(test)]
+    fn given(content_type: ContentType) -> Self {
+        Self { content_type: Some(content_type), is_of_table: false }
+    }
+}
+
+/// The type for a record that is published: the one that it was given, if the new bytes fit it; else a guess, which
+/// remembers the one that was given.
 pub(super) fn on_publish<R: Read>(
     key: &Key,
     input_key: &str,
-    replaced: Option<&Replaced>,
+    declared: Declared,
     value: impl Fn() -> R,
-) -> io::Result<ContentType> {
-    if !is_input_key(key, input_key)
-        && let Some(replaced) = replaced.filter(|replaced| is_telling(replaced))
-        && replaced.content_type.fits(&mut value())?
-    {
-        return Ok(replaced.content_type.clone());
+) -> io::Result<RecordType> {
+    let Declared { content_type: Some(given), is_of_table } = declared else {
+        return guess(key, input_key, None, value);
+    };
+    let is_tables = is_of_table && json_kind(&value)?.is_some();
+    if !is_tables && given.fits(&mut value())? {
+        return Ok(RecordType::given(given));
     }
-    infer(key, input_key, value)
+    guess(key, input_key, Some(given).filter(|_| !is_of_table), value)
+}
+
+/// What name and bytes say, for a record that was `given` another type. What the name alone says needs no note that it
+/// is a guess, since the next guess says it again.
+pub(super) fn guess<R: Read>(
+    key: &Key,
+    input_key: &str,
+    given: Option<ContentType>,
+    value: impl Fn() -> R,
+) -> io::Result<RecordType> {
+    let guessed = infer(key, input_key, value)?;
+    let of_extension = of_extension(key);
+    // A type comes back by itself if it is the extension's; and that a value was none says nothing of another.
+    let given = given.filter(|given| of_extension.as_ref() != Some(given) && !given.is_none());
+    let is_of_name = of_extension.as_ref() == Some(&guessed) || is_input_key(key, input_key);
+    Ok(match given {
+        None if is_of_name => RecordType::given(guessed),
+        given => RecordType::guessed(guessed, given),
+    })
 }
 
 /// The type that a bare file has: by the input table, else by file-name extension if the bytes fit, else by
@@ -171,9 +201,27 @@ mod tests {
         infer(&Key::new(key).unwrap(), "INPUT", || value).unwrap().to_string()
     }
 
-    fn published(key: &str, replaced: (&str, u64), value: &[u8]) -> String {
-        let replaced = Replaced { content_type: ContentType::new(replaced.0), size: replaced.1 };
-        on_publish(&Key::new(key).unwrap(), "INPUT", Some(&replaced), || value).unwrap().to_string()
+    /// The type of a record that was given one, after new bytes.
+    fn published(key: &str, given: &str, value: &[u8]) -> String {
+        let given = Declared::given(ContentType::new(given));
+        next(key, given, value).content_type.to_string()
+    }
+
+    fn next(key: &str, declared: Declared, value: &[u8]) -> RecordType {
+        on_publish(&Key::new(key).unwrap(), "INPUT", declared, || value).unwrap()
+    }
+
+    /// The types of a record of these versions, one after the other. The first is told a type, or none.
+    fn types(key: &str, given: Option<&str>, versions: &[&[u8]]) -> Vec<String> {
+        let mut kept = given.map(|given| RecordType::given(ContentType::new(given)));
+        let mut shown = Vec::new();
+        for value in versions {
+            let content_type = kept.as_ref().and_then(RecordType::declared).cloned();
+            let version = next(key, Declared { content_type, is_of_table: false }, value);
+            shown.push(version.content_type.to_string());
+            kept = Some(version);
+        }
+        shown
     }
 
     #[test]
@@ -218,21 +266,63 @@ mod tests {
     }
 
     #[test]
-    fn p10_the_type_it_had_stays_while_the_bytes_fit() {
-        assert_eq!(published("x", (TEXT, 5), b"{}"), TEXT);
-        assert_eq!(published("x", (JSON, 2), b"[1]"), JSON);
-        assert_eq!(published("x", (JSON, 2), b"plain"), TEXT);
-        assert_eq!(published("x", ("application/xml", 4), b"{}"), "application/xml");
-        assert_eq!(published("x.json", (BYTES, 4), b"{}"), BYTES);
-        assert_eq!(published("x", ("application/x-none", 0), b"{}"), JSON);
-        assert_eq!(published("x", ("application/x-none", 0), b""), "application/x-none");
+    fn p10_the_type_that_was_given_stays_while_the_bytes_fit() {
+        assert_eq!(published("x", TEXT, b"{}"), TEXT);
+        assert_eq!(published("x", JSON, b"[1]"), JSON);
+        assert_eq!(published("x", JSON, b"plain"), TEXT);
+        assert_eq!(published("x", "application/xml", b"{}"), "application/xml");
+        assert_eq!(published("x.json", BYTES, b"{}"), BYTES);
+        assert_eq!(published("x", "application/x-none", b"{}"), JSON);
+        assert_eq!(published("x", "application/x-none", b""), "application/x-none");
     }
 
     #[test]
-    fn p10_an_empty_value_tells_nothing() {
-        assert_eq!(published("x.json", (TEXT, 0), b"{}"), JSON);
-        assert_eq!(published("x", (BYTES, 0), b"text"), TEXT);
-        assert_eq!(published("x", ("image/png", 0), b"text"), "image/png");
+    fn p10_the_type_that_was_given_comes_back_with_bytes_that_fit_it() {
+        let html = "text/html; charset=utf-8";
+        let versions: &[&[u8]] = &[b"{}", b"{\"a\" 1}", b"\xff", b"{\"a\": 1}"];
+        let ld = "application/json; profile=x";
+        assert_eq!(types("x", Some(ld), versions), [ld, TEXT, BYTES, ld]);
+        assert_eq!(types("x.json", Some(JSON), versions), [JSON, TEXT, BYTES, JSON]);
+        let latin: &[&[u8]] = &[b"gr\xc3\xbc\xc3\x9fe", b"gr\xfc\xdfe", b"gr\xc3\xbc\xc3\x9fe"];
+        for (key, given) in
+            [("page.html", html), ("page", "text/markdown"), ("a.txt", "text/x-own")]
+        {
+            assert_eq!(types(key, Some(given), latin), [given, BYTES, given]);
+        }
+        let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+        assert_eq!(types("shot.png", Some(TEXT), &[png, b"text"]), ["image/png", TEXT]);
+    }
+
+    #[test]
+    fn p10_a_type_that_was_only_guessed_is_guessed_anew() {
+        let versions: &[&[u8]] = &[b"", b"[1", b"[1]", b"words", b"\xff\0", b"{}"];
+        assert_eq!(types("x", None, versions), [TEXT, TEXT, JSON, TEXT, BYTES, JSON]);
+        assert_eq!(types("list.json", None, versions), [TEXT, TEXT, JSON, TEXT, BYTES, JSON]);
+        let page: &[&[u8]] = &[b"<p>", b"gr\xfc\xdfe", b"<p>"];
+        let html = "text/html; charset=utf-8";
+        assert_eq!(types("page.html", None, page), [html, BYTES, html]);
+    }
+
+    #[test]
+    fn p10_a_guess_that_the_name_says_is_not_marked() {
+        let kept = |key: &str, value: &[u8]| next(key, Declared::default(), value).origin;
+        let given = crate::model::Origin::Given;
+        for (key, value) in
+            [("a.json", &b"{}"[..]), ("a.txt", b"x"), ("a.png", b"x"), ("INPUT", b"x")]
+        {
+            assert_eq!(kept(key, value), given, "{key}");
+        }
+        for (key, value) in [("a.json", &b"{"[..]), ("a", b"x"), ("a", b"{}"), ("a.html", b"\xff")]
+        {
+            assert_ne!(kept(key, value), given, "{key}");
+        }
+    }
+
+    #[test]
+    fn p10_a_type_that_an_sdk_gave_the_input_stays() {
+        assert_eq!(published("INPUT", TEXT, b"more words"), TEXT);
+        assert_eq!(published("INPUT", TEXT, b"{}"), TEXT);
+        assert_eq!(types("INPUT", Some(TEXT), &[b"\xff", b"words"]), [BYTES, TEXT]);
     }
 
     #[test]
@@ -250,7 +340,14 @@ mod tests {
         assert_eq!(inferred("INPUT.txt", b"{}"), TEXT);
         assert_eq!(inferred("INPUT.yaml", b"a: 1"), BYTES);
         assert_eq!(inferred("INPUT.JSON", b"{}"), BYTES);
-        assert_eq!(published("INPUT.json", (TEXT, 3), b"{}"), JSON);
+        let of_table = |key: &str, content_type: &str, value: &[u8]| {
+            let content_type = Some(ContentType::new(content_type));
+            next(key, Declared { content_type, is_of_table: true }, value).content_type.to_string()
+        };
+        assert_eq!(of_table("INPUT.json", TEXT, b"{}"), JSON);
+        assert_eq!(of_table("INPUT", BYTES, b"{}"), JSON);
+        assert_eq!(of_table("INPUT", JSON, b"words"), BYTES);
+        assert_eq!(of_table("INPUT", TEXT, b"words"), TEXT);
         assert_eq!(inferred("INPUT_SCHEMA.json", b"{}"), JSON);
     }
 }

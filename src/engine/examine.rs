@@ -103,12 +103,12 @@ fn apply(storage: &Storage, finding: &Finding, remedy: &Remedy) -> Result<()> {
     let store = storage.store(name);
     match remedy {
         Remedy::Adopt { key } => store.adopt(key).map(drop),
-        Remedy::Rewrite { content_type: Some(content_type), .. } => {
-            backend.mend(finding, Some(content_type))
+        Remedy::Rewrite { record_type: Some(record_type), .. } => {
+            backend.mend(finding, Some(record_type))
         }
-        Remedy::Rewrite { key, content_type: None } => {
-            let inferred = store.infer(key, &backend.open_value(name, key)?)?;
-            backend.mend(finding, Some(&inferred))
+        Remedy::Rewrite { key, record_type: None } => {
+            let guessed = store.guess(key, &backend.open_value(name, key)?)?;
+            backend.mend(finding, Some(&guessed))
         }
         Remedy::Metadata => backend.complete_metadata(name, &new_metadata(name.metadata_name())),
         Remedy::Remove => backend.mend(finding, None),

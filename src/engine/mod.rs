@@ -8,6 +8,7 @@ mod activity;
 mod content_type;
 mod examine;
 mod iterate;
+mod moved_aside;
 mod open;
 mod options;
 mod rescue;
@@ -25,6 +26,7 @@ use jiff::Timestamp;
 
 use activity::Activity;
 pub use iterate::{IterateKeys, KeyPage, Keys, RecordMetadata};
+use moved_aside::MovedAside;
 pub use open::OpenStore;
 pub use options::StorageOptions;
 pub use store::{PublishAs, Record, Store};
@@ -49,6 +51,7 @@ struct Shared {
     backend: Arc<dyn Backend>,
     input_key: String,
     activity: Activity,
+    moved_aside: MovedAside,
 }
 
 impl Storage {
@@ -67,7 +70,8 @@ impl Storage {
     #[must_use]
     pub fn with_backend(backend: Arc<dyn Backend>, input_key: Option<String>) -> Self {
         let input_key = options::input_key(input_key);
-        Self { shared: Arc::new(Shared { backend, input_key, activity: Activity::default() }) }
+        let (activity, moved_aside) = (Activity::default(), MovedAside::default());
+        Self { shared: Arc::new(Shared { backend, input_key, activity, moved_aside }) }
     }
 
     /// The input key in force.
@@ -278,6 +282,10 @@ impl Storage {
 
     fn activity(&self) -> &Activity {
         &self.shared.activity
+    }
+
+    fn moved_aside(&self) -> &MovedAside {
+        &self.shared.moved_aside
     }
 }
 

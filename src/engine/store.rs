@@ -12,7 +12,8 @@ use crate::backend::{
     RenameRecord, Scan, StagedFor, Staging, Value, is_input_key,
 };
 use crate::model::{
-    AttributeChange, Attributes, ContentType, Error, Key, Result, StoreMetadata, StoreName,
+    AttributeChange, Attributes, ContentType, Error, Key, RecordType, Result, StoreMetadata,
+    StoreName,
 };
 
 /// Spellings under which an input record is usually kept, tried before all names are looked through.
@@ -343,6 +344,7 @@ impl Store {
             durable: publish.durable,
             over: publish.over,
         })?;
+        self.storage.moved_aside().forget(&self.name, key);
         self.storage.activity().modified(&self.name);
         if publish.durable {
             // The record is durable; metadata that cannot be written is tried again later.
@@ -376,19 +378,20 @@ impl Store {
         publish: &PublishAs<'_>,
     ) -> Result<()> {
         self.backend().check_key(&to_store.name, to_key)?;
-        let content_type = match publish.content_type {
-            Some(content_type) => content_type.clone(),
-            None if to_store.name.is_plain() => ContentType::bytes(),
-            None => self.content_type_after_rename(key, to_store, to_key)?,
+        let record_type = match publish.content_type {
+            Some(content_type) => RecordType::given(content_type.clone()),
+            None if to_store.name.is_plain() => RecordType::given(ContentType::bytes()),
+            None => self.type_after_rename(key, to_store, to_key)?,
         };
         self.backend().rename_record(&RenameRecord {
             from_store: &self.name,
             from_key: key,
             to_store: &to_store.name,
             to_key,
-            content_type: &content_type,
+            record_type: &record_type,
             replace: publish.over != Over::Nothing,
         })?;
+        self.note_moved(key, to_store, to_key, &record_type);
         self.storage.activity().modified(&self.name);
         to_store.storage.activity().modified(&to_store.name);
         Ok(())
@@ -403,8 +406,7 @@ impl Store {
             return Ok(false);
         }
         let value = self.backend().open_value(&self.name, key)?;
-        let content_type = self.infer(key, &value)?;
-        self.backend().set_content_type(&self.name, key, &content_type)?;
+        self.backend().set_type(&self.name, key, &self.guess(key, &value)?)?;
         Ok(true)
     }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::content_type;
+use super::content_type::{self, Declared};
 use super::store::Store;
-use crate::backend::{Reader, Replaced, Staging, Value, is_input_key};
-use crate::model::{ContentType, Error, Key, Result, Stamp};
+use crate::backend::{Reader, Staging, Value, is_input_key};
+use crate::model::{ContentType, Error, Key, Origin, RecordType, Result, Stamp};
 
 /// A value of so many bytes is held as a whole while its type is found.
 const MOST_READ_ONCE: usize = 64 * 1024;
@@ -90,7 +90,9 @@ impl Store {
     /// [`Error::NoSuchRecord`], [`Error::Io`].
     pub fn reset_content_type(&self, key: &Key) -> Result<()> {
         let value = self.backend().open_value(&self.name, key)?;
-        self.set_content_type(key, &self.infer(key, &value)?)
+        self.backend().set_type(&self.name, key, &self.guess(key, &value)?)?;
+        self.storage.activity().modified(&self.name);
+        Ok(())
     }
 
     pub(super) fn content_type_of(&self, key: &Key, value: &Arc<dyn Value>) -> Result<ContentType> {
@@ -102,6 +104,14 @@ impl Store {
 
     pub(super) fn infer(&self, key: &Key, value: &Arc<dyn Value>) -> Result<ContentType> {
         content_type::infer(key, self.storage.input_key(), || {
+            Reader::shortening_holes(Arc::clone(value))
+        })
+        .map_err(|error| self.reading(key, error))
+    }
+
+    /// The type of a record that was given none, as it is kept.
+    pub(super) fn guess(&self, key: &Key, value: &Arc<dyn Value>) -> Result<RecordType> {
+        content_type::guess(key, self.storage.input_key(), None, || {
             Reader::shortening_holes(Arc::clone(value))
         })
         .map_err(|error| self.reading(key, error))
@@ -129,9 +139,10 @@ impl Store {
         &self,
         key: &Key,
         staging: &dyn Staging,
-        replaced: Option<&Replaced>,
-    ) -> Result<ContentType> {
+        replaced: Option<&RecordType>,
+    ) -> Result<RecordType> {
         let input_key = self.storage.input_key();
+        let declared = self.declared(key, replaced)?;
         let size = staging.attributes()?.size;
         let decided = match usize::try_from(size) {
             // The rules look at the bytes up to three times; a few are read once.
@@ -139,52 +150,91 @@ impl Store {
                 let mut bytes = vec![0; size];
                 let count = staging.read_at(&mut bytes, 0)?;
                 bytes.truncate(count);
-                content_type::on_publish(key, input_key, replaced, || bytes.as_slice())
+                content_type::on_publish(key, input_key, declared, || bytes.as_slice())
             }
-            _ => content_type::on_publish(key, input_key, replaced, || {
+            _ => content_type::on_publish(key, input_key, declared, || {
                 Reader::shortening_holes(staging)
             }),
         };
         decided.map_err(|error| self.reading(key, error))
     }
 
-    /// The record that is there now, for the rule that a type stays while it fits.
-    fn previous(&self, key: &Key) -> Result<Option<Replaced>> {
-        let kept = match self.backend().content_type(&self.name, key) {
-            Err(Error::NoSuchRecord { .. }) => return Ok(None),
-            kept => kept?,
+    /// What is known of the type of a record that has `kept` now.
+    fn declared(&self, key: &Key, kept: Option<&RecordType>) -> Result<Declared> {
+        let content_type = match kept {
+            Some(kept) => kept.declared().cloned(),
+            None => self.storage.moved_aside().get(&self.name, key),
         };
-        let Some(content_type) = kept else { return Ok(None) };
-        match self.record(key) {
-            Err(Error::NoSuchRecord { .. }) => Ok(None),
-            record => Ok(Some(Replaced { content_type, size: record?.size })),
+        let is_of_table = is_input_key(key, self.storage.input_key())
+            && kept.is_some_and(|kept| kept.origin == Origin::Given)
+            && self.says_what_table_says(key, content_type.as_ref())?;
+        Ok(Declared { content_type, is_of_table })
+    }
+
+    /// Whether an input's type is the one that the Apify SDK gives to such bytes when it finds them without a sidecar.
+    fn says_what_table_says(&self, key: &Key, content_type: Option<&ContentType>) -> Result<bool> {
+        match self.backend().open_value(&self.name, key) {
+            Err(Error::NoSuchRecord { .. } | Error::NoSuchStore { .. }) => Ok(false),
+            value => Ok(content_type == Some(&self.infer(key, &value?)?)),
         }
     }
 
-    /// A type that says more than the old name and the bytes did was set by hand or by an SDK, and stays. Else
-    /// the record that is replaced, then the new name, then the old type decide.
-    pub(super) fn content_type_after_rename(
+    /// The type that is kept for a record; `None` for one that has none or is not there.
+    fn kept(&self, key: &Key) -> Result<Option<RecordType>> {
+        match self.backend().kept_type(&self.name, key) {
+            Err(Error::NoSuchRecord { .. }) => Ok(None),
+            kept => kept,
+        }
+    }
+
+    /// Moves a type with its record: under its own name there may be a new version of it soon.
+    pub(super) fn note_moved(&self, key: &Key, to_store: &Store, to_key: &Key, had: &RecordType) {
+        to_store.storage.moved_aside().forget(&to_store.name, to_key);
+        let given = had.declared().filter(|_| self.name == to_store.name);
+        self.storage.moved_aside().note(&self.name, key, to_key, given);
+    }
+
+    /// A type that the record was given stays. Else the record that is replaced, then the new name, then the old type
+    /// decide.
+    pub(super) fn type_after_rename(
         &self,
         key: &Key,
         to_store: &Store,
         to_key: &Key,
-    ) -> Result<ContentType> {
+    ) -> Result<RecordType> {
         let value = self.backend().open_value(&self.name, key)?;
-        let inferred = self.infer(key, &value)?;
-        let had = self.backend().content_type(&self.name, key)?;
-        let own = had.unwrap_or_else(|| inferred.clone());
-        let input = is_input_key(to_key, self.storage.input_key());
-        if own != inferred && !input {
-            return Ok(own);
+        let kept = self.backend().kept_type(&self.name, key)?;
+        let own = match &kept {
+            Some(kept) if !self.is_of_name(key, kept, &value)? => Some(kept),
+            _ => None,
+        };
+        let is_input = is_input_key(to_key, self.storage.input_key());
+        if let Some(own) = own.filter(|own| own.origin == Origin::Given && !is_input) {
+            return Ok(own.clone());
         }
-        let replaced = to_store.previous(to_key)?;
+        let replaced = to_store.kept(to_key)?;
         let named_by_extension = content_type::of_extension(to_key).is_some();
-        if replaced.is_none() && !input && !named_by_extension {
-            return Ok(own);
+        if replaced.is_none() && !is_input && !named_by_extension {
+            return kept.map_or_else(|| self.guess(key, &value), Ok);
+        }
+        let mut declared = to_store.declared(to_key, replaced.as_ref())?;
+        if declared.content_type.is_none() {
+            declared.content_type = own.and_then(RecordType::declared).cloned();
         }
         let reader = || Reader::shortening_holes(Arc::clone(&value));
-        content_type::on_publish(to_key, self.storage.input_key(), replaced.as_ref(), reader)
+        content_type::on_publish(to_key, self.storage.input_key(), declared, reader)
             .map_err(|error| self.reading(key, error))
+    }
+
+    /// Whether a type says no more than the record's name does, and so holds no longer than the name.
+    fn is_of_name(&self, key: &Key, kept: &RecordType, value: &Arc<dyn Value>) -> Result<bool> {
+        if kept.origin != Origin::Given {
+            return Ok(false);
+        }
+        if is_input_key(key, self.storage.input_key()) {
+            return Ok(kept.content_type == self.infer(key, value)?);
+        }
+        Ok(content_type::of_extension(key).as_ref() == Some(&kept.content_type))
     }
 }
 

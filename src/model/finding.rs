@@ -1,6 +1,6 @@
 //! What a look through a storage found that is not as the SDKs would have it.
 
-use super::{ContentType, Key, StoreName};
+use super::{Key, RecordType, StoreName};
 
 /// One thing that is wrong with a storage, or worth knowing about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub enum Remedy {
         /// The record.
         key: Key,
         /// The content type that could be read; else the record gets the one that its name and bytes say.
-        content_type: Option<ContentType>,
+        record_type: Option<RecordType>,
     },
     /// The store gets the metadata that it lacks.
     Metadata,

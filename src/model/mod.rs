@@ -8,6 +8,7 @@ mod error;
 mod finding;
 mod key;
 mod metadata;
+mod record_type;
 mod store_name;
 mod unpublished;
 
@@ -20,5 +21,6 @@ pub use finding::{Finding, FindingKind, FindingState, Remedy};
 pub use jiff::Timestamp;
 pub use key::{DEFAULT_INPUT_KEY, Key};
 pub use metadata::{StoreMetadata, StoreTimes};
+pub use record_type::{Origin, RecordType};
 pub use store_name::{DEFAULT_STORE, StoreName};
 pub use unpublished::Unpublished;

@@ -225,7 +225,7 @@ pub(crate) fn a_foreign_key_makes_no_record(backend: &dyn Backend) {
         from_key: &key("a"),
         to_store: &store,
         to_key: &foreign,
-        content_type: &text,
+        record_type: &text.clone().into(),
         replace: true,
     };
     let error = error_of(backend.rename_record(&rename));

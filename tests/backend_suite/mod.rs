@@ -101,6 +101,7 @@ macro_rules! all_tests {
 
             // records
             content_type_is_kept_word_for_word
+            p10_how_a_record_came_by_its_type_is_kept_where_it_can_be
             set_content_type_leaves_the_value_alone
             set_content_type_makes_no_record
             delete_removes_value_and_content_type

@@ -3,7 +3,7 @@
 use std::slice::from_ref;
 
 use storefs::backend::{Backend, RenameRecord};
-use storefs::model::{AttributeChange, ContentType, Error, Key, Result, StoreName};
+use storefs::model::{AttributeChange, ContentType, Error, Key, RecordType, Result, StoreName};
 
 use super::{
     assert_gone, assert_no_record, assert_no_store, assert_record, create, error_of, get, key,
@@ -17,8 +17,8 @@ fn rename(
     (to_store, to_key): (&StoreName, &Key),
     replace: bool,
 ) -> Result<()> {
-    let content_type = &renamed();
-    let rename = RenameRecord { from_store, from_key, to_store, to_key, content_type, replace };
+    let record_type = &renamed().into();
+    let rename = RenameRecord { from_store, from_key, to_store, to_key, record_type, replace };
     backend.rename_record(&rename)
 }
 
@@ -43,6 +43,28 @@ pub(crate) fn content_type_is_kept_word_for_word(backend: &dyn Backend) {
     for content_type in texts.map(ContentType::new) {
         backend.set_content_type(&store, &key, &content_type).unwrap();
         assert_eq!(backend.content_type(&store, &key).unwrap(), Some(content_type));
+    }
+}
+
+pub(crate) fn p10_how_a_record_came_by_its_type_is_kept_where_it_can_be(backend: &dyn Backend) {
+    let (store, key) = (create(backend, "default"), key("a"));
+    put(backend, &store, &key, b"value");
+    for record_type in [
+        RecordType::guessed(ContentType::text(), None),
+        RecordType::guessed(ContentType::text(), Some(ContentType::json())),
+        RecordType::given(ContentType::text()),
+    ] {
+        backend.set_type(&store, &key, &record_type).unwrap();
+        assert_eq!(backend.kept_type(&store, &key).unwrap(), Some(record_type.clone()));
+        let (to_key, replace) = (&super::key("b"), true);
+        let (from_store, to_store, from_key) = (&store, &store, &key);
+        let record_type = &record_type;
+        let rename = RenameRecord { from_store, from_key, to_store, to_key, record_type, replace };
+        backend.rename_record(&rename).unwrap();
+        assert_eq!(backend.kept_type(&store, to_key).unwrap().as_ref(), Some(record_type));
+        put(backend, &store, &key, b"value");
+        let given = Some(RecordType::given(ContentType::bytes()));
+        assert_eq!(backend.kept_type(&store, &key).unwrap(), given, "an SDK's");
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::slice::from_ref;
 
-use storefs::backend::{Backend, Over, Publish, PublishType, Replaced, Staging};
-use storefs::model::{AttributeChange, ContentType, Error, TimeChange};
+use storefs::backend::{Backend, Over, Publish, PublishType, Staging};
+use storefs::model::{AttributeChange, ContentType, Error, RecordType, TimeChange};
 
 use super::{
     assert_gone, assert_no_store, assert_record, bytes_of, create, failure_of, get, key, keys,
@@ -135,11 +135,11 @@ pub(crate) fn publish_durably_is_the_same_to_a_reader(backend: &dyn Backend) {
 pub(crate) fn p10_a_type_is_decided_by_what_is_staged_and_what_it_replaces(backend: &dyn Backend) {
     let (store, key) = (create(backend, "default"), key("a"));
     let html = ContentType::new("text/html");
-    let publish = |bytes: &[u8], expected: Option<Replaced>| {
-        let decide = |staging: &dyn Staging, replaced: Option<&Replaced>| {
+    let publish = |bytes: &[u8], expected: Option<RecordType>| {
+        let decide = |staging: &dyn Staging, replaced: Option<&RecordType>| {
             assert_eq!(staged_bytes(staging), bytes);
             assert_eq!(replaced, expected.as_ref());
-            Ok(html.clone())
+            Ok(html.clone().into())
         };
         let content_type = PublishType::Decided(&decide);
         let publish = Publish {
@@ -153,12 +153,12 @@ pub(crate) fn p10_a_type_is_decided_by_what_is_staged_and_what_it_replaces(backe
         assert_record(backend, &store, &key, bytes, &html);
     };
     publish(b"<p>", None);
-    publish(b"<p></p>", Some(Replaced { content_type: html.clone(), size: 3 }));
+    publish(b"<p></p>", Some(html.clone().into()));
     put_as(backend, &store, &key, b"[12]", &ContentType::json());
-    publish(b"<b>", Some(Replaced { content_type: ContentType::json(), size: 4 }));
+    publish(b"<b>", Some(ContentType::json().into()));
 
     // What cannot be decided is not published, and can be tried again.
-    let decide = |_: &dyn Staging, _: Option<&Replaced>| {
+    let decide = |_: &dyn Staging, _: Option<&RecordType>| {
         Err(Error::InvalidKey { key: String::new(), reason: "" })
     };
     let content_type = PublishType::Decided(&decide);

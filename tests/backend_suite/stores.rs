@@ -161,7 +161,7 @@ pub(crate) fn a_missing_store_is_named_by_every_call(backend: &dyn Backend) {
             from_key: &key,
             to_store,
             to_key: &key,
-            content_type: &text,
+            record_type: &text.clone().into(),
             replace: true,
         };
         backend.rename_record(&rename)

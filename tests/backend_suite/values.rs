@@ -19,7 +19,7 @@ fn rename(backend: &dyn Backend, from: (&StoreName, &Key), to: (&StoreName, &Key
         from_key: from.1,
         to_store: to.0,
         to_key: to.1,
-        content_type: &ContentType::text(),
+        record_type: &ContentType::text().into(),
         replace: true,
     };
     backend.rename_record(&rename).unwrap();

@@ -104,7 +104,7 @@ fn p14_a_purge_waits_for_nobody_who_looks_for_a_type() {
         &store,
         PublishType::Decided(&|_, _| {
             purge(&backend, &store);
-            Ok(ContentType::bytes())
+            Ok(ContentType::bytes().into())
         }),
     );
     assert_eq!(fs::read_to_string(storage.store("default").join("k")).unwrap(), "new");
@@ -125,7 +125,7 @@ fn p10_a_type_is_found_for_what_is_replaced() {
                 backend.set_content_type(&store, &Key::new("k").unwrap(), &xml)?;
             }
             asked.borrow_mut().push(replaced.clone());
-            Ok(replaced)
+            Ok(replaced.into())
         }),
     );
     assert_eq!(asked.into_inner(), [ContentType::new("text/plain"), xml.clone()]);

@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::record::{Record, inferred, is_input, types_on_publish, types_on_rename};
+use crate::record::{
+    Record, given_on_rename, inferred, is_input, types_on_publish, types_on_rename,
+};
 
 /// Store and key.
 pub(crate) type Place = (String, String);
@@ -180,6 +182,7 @@ impl Storage {
     pub(crate) fn set_type(&mut self, place: &Place, content_type: &str) {
         if let Some(record) = self.record_mut(place) {
             record.types = vec![content_type.to_owned()];
+            record.given = vec![Some(content_type.to_owned())];
             record.by_hand = true;
             record.bare = false;
         } else if let Some(session) = self.session_mut(place) {
@@ -191,6 +194,7 @@ impl Storage {
     pub(crate) fn remove_type(&mut self, place: &Place) {
         if let Some(record) = self.record_mut(place) {
             record.types = inferred(&place.1, &record.bytes);
+            record.given = vec![None];
             record.by_hand = false;
             record.bare = false;
         } else if let Some(session) = self.session_mut(place) {
@@ -312,10 +316,16 @@ impl Storage {
         let (mode, set_type) = (session.mode, session.set_type.take());
         let old = self.record(&place);
         let by_hand = set_type.is_some() || old.is_some_and(|old| old.by_hand);
+        let given = match (&set_type, old) {
+            (Some(set_type), _) => vec![Some(set_type.clone())],
+            (None, Some(old)) if !old.bare => old.given.clone(),
+            _ => vec![None],
+        };
         let types = set_type
             .map_or_else(|| types_on_publish(&place.1, old, &bytes), |set_type| vec![set_type]);
         let record = Record {
             types,
+            given,
             by_hand,
             mode: mode.filter(|_| was_new || old.is_some_and(|old| old.mode == mode)),
             bytes,
@@ -386,13 +396,18 @@ impl Storage {
         let source = self.remove(from).unwrap();
         let being_made = self.new_record(to).and_then(|session| session.set_type.clone());
         let being_made = being_made.map(|set_type| Record {
+            given: vec![Some(set_type.clone())],
             types: vec![set_type],
             by_hand: true,
             ..Record::default()
         });
         let target = self.record(to).or(being_made.as_ref());
         let (types, by_hand) = types_on_rename(&source, &to.1, target);
-        self.insert(to, Record { types, by_hand, bare: false, ..source });
+        let given = match by_hand {
+            true => types.iter().cloned().map(Some).collect(),
+            false => given_on_rename(&source, target),
+        };
+        self.insert(to, Record { types, given, by_hand, bare: false, ..source });
         self.detach(to);
         if let Some(session) = self.session_mut(from) {
             session.place = Some(to.clone());
@@ -430,8 +445,8 @@ impl Storage {
         };
         let old = self.record(place);
         let by_hand = old.is_some_and(|old| old.by_hand && old.types == types);
-        let bare = content_type.is_none();
-        self.insert(place, Record { bytes, types, by_hand, bare, by_sdk: true, mode: None });
+        let (bare, given) = (content_type.is_none(), vec![content_type.map(str::to_owned)]);
+        self.insert(place, Record { bytes, types, given, by_hand, bare, by_sdk: true, mode: None });
         if let Some(session) = self.session_mut(place) {
             session.apart = session.staged.is_some();
             session.lost = session.base.as_ref().map(|_| Lost::Replaced);

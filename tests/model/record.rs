@@ -13,6 +13,8 @@ pub(crate) struct Record {
     pub(crate) bytes: Vec<u8>,
     /// The types that it may have; none means that nothing is said of it.
     pub(crate) types: Vec<String>,
+    /// The types that it may have been given; `None` is none. One comes back when the bytes fit it again.
+    pub(crate) given: Vec<Option<String>>,
     /// Whether the type was set by hand, through the mount that is.
     pub(crate) by_hand: bool,
     /// Whether it is a file without a sidecar.
@@ -66,15 +68,21 @@ pub(crate) fn types_on_publish(key: &str, old: Option<&Record>, bytes: &[u8]) ->
         return Vec::new();
     }
     let mut types = Vec::new();
-    for had in &old.types {
-        let says_nothing = old.bytes.is_empty() && (had == TEXT || had == BYTES);
-        if !says_nothing && fit(had, bytes) {
-            types.push(had.clone());
-        } else {
-            types.extend(inferred(key, bytes));
+    for given in &old.given {
+        match given {
+            Some(given) if fit(given, bytes) => types.push(given.clone()),
+            _ => types.extend(inferred(key, bytes)),
         }
     }
     types
+}
+
+/// The types that a renamed record may have been given: its own, that of what it replaces, or none any more, if a name
+/// alone said it.
+pub(crate) fn given_on_rename(source: &Record, target: Option<&Record>) -> Vec<Option<String>> {
+    let targets = target.map(|target| target.given.clone()).unwrap_or_default();
+    let shown = source.types.iter().cloned().map(Some);
+    source.given.iter().cloned().chain(targets).chain(shown).chain([None]).collect()
 }
 
 /// The types that a renamed record may have, and whether by hand. A rename over a record is a new version of it,

@@ -10,11 +10,11 @@ use super::sidecar::Sidecar;
 use crate::model::{ContentType, Key, Result};
 
 pub fn parse_sidecar(text: &[u8]) -> std::result::Result<ContentType, String> {
-    Sidecar::parse(text).map(|sidecar| sidecar.content_type)
+    Sidecar::parse(text).map(|sidecar| sidecar.record_type.content_type)
 }
 
 pub fn sidecar_text(key: &Key, content_type: &ContentType, size: u64) -> Vec<u8> {
-    Sidecar::text(key, content_type, size)
+    Sidecar::text(key, &content_type.clone().into(), size)
 }
 
 /// What a note's name says: the step, in the order in which notes are healed, the inode number, and the disk name.

@@ -21,9 +21,9 @@ pub(crate) fn read_sidecar(file: &[u8], text: &[u8]) -> std::result::Result<Side
     if text.len() as u64 > sidecar::MAX_BYTES {
         return Err("it is too large".to_owned());
     }
-    let Sidecar { content_type, key, size, .. } = Sidecar::parse(text)?;
+    let Sidecar { record_type, key, size, .. } = Sidecar::parse(text)?;
     let of_file = layout::decode(file).map_err(|error| error.to_string())?;
-    Ok(SidecarSays { of_file, key, content_type, size })
+    Ok(SidecarSays { of_file, key, content_type: record_type.content_type, size })
 }
 
 impl DirectoryBackend {
@@ -47,7 +47,7 @@ impl DirectoryBackend {
                 Some(NewType::Text(text))
             } else {
                 kept.set(KeptSidecar::Type);
-                Some(NewType::Type(sidecar.content_type.clone()))
+                Some(NewType::Type(sidecar.record_type.clone()))
             }
         })?;
         Ok(kept.get())

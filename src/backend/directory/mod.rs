@@ -96,8 +96,8 @@ use super::{
     Scan, StagedFor, Staging, Value,
 };
 use crate::model::{
-    AttributeChange, Attributes, ContentType, Error, Finding, Key, Result, Space, StoreMetadata,
-    StoreName,
+    AttributeChange, Attributes, ContentType, Error, Finding, Key, RecordType, Result, Space,
+    StoreMetadata, StoreName,
 };
 
 /// What is written here as a call of the same name is the method of [`DirectoryBackend`] itself, in the file that owns it.
@@ -185,22 +185,17 @@ impl Backend for DirectoryBackend {
         })
     }
 
-    fn content_type(&self, store: &StoreName, key: &Key) -> Result<Option<ContentType>> {
-        self.in_store(store, |dir| self.kept_type(dir, key))
+    fn kept_type(&self, store: &StoreName, key: &Key) -> Result<Option<RecordType>> {
+        self.in_store(store, |dir| self.record_type(dir, key))
     }
 
     fn is_type_in_doubt(&self, store: &StoreName, key: &Key) -> Result<bool> {
         self.in_store(store, |dir| self.is_sidecar_older(dir, key))
     }
 
-    fn set_content_type(
-        &self,
-        store: &StoreName,
-        key: &Key,
-        content_type: &ContentType,
-    ) -> Result<()> {
+    fn set_type(&self, store: &StoreName, key: &Key, record_type: &RecordType) -> Result<()> {
         self.refuse_if_read_only()?;
-        self.set_content_type(store, key, content_type)
+        self.set_type(store, key, record_type)
     }
 
     fn sidecar_text(&self, store: &StoreName, key: &Key) -> Result<Option<MetadataText>> {
@@ -322,9 +317,9 @@ impl Backend for DirectoryBackend {
         self.examine_store(store)
     }
 
-    fn mend(&self, finding: &Finding, content_type: Option<&ContentType>) -> Result<()> {
+    fn mend(&self, finding: &Finding, record_type: Option<&RecordType>) -> Result<()> {
         self.refuse_if_read_only()?;
-        self.mend(finding, content_type)
+        self.mend(finding, record_type)
     }
 
     fn directories(&self, directory: &StoreName) -> Result<Vec<String>> {

@@ -9,7 +9,7 @@ use super::sidecar::{self, Sidecar};
 use super::staging::{Session, StagedFile};
 use super::tree::StoreDir;
 use crate::failpoint;
-use crate::model::{ContentType, Error, Key, Result};
+use crate::model::{ContentType, Error, Key, RecordType, Result};
 
 /// A sidecar that is to be made.
 #[derive(Clone, Copy)]
@@ -18,12 +18,12 @@ pub(super) struct NewSidecar<'a> {
     /// The value's disk name.
     pub(super) name: &'a [u8],
     pub(super) value: Object,
-    pub(super) content_type: &'a ContentType,
+    pub(super) record_type: &'a RecordType,
 }
 
 impl NewSidecar<'_> {
     pub(super) fn text(&self) -> Vec<u8> {
-        Sidecar::text(self.key, self.content_type, self.value.size)
+        Sidecar::text(self.key, self.record_type, self.value.size)
     }
 
     /// Makes the sidecar, and has it on the medium or, if it need not be durable, on its way there.

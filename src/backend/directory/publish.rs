@@ -19,9 +19,9 @@ use super::store_gates::HeldStoreDir;
 use super::syncing::sync_file;
 use super::tree::StoreDir;
 use super::{layout, tree};
-use crate::backend::{Over, Publish, PublishType, Replaced};
+use crate::backend::{Over, Publish, PublishType};
 use crate::failpoint;
-use crate::model::{Attributes, ContentType, Error, Key, Result, Stamp};
+use crate::model::{Attributes, Error, Key, RecordType, Result, Stamp};
 
 /// So often a publish is prepared anew because what it replaces has changed. Then it goes on: the type that was found
 /// fits the bytes all the same.
@@ -35,8 +35,8 @@ struct Look {
     value: Option<Attributes>,
     /// The sidecar under the name that the value gets.
     sidecar: Option<Arc<SidecarFile>>,
-    /// What is replaced, as far as it has a type.
-    replaced: Option<Replaced>,
+    /// The type of what is replaced, if it has one.
+    replaced: Option<RecordType>,
 }
 
 impl Look {
@@ -60,10 +60,7 @@ impl Look {
 
     /// Whether a type that was found for what is replaced here is the one for what is replaced there.
     fn decides_as(&self, other: &Self) -> bool {
-        let what = |look: &Self| {
-            look.replaced.clone().map(|replaced| (replaced.content_type, replaced.size == 0))
-        };
-        what(self) == what(other)
+        self.replaced == other.replaced
     }
 }
 
@@ -75,7 +72,7 @@ struct Prepared {
     look: Look,
     /// The value that is published.
     object: Object,
-    content_type: ContentType,
+    record_type: RecordType,
     /// The new sidecar; `None` where none is kept, or where the one in place says the same.
     sidecar: Option<StagedFile>,
 }
@@ -137,7 +134,7 @@ impl DirectoryBackend {
         let names = Names::of(dialect, key);
         self.check(dialect, key)?;
         let look = self.look(&dir, dialect, &names, key, None)?;
-        let content_type = publish.content_type.of(staged, || Ok(look.replaced.clone()))?;
+        let record_type = publish.content_type.of(staged, || Ok(look.replaced.clone()))?;
         if !*is_written {
             value.date().map_err(failed)?;
             // The two files are on their way to the medium at the same time, so one wait is enough for both.
@@ -151,11 +148,11 @@ impl DirectoryBackend {
         let object = tree::object(value.file()).map_err(failed)?;
         let mut sidecar = None;
         if dialect == Dialect::Sidecars {
-            let content_type = &content_type;
-            let new = NewSidecar { key, name: names.own(), value: object, content_type };
+            let record_type = &record_type;
+            let new = NewSidecar { key, name: names.own(), value: object, record_type };
             let input_key = self.shared.options.input_key.as_str();
             let says_so = |sidecar: &Sidecar| {
-                sidecar.content_type == *content_type
+                sidecar.record_type == *record_type
                     && sidecar.is_sound(key, input_key, object.size)
             };
             let in_place = look.sidecar.as_ref().and_then(|file| file.sidecar.as_ref());
@@ -174,7 +171,7 @@ impl DirectoryBackend {
             sidecar.as_ref().map_or(Ok(()), StagedFile::write_out).map_err(failed)?;
         }
         *is_written = true;
-        Ok(Prepared { dir, dialect, names, look, object, content_type, sidecar })
+        Ok(Prepared { dir, dialect, names, look, object, record_type, sidecar })
     }
 
     /// Looks at what a publish replaces. `seen` is the sidecar that was read last.
@@ -193,10 +190,8 @@ impl DirectoryBackend {
                 (Some(name), Some(tree::attributes(&stat)))
             }
         };
-        let size = value.map_or(0, |value| value.size);
-        let replaced = |content_type| Replaced { content_type, size };
         if dialect != Dialect::Sidecars {
-            let of_name = || dialect::js3_content_type(key).map(replaced);
+            let of_name = || dialect::js3_content_type(key).map(RecordType::given);
             let replaced = value.filter(|_| dialect == Dialect::Js3).and_then(|_| of_name());
             return Ok(Look { has_sidecars: false, value, sidecar: None, replaced });
         }
@@ -207,7 +202,7 @@ impl DirectoryBackend {
             Some(bare) => SidecarFile::read(dir, bare, key)?,
         };
         let kept = of_found.as_ref().and_then(|file| file.sidecar.as_ref());
-        let replaced = kept.map(|sidecar| replaced(sidecar.content_type.clone()));
+        let replaced = kept.map(|sidecar| sidecar.record_type.clone());
         Ok(Look { has_sidecars: true, value, sidecar, replaced })
     }
 
@@ -347,8 +342,8 @@ impl DirectoryBackend {
         key: &Key,
         prepared: &Prepared,
     ) -> Result<StagedFile> {
-        let (name, content_type) = (prepared.names.own(), &prepared.content_type);
-        let new = NewSidecar { key, name, value: prepared.object, content_type };
+        let (name, record_type) = (prepared.names.own(), &prepared.record_type);
+        let new = NewSidecar { key, name, value: prepared.object, record_type };
         new.stage(value.session(), dir, true)
     }
 

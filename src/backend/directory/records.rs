@@ -16,7 +16,7 @@ use super::tree::StoreDir;
 use super::{key_locks, layout, tree};
 use crate::backend::Value;
 use crate::failpoint;
-use crate::model::{AttributeChange, Attributes, ContentType, Error, Key, Result, StoreName};
+use crate::model::{AttributeChange, Attributes, Error, Key, RecordType, Result, StoreName};
 
 /// A value file, open for reading. Versions are replaced and never rewritten, so its bytes do not change;
 /// only Crawlee JS 3 writes in place.
@@ -172,15 +172,15 @@ impl DirectoryBackend {
     }
 
     /// The type in the sidecar, or in a JS 3 store that of the extension.
-    pub(super) fn kept_type(&self, dir: &StoreDir, key: &Key) -> Result<Option<ContentType>> {
+    pub(super) fn record_type(&self, dir: &StoreDir, key: &Key) -> Result<Option<RecordType>> {
         let (name, _) = self.locate(dir, key)?;
         let of_sdk = match self.dialect(dir)? {
-            Dialect::Js3 => return Ok(dialect::js3_content_type(key)),
+            Dialect::Js3 => return Ok(dialect::js3_content_type(key).map(RecordType::given)),
             Dialect::Sidecars => key.clone(),
             Dialect::Plain => layout::decode(&name)?,
         };
         let file = SidecarFile::read(dir, &name, &of_sdk)?;
-        Ok(file.and_then(|file| Some(file.sidecar.as_ref()?.content_type.clone())))
+        Ok(file.and_then(|file| Some(file.sidecar.as_ref()?.record_type.clone())))
     }
 
     /// Whether the sidecar seems to be that of an earlier value: it was put in place before this one, as far as the

@@ -65,8 +65,8 @@ impl DirectoryBackend {
                 Err(Errno::NOENT) => return Err(from.no_record(key)),
                 object => object.map_err(failed)?,
             };
-            let content_type = rename.content_type;
-            let new = NewSidecar { key: to_key, name: names.own(), value: object, content_type };
+            let record_type = rename.record_type;
+            let new = NewSidecar { key: to_key, name: names.own(), value: object, record_type };
             let staged = new.stage(session, &to, false)?;
             staged.write_out().map_err(failed)?;
             sidecar = Some(staged);

@@ -13,12 +13,12 @@ use super::state::DirectoryBackend;
 use super::tree::StoreDir;
 use super::{layout, place, tree};
 use crate::failpoint;
-use crate::model::{ContentType, Key, Result, StoreName};
+use crate::model::{Key, RecordType, Result, StoreName};
 
 /// What the sidecar of a record is to say.
 pub(super) enum NewType<'a> {
     /// This type, in our own words.
-    Type(ContentType),
+    Type(RecordType),
     /// This text, to the letter.
     Text(&'a [u8]),
 }
@@ -27,13 +27,13 @@ pub(super) enum NewType<'a> {
 pub(super) type ChooseType<'a> = dyn Fn(&StoreDir, &Stat) -> Option<NewType<'a>> + 'a;
 
 impl DirectoryBackend {
-    pub(super) fn set_content_type(
+    pub(super) fn set_type(
         &self,
         store: &StoreName,
         key: &Key,
-        content_type: &ContentType,
+        record_type: &RecordType,
     ) -> Result<()> {
-        self.set_chosen_type(store, key, &|_, _| Some(NewType::Type(content_type.clone())))
+        self.set_chosen_type(store, key, &|_, _| Some(NewType::Type(record_type.clone())))
     }
 
     /// Gives a record a sidecar that says what `choose` does, where its store has any. The file of a record that was
@@ -64,8 +64,8 @@ impl DirectoryBackend {
             };
             let text = match &chosen {
                 NewType::Text(text) => Cow::Borrowed(*text),
-                NewType::Type(content_type) => {
-                    Cow::Owned(NewSidecar { key, name: &own, value: object, content_type }.text())
+                NewType::Type(record_type) => {
+                    Cow::Owned(NewSidecar { key, name: &own, value: object, record_type }.text())
                 }
             };
             let staged = stage_text(&text, (key, &own, &object), &session, &dir, false)?;

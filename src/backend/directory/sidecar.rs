@@ -4,12 +4,12 @@ use std::io;
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::layout;
 use super::tree::{self, StoreDir};
 use crate::backend::is_input_key;
-use crate::model::{ContentType, Key, Result, Stamp};
+use crate::model::{ContentType, Key, Origin, RecordType, Result, Stamp};
 
 /// Longest sidecar that is read, in bytes. Real ones hold a key and a MIME text.
 pub(super) const MAX_BYTES: u64 = 64 * 1024;
@@ -21,10 +21,14 @@ const _: () = {
     assert!(longest as u64 <= MAX_BYTES, "the longest content type needs a larger sidecar");
 };
 
+/// A field of our own, beside a type that was only guessed: the type that the record was given, or `null` if it was
+/// given none. SDKs read past it, and leave it away when they give a type.
+const GIVEN: &str = "givenContentType";
+
 /// What is used of a sidecar. The file's name decides which record it belongs to, not its `key` field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sidecar {
-    pub(super) content_type: ContentType,
+    pub(super) record_type: RecordType,
     /// The value's size in bytes as its writer said it.
     pub(super) size: Option<u64>,
     /// The key as its writer said it.
@@ -41,16 +45,13 @@ impl Sidecar {
     pub(super) fn parse(text: &[u8]) -> std::result::Result<Self, String> {
         let value: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         let Value::Object(fields) = value else { return Err("it is no JSON object".to_owned()) };
-        match fields.get("contentType").or_else(|| fields.get("content_type")) {
-            Some(Value::String(text)) if !text.is_empty() => {
-                let size = fields.get("size").and_then(Value::as_u64);
-                let key = fields.get("key").and_then(Value::as_str).map(str::to_owned);
-                let is_double =
-                    fields.contains_key("contentType") && fields.contains_key("content_type");
-                Ok(Self { content_type: ContentType::new(text), size, key, is_double })
-            }
-            _ => Err("it names no content type".to_owned()),
-        }
+        let Some(record_type) = record_type(&fields) else {
+            return Err("it names no content type".to_owned());
+        };
+        let size = fields.get("size").and_then(Value::as_u64);
+        let key = fields.get("key").and_then(Value::as_str).map(str::to_owned);
+        let is_double = fields.contains_key("contentType") && fields.contains_key("content_type");
+        Ok(Self { record_type, size, key, is_double })
     }
 
     /// Whether every SDK is told what is true by this sidecar of a record.
@@ -63,12 +64,34 @@ impl Sidecar {
     }
 
     /// The text of a sidecar in camelCase, the one spelling that every SDK reads.
-    pub(super) fn text(key: &Key, content_type: &ContentType, size: u64) -> Vec<u8> {
-        let fields =
-            json!({"key": key.to_string(), "contentType": content_type.as_str(), "size": size});
+    pub(super) fn text(key: &Key, record_type: &RecordType, size: u64) -> Vec<u8> {
+        let content_type = record_type.content_type.as_str();
+        let mut fields = json!({"key": key.to_string(), "contentType": content_type, "size": size});
+        if let Origin::Guessed { given } = &record_type.origin {
+            fields[GIVEN] = given.as_ref().map_or(Value::Null, |given| given.as_str().into());
+        }
         // Writing JSON values into memory cannot fail.
-        serde_json::to_vec_pretty(&fields).unwrap_or_default()
+        let text = serde_json::to_vec_pretty(&fields).unwrap_or_default();
+        match &record_type.origin {
+            // Two long types can be too much for what is read. The one that holds is the one that must be there.
+            Origin::Guessed { given: Some(_) } if text.len() as u64 > MAX_BYTES => {
+                let alone = RecordType::guessed(record_type.content_type.clone(), None);
+                Self::text(key, &alone, size)
+            }
+            _ => text,
+        }
     }
+}
+
+/// The content type that the fields of a sidecar name, in either spelling; where there are both, camelCase counts, as in
+/// crawlee-python.
+pub(super) fn record_type(fields: &Map<String, Value>) -> Option<RecordType> {
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(ContentType::new);
+    let content_type = text(fields.get("contentType").or_else(|| fields.get("content_type"))?)?;
+    Some(match fields.get(GIVEN) {
+        None => RecordType::given(content_type),
+        Some(given) => RecordType::guessed(content_type, text(given)),
+    })
 }
 
 /// A sidecar as it was read.
@@ -135,15 +158,16 @@ mod tests {
 
     #[test]
     fn p12_written_in_camel_case_as_the_engine_of_js_4_does() {
-        let text = Sidecar::text(&Key::new("a/b").unwrap(), &ContentType::json(), 18);
+        let text = Sidecar::text(&Key::new("a/b").unwrap(), &ContentType::json().into(), 18);
         let expected = "{\n  \"key\": \"a/b\",\n  \"contentType\": \"application/json; charset=utf-8\",\n  \"size\": 18\n}";
         assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
 
     #[test]
     fn both_spellings_are_read_and_camel_case_wins() {
-        let parse =
-            |text: &str| Sidecar::parse(text.as_bytes()).map(|s| s.content_type.to_string());
+        let parse = |text: &str| {
+            Sidecar::parse(text.as_bytes()).map(|s| s.record_type.content_type.to_string())
+        };
         assert_eq!(parse("{\"content_type\": \"a/b\"}").unwrap(), "a/b");
         assert_eq!(parse("{\"content_type\": \"a/b\", \"contentType\": \"c/d\"}").unwrap(), "c/d");
     }
@@ -155,11 +179,48 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read_back(key in ".+", content_type in ".+", size: u64) {
+        fn what_is_written_is_read_back(
+            key in ".+",
+            content_type in ".+",
+            given in proptest::option::of(proptest::option::of(".+")),
+            size: u64,
+        ) {
             let content_type = ContentType::new(&content_type);
-            let text = Sidecar::text(&Key::new(&key).unwrap(), &content_type, size);
-            proptest::prop_assert_eq!(Sidecar::parse(&text).unwrap().content_type, content_type);
+            let written = match given {
+                None => RecordType::given(content_type),
+                Some(given) => {
+                    RecordType::guessed(content_type, given.as_deref().map(ContentType::new))
+                }
+            };
+            let text = Sidecar::text(&Key::new(&key).unwrap(), &written, size);
+            let read = Sidecar::parse(&text).unwrap();
+            proptest::prop_assert_eq!((read.record_type, read.size), (written, Some(size)));
         }
+    }
+
+    #[test]
+    fn p10_a_type_that_was_guessed_says_so_and_one_that_was_given_looks_like_an_sdks() {
+        let key = Key::new("k").unwrap();
+        let text = |record_type: &RecordType| {
+            serde_json::from_slice::<Value>(&Sidecar::text(&key, record_type, 1)).unwrap()
+        };
+        let given = RecordType::given(ContentType::json());
+        assert_eq!(text(&given).as_object().unwrap().len(), 3);
+        let guessed = RecordType::guessed(ContentType::text(), None);
+        assert_eq!(text(&guessed)[GIVEN], Value::Null);
+        assert_eq!(text(&guessed).as_object().unwrap().len(), 4);
+        let guessed = RecordType::guessed(ContentType::text(), Some(ContentType::json()));
+        assert_eq!(text(&guessed)[GIVEN], "application/json; charset=utf-8");
+    }
+
+    #[test]
+    fn p10_two_types_that_are_too_long_together_leave_the_one_that_holds() {
+        let long = |letter: &str| ContentType::new(&letter.repeat(ContentType::MAX_BYTES));
+        let both = RecordType::guessed(long("\u{1}"), Some(long("\u{2}")));
+        let text = Sidecar::text(&Key::new("k").unwrap(), &both, 1);
+        assert!(text.len() as u64 <= MAX_BYTES);
+        let read = Sidecar::parse(&text).unwrap().record_type;
+        assert_eq!(read, RecordType::guessed(long("\u{1}"), None));
     }
 
     #[test]

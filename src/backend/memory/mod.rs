@@ -21,11 +21,10 @@ use staging::{MemoryStaging, MemoryValue, Staged};
 
 use super::document::Document;
 use super::{
-    Backend, MetadataText, Purge, Purged, Purging, RenameRecord, Replaced, Scan, Staging, Value,
-    is_spared,
+    Backend, MetadataText, Purge, Purged, Purging, RenameRecord, Scan, Staging, Value, is_spared,
 };
 use crate::model::{
-    AttributeChange, Attributes, ContentType, Error, Key, Result, Space, Stamp, StoreMetadata,
+    AttributeChange, Attributes, Error, Key, RecordType, Result, Space, Stamp, StoreMetadata,
     StoreName, StoreTimes, TimeChange,
 };
 use crate::ranks::{Mutex, RwLock, Table};
@@ -70,7 +69,7 @@ struct Store {
 struct Record {
     bytes: Arc<Bytes>,
     /// `None` for a bare record.
-    content_type: Option<ContentType>,
+    record_type: Option<RecordType>,
     facts: Facts,
 }
 
@@ -103,7 +102,7 @@ impl MemoryBackend {
     /// [`Error::NoSuchStore`].
     pub fn insert_bare(&self, store: &StoreName, key: &Key, bytes: &[u8]) -> Result<()> {
         let facts = self.shared.new_facts(RECORD_MODE);
-        let record = Record { bytes: Arc::new(Bytes(bytes.to_vec())), content_type: None, facts };
+        let record = Record { bytes: Arc::new(Bytes(bytes.to_vec())), record_type: None, facts };
         find_mut(&mut self.shared.stores.write(), store)?.records_mut().insert(key.clone(), record);
         Ok(())
     }
@@ -256,18 +255,13 @@ impl Backend for MemoryBackend {
         Ok(find_record(&self.shared.stores.read(), store, key)?.attributes())
     }
 
-    fn content_type(&self, store: &StoreName, key: &Key) -> Result<Option<ContentType>> {
-        Ok(find_record(&self.shared.stores.read(), store, key)?.content_type.clone())
+    fn kept_type(&self, store: &StoreName, key: &Key) -> Result<Option<RecordType>> {
+        Ok(find_record(&self.shared.stores.read(), store, key)?.record_type.clone())
     }
 
-    fn set_content_type(
-        &self,
-        store: &StoreName,
-        key: &Key,
-        content_type: &ContentType,
-    ) -> Result<()> {
+    fn set_type(&self, store: &StoreName, key: &Key, record_type: &RecordType) -> Result<()> {
         let mut stores = self.shared.stores.write();
-        find_record_mut(&mut stores, store, key)?.content_type = Some(content_type.clone());
+        find_record_mut(&mut stores, store, key)?.record_type = Some(record_type.clone());
         Ok(())
     }
 
@@ -320,7 +314,7 @@ impl Backend for MemoryBackend {
         let mut stores = self.shared.stores.write();
         let mut record = find_record(&stores, rename.from_store, rename.from_key)?.clone();
         find(&stores, rename.to_store)?.admit(rename.to_store, rename.to_key, rename.replace)?;
-        record.content_type = Some(rename.content_type.clone());
+        record.record_type = Some(rename.record_type.clone());
         record.facts.changed = SystemTime::now();
         // Taken away before it is put back, so that a record renamed onto itself stays.
         find_mut(&mut stores, rename.from_store)?.records_mut().remove(rename.from_key);
@@ -364,12 +358,10 @@ impl Shared {
     }
 
     /// What a publish would replace, as far as it has a type.
-    fn replaced(&self, store: &StoreName, key: &Key) -> Result<Option<Replaced>> {
+    fn replaced(&self, store: &StoreName, key: &Key) -> Result<Option<RecordType>> {
         let stores = self.stores.read();
-        Ok(find(&stores, store)?.records.get(key).and_then(|record| {
-            let content_type = record.content_type.clone()?;
-            Some(Replaced { content_type, size: record.bytes.0.len() as u64 })
-        }))
+        let record = find(&stores, store)?.records.get(key);
+        Ok(record.and_then(|record| record.record_type.clone()))
     }
 }
 

@@ -110,8 +110,8 @@ impl Staging for MemoryStaging {
     fn publish(self: Box<Self>, publish: &Publish<'_>) -> Result<Arc<dyn Value>, PublishError> {
         let Publish { store, key, content_type, over, durable: _ } = *publish;
         let shared = Arc::clone(&self.shared);
-        let content_type = match content_type.of(&*self, || shared.replaced(store, key)) {
-            Ok(content_type) => content_type,
+        let record_type = match content_type.of(&*self, || shared.replaced(store, key)) {
+            Ok(record_type) => record_type,
             Err(error) => return Err((error, self)),
         };
         let mut stores = shared.stores.write();
@@ -129,7 +129,7 @@ impl Staging for MemoryStaging {
         if !modified_given {
             facts.touch();
         }
-        let record = Record { bytes: Arc::new(bytes), content_type: Some(content_type), facts };
+        let record = Record { bytes: Arc::new(bytes), record_type: Some(record_type), facts };
         let value = record.open();
         found.records_mut().insert(key.clone(), record);
         Ok(value)

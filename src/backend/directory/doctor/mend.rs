@@ -12,14 +12,16 @@ use crate::backend::directory::staging::Session;
 use crate::backend::directory::state::DirectoryBackend;
 use crate::backend::directory::tree::{self, StoreDir};
 use crate::backend::directory::{layout, staging};
-use crate::model::{ContentType, Error, Finding, FindingKind, Key, Remedy, Result, StoreName};
+use crate::model::{
+    ContentType, Error, Finding, FindingKind, Key, RecordType, Remedy, Result, StoreName,
+};
 
 impl DirectoryBackend {
     /// Rewrites or removes what a finding is about, if it still is as it was found.
     pub(in crate::backend::directory) fn mend(
         &self,
         finding: &Finding,
-        content_type: Option<&ContentType>,
+        record_type: Option<&RecordType>,
     ) -> Result<()> {
         let (Some(store), Some(file)) = (&finding.store, finding.file.as_deref()) else {
             return Ok(());
@@ -27,8 +29,10 @@ impl DirectoryBackend {
         // Before any lock is taken: making the session heals, and that takes locks.
         let session = &self.session()?;
         if let Some(Remedy::Rewrite { key, .. }) = &finding.remedy {
-            let content_type = content_type.cloned().unwrap_or_else(ContentType::bytes);
-            self.rewrite_sidecar(store, key, &content_type)?;
+            let record_type = record_type.cloned();
+            let record_type =
+                record_type.unwrap_or_else(|| RecordType::guessed(ContentType::bytes(), None));
+            self.rewrite_sidecar(store, key, &record_type)?;
             if file == layout::sidecar_of(&Dialect::Sidecars.value_name(key)) {
                 return Ok(());
             }
@@ -48,7 +52,7 @@ impl DirectoryBackend {
         &self,
         store: &StoreName,
         key: &Key,
-        content_type: &ContentType,
+        record_type: &RecordType,
     ) -> Result<()> {
         let own = Dialect::Sidecars.value_name(key);
         self.set_chosen_type(store, key, &|dir, value| {
@@ -57,11 +61,11 @@ impl DirectoryBackend {
                 .ok()
                 .flatten()
                 .and_then(|(text, _)| SidecarFields::parse(&text).ok());
-            let named = fields.as_ref().and_then(SidecarFields::content_type);
+            let named = fields.as_ref().and_then(SidecarFields::record_type);
             let is_well = fields.is_some_and(|fields| {
                 fields.faults(|said| said.as_bytes() == key.as_bytes(), size).is_empty()
             });
-            (!is_well).then(|| NewType::Type(named.unwrap_or_else(|| content_type.clone())))
+            (!is_well).then(|| NewType::Type(named.unwrap_or_else(|| record_type.clone())))
         })
     }
 

@@ -11,7 +11,7 @@ use crate::backend::directory::dialect::{self, Dialect};
 use crate::backend::directory::state::DirectoryBackend;
 use crate::backend::directory::tree::{self, StoreDir};
 use crate::backend::directory::{layout, sidecar};
-use crate::model::{ContentType, Error, Finding, FindingKind, Key, Remedy, Result};
+use crate::model::{ContentType, Error, Finding, FindingKind, Key, RecordType, Remedy, Result};
 
 /// Looks at a value file that is a record.
 pub(super) fn look_at_value(
@@ -61,7 +61,7 @@ pub(super) fn look_at_sidecar(dir: &StoreDir, name: &[u8]) -> Result<Option<Find
     let key = Dialect::Sidecars.key(&owner)?;
     let can_have_one = layout::check_value_name(&layout::encode(&key), &key).is_ok();
     let remedy = (key.as_str().is_some() && can_have_one)
-        .then(|| Remedy::Rewrite { key, content_type: fields.content_type() });
+        .then(|| Remedy::Rewrite { key, record_type: fields.record_type() });
     Ok(Some(found(kind, &problem).with_remedy(remedy)))
 }
 
@@ -131,13 +131,13 @@ impl ValueFile<'_> {
                 return self.look_with_faults(key, None, faults);
             }
         };
-        let content_type = fields.content_type();
+        let record_type = fields.record_type();
         let mut findings = Vec::new();
         if own != self.name {
-            findings.push(self.foreign_name(key, own, content_type.clone()));
+            findings.push(self.foreign_name(key, own, record_type.clone()));
         }
         let faults = fields.faults(|said| self.is_key(key, said), self.size);
-        findings.extend(self.look_with_faults(key, content_type, faults)?);
+        findings.extend(self.look_with_faults(key, record_type, faults)?);
         Ok(findings)
     }
 
@@ -150,12 +150,13 @@ impl ValueFile<'_> {
     fn look_with_faults(
         &self,
         key: &Key,
-        content_type: Option<ContentType>,
+        record_type: Option<RecordType>,
         faults: Vec<super::sidecar::Fault>,
     ) -> Result<Vec<Finding>> {
-        let value_finding = self.look_at_bytes(content_type.as_ref())?;
+        let value_finding =
+            self.look_at_bytes(record_type.as_ref().map(|kept| &kept.content_type))?;
         let can_have_one = layout::check_value_name(&layout::encode(key), key).is_ok();
-        let remedy = can_have_one.then(|| Remedy::Rewrite { key: key.clone(), content_type });
+        let remedy = can_have_one.then(|| Remedy::Rewrite { key: key.clone(), record_type });
         let mend =
             |(kind, problem)| self.sidecar_finding(kind, problem).with_remedy(remedy.clone());
         Ok(faults.into_iter().map(mend).chain(value_finding).collect())
@@ -195,9 +196,9 @@ impl ValueFile<'_> {
         Ok(owner.is_some_and(|(owner, _)| owner == self.name))
     }
 
-    fn foreign_name(&self, key: &Key, own: &[u8], content_type: Option<ContentType>) -> Finding {
+    fn foreign_name(&self, key: &Key, own: &[u8], record_type: Option<RecordType>) -> Finding {
         let can_be_renamed = layout::check_value_name(own, key).is_ok();
-        let remedy = can_be_renamed.then(|| Remedy::Rewrite { key: key.clone(), content_type });
+        let remedy = can_be_renamed.then(|| Remedy::Rewrite { key: key.clone(), record_type });
         let problem = foreign_name_problem(key, own);
         self.finding(FindingKind::ForeignName, problem).with_remedy(remedy)
     }

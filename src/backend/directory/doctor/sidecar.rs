@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::model::{ContentType, FindingKind};
+use crate::backend::directory::sidecar;
+use crate::model::{ContentType, FindingKind, RecordType};
 
-/// Both spellings of the field that holds the content type, the one that counts first.
+/// Both spellings of the field that holds the content type.
 const CONTENT_TYPE: [&str; 2] = ["contentType", "content_type"];
 
 /// A fault: its sort, and what is wrong in words.
@@ -41,12 +42,14 @@ impl SidecarFields {
         }
     }
 
+    /// The content type that counts, and how the record came by it.
+    pub(super) fn record_type(&self) -> Option<RecordType> {
+        sidecar::record_type(&self.fields)
+    }
+
     /// The content type that counts.
     pub(super) fn content_type(&self) -> Option<ContentType> {
-        let [camel, snake] = CONTENT_TYPE;
-        let value = self.fields.get(camel).or_else(|| self.fields.get(snake));
-        let text = value.and_then(Value::as_str).filter(|text| !text.is_empty());
-        text.map(ContentType::new)
+        self.record_type().map(|record_type| record_type.content_type)
     }
 
     /// The extension of the value's file, which Crawlee JS 3 keeps out of the sidecar's name.

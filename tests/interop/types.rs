@@ -1,0 +1,126 @@
+//! The type that an SDK gave a record outlives bytes that do not fit it (P10), and what storefs notes for that in a
+//! sidecar troubles no SDK.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::common::{METADATA, TempMount, TempStorage, mime_type, sh};
+use crate::sdk::{Js, Python, STORE};
+
+fn sidecar(storage: &TempStorage, name: &str) -> Value {
+    let path = storage.store(STORE).join(format!("{name}.{METADATA}"));
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+const LD: &str = "application/json; profile=\"https://example.com/ld\"";
+const TEXT: &str = "text/plain; charset=utf-8";
+const BYTES: &str = "application/octet-stream";
+
+/// Records of an SDK: key, value, type, bytes that do not fit, how they are shown, bytes that fit again.
+fn given() -> [(&'static str, Value, &'static str, &'static [u8], &'static str, &'static [u8]); 4] {
+    [
+        ("state", json!({"a": 1}), LD, b"{\"a\" 1}", TEXT, b"{\"a\": 2}"),
+        ("state.json", json!({"a": 1}), LD, b"{\"a\" 1}", TEXT, b"{\"a\": 2}"),
+        ("notes", json!("# x"), "text/markdown", b"gr\xfcn", BYTES, b"gr\xc3\xbcn"),
+        ("page.txt", json!("<p>"), "text/html", b"gr\xfcn", BYTES, b"<p>gr\xc3\xbcn"),
+    ]
+}
+
+#[test]
+fn p10_the_type_that_an_sdk_gave_comes_back_when_the_bytes_fit_it_again() {
+    let Some(python) = Python::find() else { return };
+    let storage = TempStorage::empty();
+    let mut client = python.serve(&storage, STORE);
+    for (key, value, content_type, ..) in given() {
+        client.ask(&json!({"set": key, "value": value, "content_type": content_type}));
+    }
+    let mount = TempMount::new(&storage);
+    for (key, _, _, misfit, shown, _) in given() {
+        fs::write(mount.store(STORE).join(key), misfit).unwrap();
+        // The SDK reads it, and is not irritated by the note.
+        assert_eq!(client.get(key)["content_type"], shown, "{key}");
+    }
+    mount.unmount();
+    let listed = python.dump(&storage, STORE);
+    let mount = TempMount::new(&storage);
+    for (key, _, content_type, misfit, shown, fit) in given() {
+        assert_eq!(listed[key]["content_type"], shown, "{key}");
+        assert_eq!(mime_type(&mount.store(STORE).join(key)), shown, "{key}");
+        // Once more, by a rename over it.
+        fs::write(mount.store(STORE).join("new~"), misfit).unwrap();
+        fs::rename(mount.store(STORE).join("new~"), mount.store(STORE).join(key)).unwrap();
+        assert_eq!(mime_type(&mount.store(STORE).join(key)), shown, "{key}");
+        fs::write(mount.store(STORE).join("new~"), fit).unwrap();
+        fs::rename(mount.store(STORE).join("new~"), mount.store(STORE).join(key)).unwrap();
+        assert_eq!(client.get(key)["content_type"], content_type, "{key}");
+        let fields = sidecar(&storage, key);
+        assert_eq!(fields.as_object().unwrap().len(), 3, "as an SDK would write it: {fields}");
+    }
+    // A type that the SDK gives later is the one that holds.
+    fs::write(mount.store(STORE).join("notes"), b"\xff").unwrap();
+    client.ask(&json!({"set": "notes", "value": "a,b", "content_type": "text/csv"}));
+    fs::write(mount.store(STORE).join("notes"), "# x").unwrap();
+    assert_eq!(client.get("notes")["content_type"], "text/csv");
+}
+
+#[test]
+fn p10_an_editor_that_moves_the_record_aside_keeps_its_type() {
+    let Some(python) = Python::find() else { return };
+    let storage = TempStorage::empty();
+    let mut client = python.serve(&storage, STORE);
+    let mount = TempMount::new(&storage);
+    for backup in ["no", "yes", "auto"] {
+        client.ask(&json!({"set": "notes", "value": "# old", "content_type": "text/markdown"}));
+        let vim = |command: &str| {
+            format!(
+                "vim -es -u NONE -i NONE --cmd 'set enc=utf-8 backupskip= writebackup backupcopy={backup}' -c '{command}' -c wq notes"
+            )
+        };
+        sh(&vim("%s/old/new/"), &mount.store(STORE));
+        assert_eq!(client.get("notes")["content_type"], "text/markdown", "backupcopy={backup}");
+        sh(&vim("set fenc=latin1 | s/new/\\=nr2char(252)/"), &mount.store(STORE));
+        assert_eq!(client.get("notes")["content_type"], BYTES, "backupcopy={backup}");
+        sh(&vim("set fenc=utf-8"), &mount.store(STORE));
+        assert_eq!(client.get("notes")["content_type"], "text/markdown", "backupcopy={backup}");
+    }
+}
+
+#[test]
+fn p10_a_type_that_was_only_guessed_troubles_no_sdk() {
+    let (Some(python), Some(js)) = (Python::find(), Js::find()) else { return };
+    let storage = TempStorage::empty();
+    let mut client = python.serve(&storage, STORE);
+    client.set("object.json", &json!({"a": 1}));
+    let mount = TempMount::new(&storage);
+    sh("echo words > words; echo '{' > object.json; echo '[1]' > list", &mount.store(STORE));
+    assert!(sidecar(&storage, "words")["givenContentType"].is_null());
+    assert_eq!(sidecar(&storage, "list").as_object().unwrap().len(), 4);
+    let records = python.dump(&storage, STORE);
+    let types =
+        [("words", TEXT), ("object.json", TEXT), ("list", "application/json; charset=utf-8")];
+    for (key, content_type) in types {
+        assert_eq!(records[key]["content_type"], content_type, "{records:?}");
+    }
+    // JS 3 reads stores with sidecars as far as it ever does: not at all an object.json that is none.
+    let records = js.dump(&storage, STORE);
+    assert_eq!(records["words"]["value"], "words\n");
+    assert_eq!(records["list"]["value"], json!([1]));
+}
+
+#[test]
+fn p10_an_input_that_an_sdk_set_as_text_stays_text() {
+    let Some(python) = Python::find() else { return };
+    let storage = TempStorage::empty();
+    let mut client = python.serve_apify(&storage, STORE, false);
+    client.set("INPUT", &json!("words"));
+    let mount = TempMount::new(&storage);
+    sh("echo 'more words' > INPUT", &mount.store(STORE));
+    assert_eq!(client.get("INPUT")["value"], "more words\n");
+    sh("printf '\\xff' > INPUT", &mount.store(STORE));
+    assert_eq!(client.get("INPUT")["type"], "bytes");
+    mount.unmount();
+    let mount = TempMount::new(&storage);
+    sh("echo 'again' > INPUT", &mount.store(STORE));
+    assert_eq!(client.get("INPUT")["value"], "again\n");
+}
