@@ -503,6 +503,8 @@ fn wrong_usage_is_exit_status_2() {
         &["keys", "--dialect", "x"],
         &["keys", "--input-key", ""],
         &["set", "a", "b", "--content-type", ""],
+        &["set", "a", "b", "--content-type", "nonsense"],
+        &["set", "a", "b", "--content-type", "text/plain html"],
         &["mount"],
         &["mount", "s", "m", "--umask", "8"],
         &["mount", "s", "m", "--ttl", "-1"],

@@ -9,6 +9,7 @@ use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::mount_words::{MountWords, parse_id, parse_ttl, parse_umask};
+use crate::model::ContentType;
 
 /// Mount Apify and Crawlee storage: stores as directories, records as plain files.
 ///
@@ -228,9 +229,18 @@ pub(super) struct SetArgs {
     /// Where the value is read from; - is standard input
     #[arg(value_name = "FILE", default_value = "-", value_hint = clap::ValueHint::FilePath)]
     pub(super) file: PathBuf,
-    /// The content type [default: that of the old value if it fits, else by extension, else by content]
-    #[arg(long, value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
-    pub(super) content_type: Option<String>,
+    /// The content type [default: the one that the record was given if the value fits it, else by extension, else by content]
+    #[arg(long, value_name = "TYPE", value_parser = parse_content_type)]
+    pub(super) content_type: Option<ContentType>,
+}
+
+/// What a user calls a content type must look like one.
+fn parse_content_type(text: &str) -> Result<ContentType, String> {
+    let content_type = ContentType::new(text);
+    match content_type.is_well_formed() {
+        true => Ok(content_type),
+        false => Err("a content type is written as type/subtype, such as text/plain".to_owned()),
+    }
 }
 
 /// Arguments of `rm`.

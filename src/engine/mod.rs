@@ -7,6 +7,7 @@
 mod activity;
 mod content_type;
 mod examine;
+mod input;
 mod iterate;
 mod moved_aside;
 mod open;

@@ -16,9 +16,6 @@ use crate::model::{
     StoreName,
 };
 
-/// Spellings under which an input record is usually kept, tried before all names are looked through.
-const USUAL_INPUT_EXTENSIONS: [&str; 3] = ["json", "txt", "bin"];
-
 /// A handle on one store of a [`Storage`].
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -101,8 +98,8 @@ impl Store {
     /// Stores a value, read from `value` to its end, in one step. Without a content type the engine finds one.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`], [`Error::NameTooLong`], [`Error::ContentTypeTooLong`], [`Error::Io`]; then nothing has
-    /// changed.
+    /// [`Error::InvalidKey`], [`Error::NameTooLong`], [`Error::SecondInput`], [`Error::InvalidContentType`],
+    /// [`Error::ContentTypeTooLong`], [`Error::Io`]; then nothing has changed.
     pub fn set_value_from(
         &self,
         key: &Key,
@@ -116,6 +113,7 @@ impl Store {
             None => resolved,
         };
         self.backend().check_key(&self.name, &key)?;
+        self.refuse_second_input(&key)?;
         let staging = self.stage()?;
         if let Ok(old) = self.backend().open_value(&self.name, &key) {
             // Not a byte of the old value: only its owner and mode.
@@ -369,7 +367,7 @@ impl Store {
     /// `content_type` says that it was set by hand.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`]; [`Error::RecordExists`] if it may be over nothing.
+    /// [`Error::NoSuchRecord`]; [`Error::RecordExists`] if it may be over nothing; [`Error::SecondInput`].
     pub fn rename_record(
         &self,
         key: &Key,
@@ -378,6 +376,10 @@ impl Store {
         publish: &PublishAs<'_>,
     ) -> Result<()> {
         self.backend().check_key(&to_store.name, to_key)?;
+        // An input that gets another spelling is one afterwards, as before.
+        if self.name != to_store.name || self.other_input_keys(key).is_empty() {
+            to_store.refuse_second_input(to_key)?;
+        }
         let record_type = match publish.content_type {
             Some(content_type) => RecordType::given(content_type.clone()),
             None if to_store.name.is_plain() => RecordType::given(ContentType::bytes()),
@@ -430,7 +432,7 @@ impl Store {
 
     // Inside
 
-    fn exists(&self, key: &Key) -> Result<bool> {
+    pub(super) fn exists(&self, key: &Key) -> Result<bool> {
         match self.record(key) {
             Err(Error::NoSuchRecord { .. }) => Ok(false),
             other => other.map(|_| true),
@@ -449,19 +451,6 @@ impl Store {
             self.backend().resolve_key(&self.name, key, None)?
         };
         Ok(found.unwrap_or_else(|| key.clone()))
-    }
-
-    fn find_input(&self) -> Result<Option<Key>> {
-        let input_key = self.storage.input_key();
-        for extension in USUAL_INPUT_EXTENSIONS {
-            let key = Key::new(&format!("{input_key}.{extension}"))?;
-            if self.exists(&key)? {
-                return Ok(Some(key));
-            }
-        }
-        self.scan()?
-            .find(|key| key.as_ref().map_or(true, |key| is_input_key(key, input_key)))
-            .transpose()
     }
 
     pub(super) fn reading(&self, key: &Key, error: io::Error) -> Error {

@@ -76,7 +76,7 @@ impl Store {
     /// Sets the content type of a record by hand.
     ///
     /// # Errors
-    /// [`Error::ContentTypeTooLong`], whether there is such a record or not; [`Error::NoSuchRecord`], [`Error::Io`].
+    /// [`Error::InvalidContentType`] and [`Error::ContentTypeTooLong`], whether there is such a record or not; [`Error::NoSuchRecord`], [`Error::Io`].
     pub fn set_content_type(&self, key: &Key, content_type: &ContentType) -> Result<()> {
         check(content_type)?;
         self.backend().set_content_type(&self.name, key, content_type)?;
@@ -238,8 +238,11 @@ impl Store {
     }
 }
 
-/// Refuses a content type that could not be read back.
+/// Refuses a content type that is none, and one that could not be read back.
 pub(super) fn check(content_type: &ContentType) -> Result<()> {
+    if !content_type.is_well_formed() {
+        return Err(Error::InvalidContentType { text: content_type.to_string() });
+    }
     if content_type.as_str().len() > ContentType::MAX_BYTES {
         return Err(Error::ContentTypeTooLong { limit: ContentType::MAX_BYTES });
     }

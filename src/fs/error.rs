@@ -97,13 +97,15 @@ pub(crate) fn number_of(error: &Error) -> i32 {
         | Error::NoSuchStoreId { .. }
         | Error::NoSuchRecord { .. }
         | Error::NoSuchUnpublished { .. } => libc::ENOENT,
-        Error::StoreExists { .. } | Error::RecordExists { .. } | Error::RecordChanged { .. } => {
-            libc::EEXIST
-        }
+        Error::StoreExists { .. }
+        | Error::RecordExists { .. }
+        | Error::RecordChanged { .. }
+        | Error::SecondInput { .. } => libc::EEXIST,
         Error::RecordReplaced { .. } => libc::ESTALE,
         Error::InvalidStoreName { .. }
         | Error::InvalidKey { .. }
         | Error::AmbiguousOpen { .. }
+        | Error::InvalidContentType { .. }
         | Error::ContentTypeTooLong { .. }
         | Error::DamagedMetadata { .. }
         | Error::DamagedSidecar { .. } => libc::EINVAL,

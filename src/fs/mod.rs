@@ -5,7 +5,7 @@
 //! crate that speaks it, so that it is tested without a mount.
 //!
 //! ```text
-//!  lookup  open  write  attr  xattr  remove  rename  list  purge  metadata  sidecars  changes  without_opens  sweep, ending
+//!  lookup  open  write  lock  attr  xattr  remove  rename  list  purge  metadata  sidecars  inputs  changes  sweep, ending
 //!                \      \     |      |     |      |       |      |      |        |         /          /
 //!                 +------+-----+------+-----+---- FileSystem (system) ----+--------+--------+----------+
 //!                                                       |
@@ -32,6 +32,7 @@ mod escape;
 pub mod fuzzing;
 mod handle;
 mod ino;
+mod inputs;
 mod list;
 mod listings;
 mod lock;

@@ -384,6 +384,7 @@ impl FileSystem {
         mode: OpenMode,
     ) -> FsResult<(Entry, Opened)> {
         self.store(store).check_key(key)?;
+        self.refuse_second_input(store, key)?;
         let share = Share::of(caller, mode.read);
         let (session, is_created) =
             self.session_for_create(&share, store, key, permissions, mode.exclusive)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::error::{FsError, FsResult};
 use super::ino::Ino;
+use super::inputs;
 use super::locks::On;
 use super::lookup::store_name;
 use super::name::Name;
@@ -111,7 +112,9 @@ impl FileSystem {
         let publish = PublishAs { content_type, over, durable: false };
         let _own = self.begin_own(&[from, to]);
         self.expect_record(to.0, to.1);
-        from_store.rename_record(from.1, &to_store, to.1, &publish)?;
+        from_store
+            .rename_record(from.1, &to_store, to.1, &publish)
+            .map_err(inputs::rename_failure)?;
         failpoint::pass("rename: moved");
         if from.0.ino == to.0.ino && from.1 == to.1 {
             return Ok(());

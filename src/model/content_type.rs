@@ -71,6 +71,20 @@ impl ContentType {
         &self.0
     }
 
+    /// Whether the text looks like a content type: `type/subtype`, perhaps with parameters behind a semicolon. SDKs keep
+    /// any text, so this is asked of what people give, and not of what records have.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        let essence = self.0.split(';').next().unwrap_or_default().trim_end();
+        let Some((kind, subtype)) = essence.split_once('/') else { return false };
+        let is_token =
+            |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter);
+        !kind.is_empty()
+            && kind.chars().all(is_token)
+            && !subtype.is_empty()
+            && !subtype.contains(|letter: char| letter == '/' || letter.is_whitespace())
+    }
+
     /// Whether an SDK parses the value as JSON.
     #[must_use]
     pub fn is_json(&self) -> bool {
@@ -237,6 +251,23 @@ mod tests {
 
     fn fits(content_type: &str, value: &[u8]) -> bool {
         ContentType::new(content_type).fits(&mut &value[..]).unwrap()
+    }
+
+    #[test]
+    fn p10_a_content_type_is_a_type_and_a_subtype() {
+        for text in [
+            "a/b",
+            "text/plain; charset=utf-8",
+            "text/html ;charset=utf-8",
+            "application/vnd.example.thing+zip; v=\"1 / 2\"",
+        ] {
+            assert!(ContentType::new(text).is_well_formed(), "{text}");
+        }
+        for text in
+            ["", "png", "/", "a/", "/b", "a/b/c", "text plain", "te xt/plain", "a/b c", ";a/b"]
+        {
+            assert!(!ContentType::new(text).is_well_formed(), "{text}");
+        }
     }
 
     #[test]

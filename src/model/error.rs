@@ -68,6 +68,18 @@ pub enum Error {
         /// The id that was looked for.
         id: String,
     },
+    /// With this record the store would have two inputs.
+    #[error(
+        "'{key}' would be a second input of store '{store}' beside '{other}', and the Apify SDK opens no store with two"
+    )]
+    SecondInput {
+        /// The store.
+        store: String,
+        /// The key that was to be made.
+        key: String,
+        /// The key of the input that is there.
+        other: String,
+    },
     /// The text can be no store's name.
     #[error("invalid store name '{name}': {reason}")]
     InvalidStoreName {
@@ -99,6 +111,12 @@ pub enum Error {
         name: String,
         /// Longest encoded name in bytes.
         limit: usize,
+    },
+    /// The text is no content type.
+    #[error("'{text}' is no content type: those are written as type/subtype, such as text/plain")]
+    InvalidContentType {
+        /// The text.
+        text: String,
     },
     /// The content type is longer than any storage keeps.
     #[error("the content type is too long: at most {limit} bytes are kept")]

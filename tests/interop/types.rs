@@ -5,8 +5,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::common::{METADATA, TempMount, TempStorage, mime_type, sh};
-use crate::sdk::{Js, Python, STORE};
+use crate::common::{METADATA, TempMount, TempStorage, mime_type, sh, storefs, try_sh};
+use crate::sdk::{Js, Python, STORE, answer_of};
 
 fn sidecar(storage: &TempStorage, name: &str) -> Value {
     let path = storage.store(STORE).join(format!("{name}.{METADATA}"));
@@ -106,6 +106,53 @@ fn p10_a_type_that_was_only_guessed_troubles_no_sdk() {
     let records = js.dump(&storage, STORE);
     assert_eq!(records["words"]["value"], "words\n");
     assert_eq!(records["list"]["value"], json!([1]));
+}
+
+/// The Apify SDK refuses to open a store in which it finds two input files.
+#[test]
+fn p10_no_second_input_is_made_beside_one_that_is_there() {
+    let Some(python) = Python::find() else { return };
+    let storage = TempStorage::empty();
+    let mount = TempMount::new(&storage);
+    let dir = mount.store("default");
+    sh(
+        "mkdir default; echo '{\"a\": 1}' > default/INPUT.json; echo '{}' > default/other",
+        &mount.stores(),
+    );
+    for script in ["echo '{}' > INPUT", "mv other INPUT", "cp other INPUT.txt", "touch INPUT.bin"] {
+        let refused = try_sh(script, &dir);
+        assert!(!refused.status.success(), "{script}");
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        let expected = if script.starts_with("mv") { "not permitted" } else { "File exists" };
+        assert!(said.contains(expected), "{script}: {said}");
+    }
+    assert!(mount.log().contains("beside 'INPUT.json'"), "{}", mount.log());
+    // The same from the command line, which finds the input that is there.
+    let set = |key: &str| {
+        let mut command = storefs();
+        command.args(["set", "default", key, "--source"]).arg(storage.path());
+        command.status().unwrap().code()
+    };
+    assert_eq!(set("INPUT.txt"), Some(1));
+    // Nor beside one that is only being made.
+    sh("mkdir made", &mount.stores());
+    let making = fs::File::create(mount.store("made").join("INPUT.json")).unwrap();
+    let refused = fs::File::create(mount.store("made").join("INPUT")).unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(17), "{refused}");
+    drop(making);
+    // Editors, rewriting, and another spelling of the same record are not in the way.
+    sh(
+        "echo '{\"a\": 2}' > INPUT.json; cp INPUT.json INPUT.json.bak; rm INPUT.json.bak; \
+         vim -es -u NONE -i NONE --cmd 'set backupskip= writebackup' -c '%s/2/3/' -c wq INPUT.json; \
+         mv INPUT.json INPUT; mv INPUT INPUT.json; echo '{}' > new; mv new INPUT.json; echo '{\"a\": 4}' > INPUT.json",
+        &dir,
+    );
+    let input = || {
+        let mut command = python.command(&["input"]);
+        command.env("APIFY_LOCAL_STORAGE_DIR", storage.path());
+        answer_of(command, &Value::Null)
+    };
+    assert_eq!(input()["value"], json!({"a": 4}));
 }
 
 #[test]

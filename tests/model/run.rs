@@ -20,7 +20,7 @@ pub(crate) const STORES: [&str; 3] = ["default", "other", "with space"];
 
 /// Keys that records may have: plain, escaped on disk, escaped in the mount too, with an extension, and the input.
 pub(crate) const KEYS: [&str; 7] =
-    ["alpha", "beta gamma", "100%2F", "\u{fc}ber", "page.html", "INPUT", "INPUT.json"];
+    ["alpha", "beta gamma", "100%2F", "\u{fc}ber", "page.html", "INPUT", "INPUT.yaml"];
 
 /// Types that are set by hand. The SDK sets others.
 pub(crate) const HAND_SET: [&str; 3] = ["application/x-own", "text/x-own", "application/json"];

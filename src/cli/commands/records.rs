@@ -17,7 +17,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::output::{Listing, key_fields, key_text, print, tell};
 use crate::cli::progress::{Counted, Progress};
 use crate::engine::{IterateKeys, Storage, Value as RecordValue};
-use crate::model::{ContentType, Error, Key, StoreName};
+use crate::model::{Error, Key, StoreName};
 
 /// Rows that wait for each other to be aligned: few, so that something is seen soon.
 const PAGE: usize = 1000;
@@ -107,8 +107,7 @@ pub(super) fn set(storage: &Storage, args: &SetArgs) -> Outcome {
     let (input, size) = open_input(&args.file)?;
     let store = storage.open_store(&config::store_selector(&args.store))?;
     let mut value = Counted::new(input, Progress::of_bytes("storing", size));
-    let content_type = args.content_type.as_deref().map(ContentType::new);
-    Ok(store.set_value_from(&key, &mut value, content_type.as_ref())?)
+    Ok(store.set_value_from(&key, &mut value, args.content_type.as_ref())?)
 }
 
 /// The stream that a FILE means, and its length where that is known.
