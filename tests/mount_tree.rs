@@ -27,6 +27,8 @@ mod large;
 mod layouts;
 #[path = "mount_tree/listing.rs"]
 mod listing;
+#[path = "mount_tree/logged.rs"]
+mod logged;
 #[path = "mount_tree/metadata.rs"]
 mod metadata;
 #[path = "mount_tree/names.rs"]

@@ -2,7 +2,7 @@
 //!
 //! Commands report at standard error, as `storefs: warning: ...`. A mount's log has times, and goes to
 //! standard error in the foreground, to a file in the background: there the daemon puts the file in standard
-//! error's place.
+//! error's place. A line is not written twice a day (`told`).
 
 use std::fs::File;
 use std::io::Write;
@@ -14,6 +14,7 @@ use super::args::Cli;
 use super::config;
 use super::failure::{Failure, Outcome};
 use super::output::printable;
+use super::told::ToldOnce;
 use crate::mount;
 
 /// The variable that decides instead of `-v`.
@@ -50,7 +51,10 @@ pub(super) fn start(cli: &Cli) -> Outcome {
             }
         }
     }
-    builder.init();
+    let log = builder.build();
+    log::set_max_level(log.filter());
+    // It is set only once in the life of a process, so it cannot be there already.
+    let _ = log::set_boxed_logger(Box::new(ToldOnce::new(log)));
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod logging;
 mod mount_words;
 mod output;
 mod progress;
+mod told;
 
 use clap::Parser;
 
