@@ -536,3 +536,37 @@ fn p21_healing_leaves_live_mounts_alone() {
     assert_eq!(fs::read_to_string(other.store("default").join(path)).unwrap(), "half and whole");
     assert_eq!(common::mime_type(&other.store("default").join("kept")), "text/x-new");
 }
+
+/// A dataset is purged as a store is: a crash leaves all items or none.
+#[test]
+fn p14_p21_purge_of_a_dataset() {
+    if !can_mount() {
+        return;
+    }
+    for step in PURGE.into_iter().filter(|step| *step != "metadata: move") {
+        let storage = TempStorage::empty();
+        let dir = storage.path().join("datasets/default");
+        fs::create_dir_all(dir.join("directory")).unwrap();
+        for name in ["1.json", "2.json", "note.txt"] {
+            fs::write(dir.join(name), "{}").unwrap();
+        }
+        fs::create_dir(storage.path().join(common::STORES)).unwrap();
+        let mut mount = TempMount::configured(&storage.path(), |command| {
+            command.env("STOREFS_CRASH_AT", step);
+        });
+        let _ = fs::write(mount.path().join("datasets/default/@purge"), "1");
+        mount.wait_for_death();
+        drop(mount);
+        let mount = TempMount::new(&storage);
+        // The first write heals, if the mount has not.
+        sh("mkdir -p request_queues; echo 1 > datasets/healed", &mount.path());
+        let shown = mount.path().join("datasets/default");
+        let is_before = step.starts_with("stage") || step == "purge: fresh directory filled";
+        let items: &[&str] = if is_before { &["1.json", "2.json"] } else { &[] };
+        let expected = ["directory", "note.txt"].iter().chain(items).copied().map(String::from);
+        assert_eq!(names(&shown), expected.collect(), "killed at '{step}'");
+        wait_until("nothing is left", || {
+            !common::on_disk::holds_files(&storage.path().join(".storefs"))
+        });
+    }
+}

@@ -13,6 +13,8 @@ mod common;
 mod attributes;
 #[path = "mount_tree/backup.rs"]
 mod backup;
+#[path = "mount_tree/collections.rs"]
+mod collections;
 #[path = "mount_tree/disks.rs"]
 mod disks;
 #[path = "mount_tree/faults.rs"]

@@ -16,6 +16,21 @@ const CREATED: [&str; 2] = ["createdAt", "created_at"];
 const ACCESSED: [&str; 2] = ["accessedAt", "accessed_at"];
 const MODIFIED: [&str; 2] = ["modifiedAt", "modified_at"];
 
+/// How much a dataset or a request queue holds, in both spellings (FORMAT 9 and 10).
+const COUNTS: [&str; 8] = [
+    "itemCount",
+    "item_count",
+    "handledRequestCount",
+    "handled_request_count",
+    "pendingRequestCount",
+    "pending_request_count",
+    "totalRequestCount",
+    "total_request_count",
+];
+
+/// The requests that a queue of the Rust engine or of Crawlee JS 3 hands out first.
+const FOREFRONT: &str = "forefrontRequestIds";
+
 /// A parsed text. The parser refuses nesting over 128 levels, so that no crafted text costs stack.
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
@@ -134,6 +149,18 @@ impl Document {
         write_time(&mut self.fields, MODIFIED, at);
         self.metadata.times.accessed_at = at;
         self.metadata.times.modified_at = at;
+    }
+
+    /// Says that there is nothing in the dataset or queue any more, in the fields that are there.
+    pub(crate) fn set_emptied(&mut self) {
+        for count in COUNTS {
+            if let Some(value) = self.fields.get_mut(count) {
+                *value = Value::from(0);
+            }
+        }
+        if let Some(forefront) = self.fields.get_mut(FOREFRONT) {
+            *forefront = Value::Array(Vec::new());
+        }
     }
 
     /// The text.

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub(crate) use directory::{key_of_value_file, read_sidecar, value_file_of};
-pub use purging::{Counting, Purge, Purged, Purging, is_input_key, is_spared};
+pub use purging::{Counting, Purge, Purged, Purging, is_input_key, is_item, is_spared};
 pub use reader::Reader;
 pub use texts::{KeptSidecar, MetadataText, SidecarSays};
 pub use unpublished::{KeptAside, StagedFor};

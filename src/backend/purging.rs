@@ -127,3 +127,10 @@ impl Drop for Counting {
         self.outcome.is_known.notify_all();
     }
 }
+
+/// Whether a file of this name is an item of a dataset, or a request of a queue, to the SDK's purge (FORMAT 9): all that
+/// is JSON but the metadata.
+#[must_use]
+pub fn is_item(name: &[u8]) -> bool {
+    name.ends_with(b".json") && name != b"__metadata__.json"
+}

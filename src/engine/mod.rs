@@ -5,6 +5,7 @@
 //! knows nothing of file names, inodes or a mount.
 
 mod activity;
+mod collection;
 mod content_type;
 mod examine;
 mod input;

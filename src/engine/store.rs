@@ -151,9 +151,14 @@ impl Store {
     /// gives it when it opens a store, so that both leave the same files; if that fails, the purge has happened all
     /// the same, and says so in [`Purging::untyped`].
     ///
+    /// In the directory of a dataset or a request queue, its items or requests go, and its metadata says so.
+    ///
     /// # Errors
     /// [`Error::NoSuchStore`], [`Error::Io`]; then nothing is purged.
     pub fn purge(&self) -> Result<Purging> {
+        if self.name.is_plain() {
+            return self.purge_collection();
+        }
         if self.backend().metadata_text(&self.name)?.is_none() {
             let metadata = super::new_metadata(self.name.metadata_name());
             self.backend().complete_metadata(&self.name, &metadata)?;

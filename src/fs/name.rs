@@ -13,6 +13,9 @@ pub(super) const PRIVATE: &[u8] = b".storefs";
 /// The directory of all key-value stores, in the root.
 pub(super) const STORES: &[u8] = b"key_value_stores";
 
+/// What each of these holds can be purged.
+const COLLECTIONS: [&[u8]; 3] = [STORES, b"datasets", b"request_queues"];
+
 /// What a name in a store's directory, or a plain one, stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Name {
@@ -68,9 +71,7 @@ fn parse_plain(directory: &StoreName, name: &[u8]) -> Result<Name, FsError> {
     match (path.as_slice(), name) {
         ([], STATUS) => Ok(Name::Status),
         ([], PRIVATE) => Err(FsError::Reserved),
-        ([_, _], PURGE) if path.first().is_some_and(|top| top.as_bytes() == STORES) => {
-            Ok(Name::Purge)
-        }
+        ([top, _], PURGE) if COLLECTIONS.contains(&top.as_bytes()) => Ok(Name::Purge),
         _ => Ok(Name::Record(Key::from_bytes(name)?)),
     }
 }

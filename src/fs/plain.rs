@@ -5,7 +5,7 @@
 //! a type: read and published like all others, so nobody sees a half-written one.
 
 use super::error::{FsError, FsResult};
-use super::name::Name;
+use super::name::{self, Name};
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::Node;
@@ -38,10 +38,14 @@ pub(super) fn made_in(parent: &Node, name: &[u8]) -> FsResult<StoreName> {
     }
 }
 
-/// The store whose directory this is, shown plainly or not.
+/// The store whose directory this is, shown plainly or not; or the dataset or queue.
 pub(super) fn store_at(directory: &StoreName) -> StoreName {
-    let name = directory.components().last().and_then(|name| StoreName::new(name).ok());
-    name.unwrap_or_else(|| directory.clone())
+    let path: Vec<&str> = directory.components().collect();
+    match path.as_slice() {
+        [top, name] if top.as_bytes() == name::STORES => StoreName::new(name).ok(),
+        _ => None,
+    }
+    .unwrap_or_else(|| directory.clone())
 }
 
 impl FileSystem {

@@ -8,7 +8,7 @@ use super::locks::On;
 use super::plain;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
-use crate::backend::is_spared;
+use crate::backend::{is_item, is_spared};
 use crate::model::Key;
 
 impl FileSystem {
@@ -42,7 +42,10 @@ impl FileSystem {
         let cached = self.versions.known_versions(store);
         let purging = purged.purge()?;
         log::info!("store '{name}' is purged");
-        let is_spared = |key: &Key| is_spared(key, self.storage.input_key());
+        let is_spared = |key: &Key| match name.is_plain() {
+            true => !is_item(key.as_bytes()),
+            false => is_spared(key, self.storage.input_key()),
+        };
         self.locks.forget_names(
             |on| matches!(on, On::Record((ino, key)) if *ino == store.ino && !is_spared(key)),
         );

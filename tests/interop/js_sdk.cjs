@@ -7,6 +7,7 @@
  *     js_sdk.cjs dump STORAGE STORE    every record that listKeys gives, as getRecord reads it
  *     js_sdk.cjs fill STORAGE STORE    set the records given on standard input: [{key, value | hex, contentType}]
  *     js_sdk.cjs serve STORAGE STORE   keep the store open and obey commands, one on each line of input
+ *     js_sdk.cjs items STORAGE NAME    the items of a dataset, and those after one more was pushed
  *     js_sdk.cjs input                 what Actor.getInput() gives to a run that starts now; the storage and
  *                                      the input key are those of the environment
  *
@@ -102,6 +103,16 @@ const serve = async (storage, name) => {
     return null;
 };
 
+const items = async (storage, name) => {
+    const client = openStorage(storage);
+    const { id } = await client.datasets().getOrCreate(name);
+    const before = (await client.dataset(id).listItems()).items;
+    await client.dataset(id).pushItems([{ pushed: true }]);
+    const after = (await client.dataset(id).listItems()).items;
+    await client.teardown();
+    return { before, after };
+};
+
 const actorInput = async () => {
     const { Actor } = require('apify');
     await Actor.init();
@@ -115,6 +126,7 @@ const main = async ([command, storage, name]) => {
         case 'dump': return dump(await openStore(storage, name));
         case 'fill': return fill(await openStore(storage, name), JSON.parse(readFileSync(0, 'utf8')));
         case 'serve': return serve(storage, name);
+        case 'items': return items(storage, name);
         case 'input': return actorInput();
         default: throw new Error(`unknown command ${command}`);
     }

@@ -5,10 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::common::{METADATA, STORES, TempMount, TempStorage, copy_tree, fixture, sh};
-use crate::sdk::{Python, answer_of, sidecars};
+use crate::common::{
+    METADATA, STORES, TempMount, TempStorage, copy_tree, fixture, names, sh, tree,
+};
+use crate::sdk::{Js, Python, answer_of, sidecars};
 
 /// The metadata of a store on disk.
 fn metadata(storage: &TempStorage, store: &str) -> Value {
@@ -136,4 +138,100 @@ fn p16_purge_spares_the_input_key_of_the_option() {
     purge_like_the_sdk("purge-cli-input", |command, input_key| {
         command.args(["--input-key", input_key]).env("ACTOR_INPUT_KEY", "not-asked");
     });
+}
+
+/// All files of a storage but those of our own, and the times in metadata.
+fn without_times(storage: &TempStorage) -> Vec<(PathBuf, Value)> {
+    let mut files = tree(&storage.path());
+    files.retain(|path, _| !path.starts_with(".storefs"));
+    let content = |path: &Path, bytes: Vec<u8>| {
+        let Ok(mut fields) = serde_json::from_slice::<Value>(&bytes) else {
+            return Value::from(String::from_utf8_lossy(&bytes).into_owned());
+        };
+        if path.ends_with(METADATA) {
+            let times = ["accessed_at", "modified_at", "accessedAt", "modifiedAt"];
+            times.iter().for_each(|time| drop(fields.as_object_mut().unwrap().remove(*time)));
+        } else if let Some(content_type) = fields.get("content_type").cloned() {
+            fields =
+                json!({"key": fields["key"], "contentType": content_type, "size": fields["size"]});
+        }
+        fields
+    };
+    files.into_iter().map(|(path, bytes)| (path.clone(), content(&path, bytes))).collect()
+}
+
+const PURGE_BOTH: &str = "echo 1 > datasets/items/@purge; echo 1 > request_queues/queue/@purge";
+
+#[test]
+fn p13_a_purge_of_datasets_and_queues_leaves_what_the_sdk_leaves() {
+    let Some(python) = Python::find() else { return };
+    let (ours, theirs) = (TempStorage::empty(), TempStorage::empty());
+    let path = |storage: &TempStorage| storage.path().to_str().unwrap().to_owned();
+    python.run(&["collect", &path(&ours)]);
+    for (name, text) in [
+        ("datasets/items/note.txt", "x"),
+        ("datasets/items/.hidden.json", "{}"),
+        ("datasets/items/litter.json", "{}"),
+        ("datasets/items/INPUT.json", "{}"),
+        ("request_queues/queue/left.abcd1234.json.tmp", "{}"),
+    ] {
+        fs::write(ours.path().join(name), text).unwrap();
+    }
+    fs::create_dir(ours.path().join("request_queues/queue/directory")).unwrap();
+    fs::write(ours.path().join("request_queues/queue/directory/inner.json"), "{}").unwrap();
+    copy_tree(&ours.path(), &theirs.path());
+
+    let mount = TempMount::new(&ours);
+    sh(PURGE_BOTH, &mount.path());
+    python.run(&["purge-collected", &path(&theirs)]);
+    assert_eq!(without_times(&ours), without_times(&theirs), "while mounted");
+    mount.unmount();
+    assert_eq!(without_times(&ours), without_times(&theirs));
+    for kind in ["datasets/items", "request_queues/queue"] {
+        let text = fs::read(ours.path().join(kind).join(METADATA)).unwrap();
+        let metadata: Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(metadata["accessed_at"], metadata["modified_at"], "{metadata}");
+    }
+    let collected = python.run(&["collected", &path(&ours)]);
+    assert_eq!(collected, python.run(&["collected", &path(&theirs)]));
+    assert_eq!(
+        collected,
+        json!({
+            "items": 0, "listed": 0, "requests": 0, "is_empty": true,
+            "again": "https://example.com/handled", "pushed": [{"c": 3}],
+        })
+    );
+}
+
+#[test]
+fn p13_datasets_of_crawlee_js_are_purged_in_their_own_form() {
+    let Some(js) = Js::find() else { return };
+    for fixture in ["js-v3/plain", "js-v3/with-metadata", "crawlee-storage-v4/values"] {
+        let storage = TempStorage::of_fixture(fixture);
+        let metadata = storage.path().join("datasets/items").join(METADATA);
+        let before = fs::read_to_string(&metadata).ok();
+        let mount = TempMount::new(&storage);
+        sh(PURGE_BOTH, &mount.path());
+        assert_eq!(
+            names(&mount.path().join("datasets/items")).len(),
+            usize::from(before.is_some())
+        );
+        mount.unmount();
+        if let Some(before) = before {
+            let after = fs::read_to_string(&metadata).unwrap();
+            let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+            assert_eq!(parse(&after)["itemCount"], 0, "{fixture}");
+            assert_eq!(parse(&after)["createdAt"], parse(&before)["createdAt"]);
+            assert_eq!(after.contains('\t'), before.contains('\t'), "the indent");
+            assert_eq!(
+                after.matches("Z\"").count(),
+                before.matches("Z\"").count(),
+                "the times' form"
+            );
+        }
+        let path = storage.path();
+        let command = js.command(&["items", path.to_str().unwrap(), "items"]);
+        let answer = answer_of(command, &Value::Null);
+        assert_eq!(answer, json!({"before": [], "after": [{"pushed": true}]}), "{fixture}");
+    }
 }

@@ -5,6 +5,10 @@
     python_sdk.py serve STORAGE STORE   keep the store open and obey commands, one on each line of input;
                                         with --apify by the Apify SDK's client, else by Crawlee's
     python_sdk.py purge STORAGE STORE   open the store as the Apify SDK does, and purge it
+    python_sdk.py collect STORAGE       fill the dataset `items` and the queue `queue`, and handle a request
+    python_sdk.py purge-collected STORAGE   purge the two as the Apify SDK does
+    python_sdk.py collected STORAGE     how many items and requests there are, and whether the one that was handled
+                                        can be added again
     python_sdk.py input                 what Actor.get_input() gives to a run that starts now; the storage
                                         and the input key are those of the environment
 
@@ -21,7 +25,7 @@ import sys
 from apify import Actor, Configuration
 from apify.storage_clients import FileSystemStorageClient as ApifyFileSystemStorageClient
 from crawlee.storage_clients import FileSystemStorageClient
-from crawlee.storages import KeyValueStore
+from crawlee.storages import Dataset, KeyValueStore, RequestQueue
 
 DEFAULT = 'default'
 
@@ -109,6 +113,43 @@ async def purge(storage, name):
     await store.purge()  # and nothing after it: any further call would move the accessed time
 
 
+HANDLED = 'https://example.com/handled'
+
+
+async def collections(storage):
+    given = {'configuration': configuration(storage), 'storage_client': ApifyFileSystemStorageClient()}
+    return await Dataset.open(name='items', **given), await RequestQueue.open(name='queue', **given)
+
+
+async def collect(storage):
+    items, queue = await collections(storage)
+    await items.push_data([{'a': 1}, {'b': 2}])
+    await queue.add_requests([HANDLED])
+    await queue.mark_request_as_handled(await queue.fetch_next_request())
+    await queue.add_requests(['https://example.com/pending'])
+    await queue._client._state.persist_state()  # noqa: SLF001 - as the end of a run does
+
+
+async def purge_collected(storage):
+    items, queue = await collections(storage)
+    await items.purge()
+    await queue.purge()
+
+
+async def collected(storage):
+    items, queue = await collections(storage)
+    answer = {
+        'items': (await items.get_metadata()).item_count,
+        'listed': (await items.get_data()).count,
+        'requests': (await queue.get_metadata()).total_request_count,
+        'is_empty': await queue.is_empty(),
+    }
+    await items.push_data({'c': 3})
+    await queue.add_requests([HANDLED])
+    again = await queue.fetch_next_request()
+    return answer | {'again': again and again.url, 'pushed': (await items.get_data()).items}
+
+
 async def actor_input():
     # The configuration comes from the environment, as in a run; exit_process would end this process early.
     async with Actor(exit_process=False):
@@ -177,9 +218,12 @@ async def serve(storage, name, client):
         print(json.dumps(answer), flush=True)
 
 
+COLLECTIONS = {'collect': collect, 'purge-collected': purge_collected, 'collected': collected}
+
+
 async def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument('command', choices=['dump', 'fill', 'serve', 'purge', 'input'])
+    parser.add_argument('command', choices=['dump', 'fill', 'serve', 'purge', 'input', *COLLECTIONS])
     parser.add_argument('storage', nargs='?')
     parser.add_argument('store', nargs='?', default=DEFAULT)
     parser.add_argument('--apify', action='store_true')
@@ -197,6 +241,8 @@ async def main():
             answer = await purge(given.storage, given.store)
         case 'input':
             answer = await actor_input()
+        case command:
+            answer = await COLLECTIONS[command](given.storage)
     print(json.dumps(answer))
 
 

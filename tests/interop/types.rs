@@ -17,13 +17,40 @@ const LD: &str = "application/json; profile=\"https://example.com/ld\"";
 const TEXT: &str = "text/plain; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
 
-/// Records of an SDK: key, value, type, bytes that do not fit, how they are shown, bytes that fit again.
-fn given() -> [(&'static str, Value, &'static str, &'static [u8], &'static str, &'static [u8]); 4] {
+/// A record of an SDK, and what is written over it.
+struct Given {
+    key: &'static str,
+    value: Value,
+    content_type: &'static str,
+    /// Bytes that an SDK could not decode under this type, and how they are shown.
+    misfit: &'static [u8],
+    shown: &'static str,
+    /// Bytes that fit it again.
+    fit: &'static [u8],
+}
+
+fn given() -> [Given; 4] {
+    let json = |key| Given {
+        key,
+        value: json!({"a": 1}),
+        content_type: LD,
+        misfit: b"{\"a\" 1}",
+        shown: TEXT,
+        fit: b"{\"a\": 2}",
+    };
+    let text = |key, content_type| Given {
+        key,
+        value: json!("# x"),
+        content_type,
+        misfit: b"gr\xfcn",
+        shown: BYTES,
+        fit: b"gr\xc3\xbcn",
+    };
     [
-        ("state", json!({"a": 1}), LD, b"{\"a\" 1}", TEXT, b"{\"a\": 2}"),
-        ("state.json", json!({"a": 1}), LD, b"{\"a\" 1}", TEXT, b"{\"a\": 2}"),
-        ("notes", json!("# x"), "text/markdown", b"gr\xfcn", BYTES, b"gr\xc3\xbcn"),
-        ("page.txt", json!("<p>"), "text/html", b"gr\xfcn", BYTES, b"<p>gr\xc3\xbcn"),
+        json("state"),
+        json("state.json"),
+        text("notes", "text/markdown"),
+        text("page.txt", "text/html"),
     ]
 }
 
@@ -32,11 +59,11 @@ fn p10_the_type_that_an_sdk_gave_comes_back_when_the_bytes_fit_it_again() {
     let Some(python) = Python::find() else { return };
     let storage = TempStorage::empty();
     let mut client = python.serve(&storage, STORE);
-    for (key, value, content_type, ..) in given() {
+    for Given { key, value, content_type, .. } in given() {
         client.ask(&json!({"set": key, "value": value, "content_type": content_type}));
     }
     let mount = TempMount::new(&storage);
-    for (key, _, _, misfit, shown, _) in given() {
+    for Given { key, misfit, shown, .. } in given() {
         fs::write(mount.store(STORE).join(key), misfit).unwrap();
         // The SDK reads it, and is not irritated by the note.
         assert_eq!(client.get(key)["content_type"], shown, "{key}");
@@ -44,7 +71,7 @@ fn p10_the_type_that_an_sdk_gave_comes_back_when_the_bytes_fit_it_again() {
     mount.unmount();
     let listed = python.dump(&storage, STORE);
     let mount = TempMount::new(&storage);
-    for (key, _, content_type, misfit, shown, fit) in given() {
+    for Given { key, content_type, misfit, shown, fit, .. } in given() {
         assert_eq!(listed[key]["content_type"], shown, "{key}");
         assert_eq!(mime_type(&mount.store(STORE).join(key)), shown, "{key}");
         // Once more, by a rename over it.

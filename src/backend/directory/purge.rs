@@ -16,6 +16,7 @@ use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use super::delete_note::DeleteNote;
+use super::dialect::Dialect;
 use super::layout;
 use super::purge_box::{LOOK_AT, Label, OldRecords, PurgeBox, number_of};
 use super::records::{Names, remove_if_there};
@@ -24,7 +25,7 @@ use super::state::DirectoryBackend;
 use super::syncing::sync_file;
 use super::tree::{self, StoreDir};
 use crate::backend::document::Document;
-use crate::backend::{Purge, Purged, Purging, is_input_key};
+use crate::backend::{Purge, Purged, Purging, is_input_key, is_item};
 use crate::failpoint;
 use crate::model::{AttributeChange, DEFAULT_INPUT_KEY, Error, Key, Result, Stamp, StoreName};
 
@@ -121,6 +122,13 @@ impl DirectoryBackend {
             if name == layout::METADATA.as_bytes() {
                 continue;
             }
+            if dialect == Dialect::Plain {
+                match is_item(&name) {
+                    true => contents.doomed.push(name),
+                    false => contents.has_others = true,
+                }
+                continue;
+            }
             let key = dialect.key(&name)?;
             if dialect.is_spared(&key, input_key)
                 && self.is_record(dir, &name)?
@@ -132,13 +140,16 @@ impl DirectoryBackend {
                 contents.doomed.push(name);
             }
         }
+        contents.is_complete = true;
+        if dialect == Dialect::Plain {
+            return Ok(Some(contents));
+        }
         let owners = contents.owners_of_sidecars(input_key);
         let is_spared = |name: &mut Vec<u8>| {
             layout::value_of_sidecar(name)
                 .is_some_and(|value| owners.iter().any(|owner| owner == value))
         };
         contents.spared.extend(contents.doomed.extract_if(.., is_spared));
-        contents.is_complete = true;
         Ok(Some(contents))
     }
 
@@ -147,6 +158,9 @@ impl DirectoryBackend {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
         let dialect = self.dialect(dir)?;
         let mut contents = Contents::default();
+        if dialect == Dialect::Plain {
+            return Ok(Contents { has_others: true, ..contents });
+        }
         let usual = |key: &str| USUAL_EXTENSIONS.map(|extension| format!("{key}{extension}"));
         let candidates: BTreeSet<String> =
             usual(input_key).into_iter().chain(usual(DEFAULT_INPUT_KEY)).collect();
@@ -206,8 +220,9 @@ impl DirectoryBackend {
     ) -> Result<OldRecords> {
         let failed = |error: io::Error| Error::io(format!("purge store '{}'", dir.name), error);
         let filled = self.fill_fresh(dir, session, &purge_box.fresh, purge, contents)?;
-        let Some(stores) = tree::open_stores(&self.shared.root)? else {
-            return Err(dir.no_store());
+        let place = match tree::open_parent(&self.shared.root, &dir.name) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Err(dir.no_store()),
+            place => place.map_err(|error| failed(error.into()))?,
         };
         let old = rustix::fs::fstat(&dir.fd).map_err(|error| failed(error.into()))?;
         let label = Label {
@@ -224,7 +239,7 @@ impl DirectoryBackend {
         rustix::fs::fsync(&purge_box.fresh.fd).map_err(|error| failed(error.into()))?;
         failpoint::pass("purge: fresh directory filled");
         let old_records =
-            purge_box.exchange(&stores, known, label).map_err(|error| failed(error.into()))?;
+            purge_box.exchange(&place, known, label).map_err(|error| failed(error.into()))?;
         failpoint::pass("purge: exchanged");
         // The store is purged. What fails from here on is tried again when the old directory is cleared.
         let taken_over = old_records.take_over_inputs();
@@ -263,7 +278,7 @@ impl DirectoryBackend {
             return Ok(());
         }
         let Ok(mut document) = Document::parse(&text.bytes) else { return Ok(()) };
-        document.set_purged(purge.at);
+        set_purged(&mut document, fresh, purge);
         self.place_metadata(fresh, session, &document.to_bytes(), Some(text.attributes.mode), true)
     }
 
@@ -301,7 +316,7 @@ impl DirectoryBackend {
         };
         match metadata {
             Ok((mut document, text)) => {
-                document.set_purged(purge.at);
+                set_purged(&mut document, dir, purge);
                 let (bytes, mode) = (document.to_bytes(), Some(text.attributes.mode));
                 self.place_metadata(fresh_dir, session, &bytes, mode, true)?;
                 filled.metadata = Some(text.attributes.stamp);
@@ -331,6 +346,10 @@ impl DirectoryBackend {
         let is_sidecar = |name: &&Vec<u8>| layout::value_of_sidecar(name).is_some();
         let (sidecars, values): (Vec<_>, Vec<_>) = contents.doomed.iter().partition(is_sidecar);
         for name in values {
+            if dir.name.is_plain() {
+                remove_if_there(dir, name, "purge: remove an item")?;
+                continue;
+            }
             let note = match number_of(&dir.fd, name).map_err(failed)? {
                 Some(_) => DeleteNote::of(session, dir, name).map_err(failed)?,
                 // A link, which has no sidecar.
@@ -343,10 +362,18 @@ impl DirectoryBackend {
             remove_if_there(dir, name, "purge: remove a sidecar")?;
         }
         self.edit_metadata_alone(dir, session, |document| {
-            document.set_purged(purge.at);
+            set_purged(document, dir, purge);
             true
         })?;
         Ok(Purging::done(contents.purged().unwrap_or_default()))
+    }
+}
+
+/// Has metadata say what a purge says.
+fn set_purged(document: &mut Document, dir: &StoreDir, purge: &Purge<'_>) {
+    document.set_purged(purge.at);
+    if dir.name.is_plain() {
+        document.set_emptied();
     }
 }
 

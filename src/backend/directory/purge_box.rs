@@ -20,7 +20,7 @@ use super::removal::remove_tree;
 use super::staging::{self, Session};
 use super::tree::{Directory, StoreDir};
 use super::{layout, tree};
-use crate::backend::Purged;
+use crate::backend::{Purged, is_item};
 use crate::failpoint;
 use crate::model::{Key, StoreName};
 
@@ -77,9 +77,14 @@ impl Label {
         let fields: Map<String, Value> = serde_json::from_slice(text).ok()?;
         let text = |field: &str| fields.get(field).and_then(Value::as_str);
         let linked = fields.get("linked")?.as_object()?.iter();
+        let store = purged_name(text("store")?)?;
         Some(Self {
-            store: StoreName::new(text("store")?).ok()?,
-            dialect: if fields.get("js3")?.as_bool()? { Dialect::Js3 } else { Dialect::Sidecars },
+            dialect: match (store.is_plain(), fields.get("js3")?.as_bool()?) {
+                (true, _) => Dialect::Plain,
+                (false, true) => Dialect::Js3,
+                (false, false) => Dialect::Sidecars,
+            },
+            store,
             input_key: text("inputKey")?.to_owned(),
             old: fields.get("old")?.as_u64()?,
             linked: linked
@@ -88,7 +93,7 @@ impl Label {
         })
     }
 
-    /// The key of a value file that is spared.
+    /// The key of a value file that is spared, in a key-value store.
     fn spared(&self, name: &[u8]) -> Option<Key> {
         let key = self.dialect.key(name).ok()?;
         let is_spared = self.dialect.is_spared(&key, &self.input_key);
@@ -122,19 +127,18 @@ impl PurgeBox {
     }
 
     /// Exchanges the fresh directory for that of the store. This is the purge. `known` is the store's directory as
-    /// it was opened before.
+    /// it was opened before, `stores` and `store` are where it is.
     pub(super) fn exchange(
         &self,
-        stores: &Directory,
+        (stores, store): &(Directory, String),
         known: Directory,
         label: Label,
     ) -> rustix::io::Result<OldRecords> {
-        let store = label.store.as_str();
         let exchange = RenameFlags::EXCHANGE;
         // Before the exchange: once it is done, nothing may fail that would have the box removed with all in it.
         let places = [stores.try_clone()?, self.directory.try_clone()?];
         let fresh = self.fresh.fd.try_clone()?;
-        rustix::fs::renameat_with(&self.directory, RECORDS, stores, store, exchange)?;
+        rustix::fs::renameat_with(&self.directory, RECORDS, stores, store.as_str(), exchange)?;
         // Crawlee JS 3 may have put another directory in the store's place just before.
         let old = tree::open_dir(&self.directory, RECORDS).unwrap_or(known);
         Ok(OldRecords { old, store: fresh, places, label })
@@ -186,8 +190,8 @@ impl OldRecords {
             // It died before the exchange.
             return Ok(None);
         }
-        let stores = tree::open_dir(root, layout::STORES)?;
-        let store = match tree::open_dir(&stores, label.store.as_str()) {
+        let (stores, name) = tree::open_parent(root, &label.store)?;
+        let store = match tree::open_dir(&stores, &name) {
             // Dropped since then: nobody is there to be given anything.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
             store => store?,
@@ -301,6 +305,9 @@ impl OldRecords {
         if name == layout::METADATA.as_bytes() || self.is_linked(name) {
             return Ok(Fate::Remove);
         }
+        if self.label.dialect == Dialect::Plain {
+            return Ok(if is_item(name) { Fate::Count } else { Fate::GiveBack });
+        }
         // The sidecar of an input goes with its value.
         let value = layout::value_of_sidecar(name).unwrap_or(name);
         let is_plain = || number_of(&self.old, value).map(|number| number.is_some());
@@ -329,6 +336,12 @@ impl OldRecords {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What a label calls a store, or a dataset or queue by its path.
+fn purged_name(text: &str) -> Option<StoreName> {
+    let Some(path) = text.strip_prefix('/') else { return StoreName::new(text).ok() };
+    path.split('/').try_fold(StoreName::plain_root(), |parent, own| parent.child(own)).ok()
 }
 
 /// Removes a file; a directory that cannot be given back is not ours to remove. Gives back whether it was there.
@@ -362,7 +375,18 @@ mod tests {
             old: u64::MAX,
             linked: vec![(b"in%20put.\xff".to_vec(), 7), (b"in%20put".to_vec(), 8)],
         };
+        assert_eq!(Label::parse(label.text().as_bytes()), Some(label.clone()));
+        let store = StoreName::plain_root().child("datasets").unwrap().child("a b").unwrap();
+        let label = Label { store, dialect: Dialect::Plain, ..label };
         assert_eq!(Label::parse(label.text().as_bytes()), Some(label));
+        let outside = |store: &str| {
+            let text =
+                json!({"store": store, "js3": false, "inputKey": "", "old": 1, "linked": {}});
+            Label::parse(text.to_string().as_bytes())
+        };
+        for store in ["/", "/..", "/datasets/../x", "/datasets//x", "../x", ""] {
+            assert_eq!(outside(store), None, "{store}");
+        }
     }
 
     #[test]

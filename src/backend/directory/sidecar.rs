@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::layout;
 use super::tree::{self, StoreDir};
@@ -66,10 +66,17 @@ impl Sidecar {
     /// The text of a sidecar in camelCase, the one spelling that every SDK reads.
     pub(super) fn text(key: &Key, record_type: &RecordType, size: u64) -> Vec<u8> {
         let content_type = record_type.content_type.as_str();
-        let mut fields = json!({"key": key.to_string(), "contentType": content_type, "size": size});
+        let mut fields = vec![
+            ("key", key.to_string().into()),
+            ("contentType", content_type.into()),
+            ("size", size.into()),
+        ];
         if let Origin::Guessed { given } = &record_type.origin {
-            fields[GIVEN] = given.as_ref().map_or(Value::Null, |given| given.as_str().into());
+            let given = given.as_ref().map_or(Value::Null, |given| given.as_str().into());
+            fields.push((GIVEN, given));
         }
+        let fields: Map<String, Value> =
+            fields.into_iter().map(|(field, value)| (field.to_owned(), value)).collect();
         // Writing JSON values into memory cannot fail.
         let text = serde_json::to_vec_pretty(&fields).unwrap_or_default();
         match &record_type.origin {

@@ -106,6 +106,23 @@ pub(super) fn open_dir(
     open_directory(parent, |parent, flags| rustix::fs::openat(parent, name, flags, Mode::empty()))
 }
 
+/// Opens the directory in which that of a store, or a plain one, is, and says what it is called there.
+pub(super) fn open_parent(
+    root: &Directory,
+    name: &StoreName,
+) -> rustix::io::Result<(Directory, String)> {
+    if !name.is_plain() {
+        return Ok((open_dir(root, layout::STORES)?, name.to_string()));
+    }
+    let path: Vec<&str> = name.components().collect();
+    let Some((own, ancestors)) = path.split_last() else { return Err(Errno::NOENT) };
+    let mut parent = root.try_clone()?;
+    for component in ancestors {
+        parent = open_dir(&parent, component)?;
+    }
+    Ok((parent, (*own).to_owned()))
+}
+
 /// Opens a store's directory by one system call, which follows no link and leaves the storage by no other way.
 pub(super) fn open_store(root: &Directory, name: &StoreName) -> rustix::io::Result<Directory> {
     let path = format!("{}/{name}", layout::STORES);
