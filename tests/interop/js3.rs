@@ -1,12 +1,12 @@
 //! The same in the layout of Crawlee JS 3, in which the extension is the type.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::common::{METADATA, TempMount, TempStorage, names, sh};
+use crate::common::{METADATA, TempMount, TempStorage, names, sh, storefs};
 use crate::sdk::{Js, hex};
 
 /// Asserts that a store has the layout of JS 3 still: no metadata and no sidecar.
@@ -111,4 +111,53 @@ fn p12_js3_reads_what_tools_changed() {
     assert!(!records.contains_key("data") && !records.contains_key("note"));
     mount.unmount();
     assert_js_layout(&storage.store("kinds"));
+}
+
+/// A store that does not tell has the layout of the others of its storage.
+#[test]
+fn p12_a_new_store_in_a_storage_of_js3_is_one_that_it_can_list() {
+    let Some(js) = Js::find() else { return };
+    let storage = TempStorage::empty();
+    js.fill(&storage, "first", &json!([{"key": "obj", "value": {"a": 1}}]));
+    fs::create_dir_all(storage.store("default")).unwrap();
+    fs::write(storage.store("default").join("INPUT.json"), "{}").unwrap();
+    let mount = TempMount::new(&storage);
+    let png = storage.beside().join("shot.png");
+    fs::write(&png, b"\x89PNG\r\n\x1a\n").unwrap();
+    let script = format!(
+        "mkdir made; cp {png} made/pic.jpg; echo '{{\"m\": 1}}' > made/obj.json; echo x > default/notes.md; \
+         echo 1 > made/@purge; cp {png} made/pic.jpg; echo '{{\"m\": 2}}' > made/obj.json",
+        png = png.display()
+    );
+    sh(&script, &mount.stores());
+    let set = |key: &str| {
+        let mut command = storefs();
+        command.args(["set", "by-command", key, "--source"]).arg(storage.path());
+        assert!(command.status().unwrap().success());
+    };
+    set("notes.md");
+    mount.unmount();
+    for (store, keys) in [
+        ("made", &["pic.jpg", "obj"][..]),
+        ("default", &["INPUT", "notes.md"]),
+        ("by-command", &["notes.md"]),
+    ] {
+        let listed = js.dump(&storage, store);
+        let expected: BTreeSet<_> = keys.iter().map(|key| (*key).to_owned()).collect();
+        assert_eq!(listed.into_keys().collect::<BTreeSet<_>>(), expected, "{store}");
+        assert!(!storage.store(store).join(METADATA).exists(), "{store}");
+    }
+    // Where another store tells otherwise, and where none tells, it is one with sidecars.
+    for others in [&["first"][..], &[]] {
+        let storage = TempStorage::empty();
+        if !others.is_empty() {
+            js.fill(&storage, "first", &json!([{"key": "obj", "value": {"a": 1}}]));
+            fs::create_dir_all(storage.store("second")).unwrap();
+            fs::write(storage.store("second").join(METADATA), "{}").unwrap();
+        }
+        let mount = TempMount::new(&storage);
+        sh("mkdir made; echo x > made/notes.md", &mount.stores());
+        assert!(storage.store("made").join(METADATA).exists());
+        assert!(storage.store("made").join(format!("notes.md.{METADATA}")).exists());
+    }
 }

@@ -53,23 +53,24 @@ impl Layouts {
         self.change(store, |layout| layout.seen = Some((directory, dialect)));
     }
 
-    /// The layout of a store whose directory shows this one; `None` if it holds nothing that tells.
-    pub(super) fn decide(&self, store: &StoreName, shown: Option<Dialect>) -> Dialect {
+    /// The layout of a store whose directory shows this one, `None` if it holds nothing that tells. Then it is JS 3's if
+    /// it was when it was seen last; else nothing is known of it.
+    pub(super) fn decide(&self, store: &StoreName, shown: Option<Dialect>) -> Option<Dialect> {
         match shown {
             Some(Dialect::Js3) => {
                 self.change(store, |layout| layout.is_js3 = true);
-                Dialect::Js3
+                shown
             }
-            Some(dialect) => {
+            Some(_) => {
                 // Most stores have no entry, and get none for this.
                 if let Some(layout) = self.known.lock().by_name.get_mut(store) {
                     layout.is_js3 = false;
                 }
-                dialect
+                shown
             }
             None => {
                 let is_js3 = self.known.lock().by_name.get(store).is_some_and(|known| known.is_js3);
-                if is_js3 { Dialect::Js3 } else { Dialect::Sidecars }
+                is_js3.then_some(Dialect::Js3)
             }
         }
     }
@@ -145,14 +146,14 @@ mod tests {
     fn a_layout_moves_with_its_store_and_goes_with_it() {
         let (layouts, old, new) = (Layouts::default(), store("old"), store("new"));
         layouts.keep(&old, HERE, Dialect::Js3);
-        assert_eq!(layouts.decide(&old, Some(Dialect::Js3)), Dialect::Js3);
+        assert_eq!(layouts.decide(&old, Some(Dialect::Js3)), Some(Dialect::Js3));
         layouts.rename(&old, &new);
-        assert_eq!(layouts.decide(&old, None), Dialect::Sidecars);
-        assert_eq!(layouts.decide(&new, None), Dialect::Js3);
+        assert_eq!(layouts.decide(&old, None), None);
+        assert_eq!(layouts.decide(&new, None), Some(Dialect::Js3));
         assert_eq!(layouts.seen(&new, &HERE), Some(Dialect::Js3));
         assert_eq!(layouts.seen(&new, &THERE), None, "another directory of this name");
         layouts.forget(&new);
-        assert_eq!(layouts.decide(&new, None), Dialect::Sidecars);
+        assert_eq!(layouts.decide(&new, None), None);
     }
 
     #[test]
@@ -180,6 +181,6 @@ mod tests {
             most = most.max(layouts.known.lock().by_name.len());
         }
         assert!(most <= LEAST_LIMIT, "{most}");
-        assert_eq!(layouts.decide(&store("100"), None), Dialect::Js3);
+        assert_eq!(layouts.decide(&store("100"), None), Some(Dialect::Js3));
     }
 }

@@ -22,6 +22,7 @@
 //! | `fingerprint` | a number for bytes that never changes |
 //! | `state` | what all operations share |
 //! | `layouts` | what is known of layouts and cannot be read off a directory |
+//! | `recognise` | reading the layout off a directory, or off its neighbours |
 //! | `doctor` | finding what is wrong, and mending what has one right answer |
 //! | `heal` | completing what a dead process was at |
 //! | `reaper`, `removal` | removal in the background |
@@ -60,6 +61,7 @@ mod publish;
 mod purge;
 mod purge_box;
 mod reaper;
+mod recognise;
 mod records;
 mod removal;
 mod removed_store;

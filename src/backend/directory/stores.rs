@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
-use super::dialect::{Dialect, DialectChoice};
+use super::dialect::Dialect;
 use super::note::Step;
 use super::records;
 use super::removal::remove_tree;
@@ -16,7 +16,6 @@ use super::store_gates::{HeldStoreDir, HeldStoreDirs};
 use super::tree::{self, Directory, Identity, StoreDir};
 use super::{layout, staging};
 use crate::backend::document::Document;
-use crate::backend::is_input_key;
 use crate::failpoint;
 use crate::model::{Attributes, Error, Result, StoreMetadata, StoreName};
 
@@ -89,88 +88,6 @@ impl DirectoryBackend {
         Ok(self.shared.kept_times.of_directory(&dir.name, attributes))
     }
 
-    /// The layout of a store (P12). It is JS 3's if it has no metadata and no sidecar, but a bare file that is
-    /// no input. Once seen, that holds for the directory until metadata appears in it.
-    pub(super) fn dialect(&self, dir: &StoreDir) -> Result<Dialect> {
-        match self.given_dialect(dir) {
-            Some(dialect) => Ok(dialect),
-            None => self.recognise_dialect(dir, dir.has_metadata()?),
-        }
-    }
-
-    /// The layout of a store into which a record is about to be put. It is kept in mind whether there is metadata now:
-    /// if it is gone later on, somebody may be removing the store.
-    pub(super) fn dialect_to_write(&self, dir: &StoreDir) -> Result<Dialect> {
-        let given = self.given_dialect(dir);
-        if let Some(dialect @ (Dialect::Plain | Dialect::Js3)) = given {
-            return Ok(dialect);
-        }
-        let has_metadata = dir.has_metadata()?;
-        let dialect = match given {
-            Some(dialect) => dialect,
-            None => self.recognise_dialect(dir, has_metadata)?,
-        };
-        let lacks = !has_metadata && dialect == Dialect::Sidecars;
-        let lacking = if lacks { Some(dir.identity()?) } else { None };
-        self.shared.layouts.note_metadata(&dir.name, lacking);
-        Ok(dialect)
-    }
-
-    /// The layout of a store that does not depend on what it holds.
-    fn given_dialect(&self, dir: &StoreDir) -> Option<Dialect> {
-        match self.shared.options.dialect {
-            _ if dir.name.is_plain() => Some(Dialect::Plain),
-            DialectChoice::Sidecars => Some(Dialect::Sidecars),
-            DialectChoice::Js3 => Some(Dialect::Js3),
-            DialectChoice::Auto => None,
-        }
-    }
-
-    fn recognise_dialect(&self, dir: &StoreDir, has_metadata: bool) -> Result<Dialect> {
-        let shown = if has_metadata { Some(Dialect::Sidecars) } else { self.shown_dialect(dir)? };
-        let dialect = self.shared.layouts.decide(&dir.name, shown);
-        if !has_metadata {
-            self.forget_stores_that_are_gone();
-        }
-        Ok(dialect)
-    }
-
-    /// The layout that a directory without metadata shows; `None` if it holds nothing that tells.
-    fn shown_dialect(&self, dir: &StoreDir) -> Result<Option<Dialect>> {
-        let failed = |error: Errno| Error::io(format!("look into store '{}'", dir.name), error);
-        let identity = dir.identity()?;
-        if let Some(seen) = self.shared.layouts.seen(&dir.name, &identity) {
-            return Ok(Some(seen));
-        }
-        let mut has_bare_file = false;
-        for entry in tree::entries(&dir.fd).map_err(failed)? {
-            let (name, listed) = entry.map_err(failed)?;
-            if tree::kind(&dir.fd, &name, listed) != FileType::RegularFile {
-                continue;
-            }
-            if layout::value_of_sidecar(&name).is_some() {
-                return Ok(Some(Dialect::Sidecars));
-            }
-            let is_input = Dialect::Js3
-                .key(&name)
-                .is_ok_and(|key| is_input_key(&key, &self.shared.options.input_key));
-            has_bare_file |= !is_input && !layout::looks_temporary(&name);
-        }
-        if !has_bare_file {
-            return Ok(None);
-        }
-        self.shared.layouts.keep(&dir.name, identity, Dialect::Js3);
-        Ok(Some(Dialect::Js3))
-    }
-
-    /// Bounds what is known of layouts by the stores that are there.
-    fn forget_stores_that_are_gone(&self) {
-        let Some(stores) = self.shared.layouts.if_many() else { return };
-        let is_gone = |store: &StoreName| tree::open_store(&self.shared.root, store).is_err();
-        let gone: Vec<StoreName> = stores.into_iter().filter(is_gone).collect();
-        self.shared.layouts.forget_all(&gone);
-    }
-
     /// Makes a store: a directory that already holds its metadata is moved into place.
     pub(super) fn create_store(&self, name: &StoreName, metadata: &StoreMetadata) -> Result<()> {
         self.refuse_if_read_only()?;
@@ -208,7 +125,7 @@ impl DirectoryBackend {
         session: &Arc<Session>,
         metadata: &StoreMetadata,
     ) -> Result<()> {
-        if self.shared.options.dialect == DialectChoice::Js3 {
+        if self.dialect_of_new(name)? == Dialect::Js3 {
             return Ok(());
         }
         let dir = StoreDir { fd, name: name.clone() };
