@@ -27,8 +27,8 @@ pub use texts::{KeptSidecar, MetadataText, SidecarSays};
 pub use unpublished::{KeptAside, StagedFor};
 
 use crate::model::{
-    AttributeChange, Attributes, ContentType, Error, Finding, Key, RecordType, Result, Space, Stamp,
-    StoreMetadata, StoreName, Unpublished,
+    AttributeChange, Attributes, ContentType, Error, Finding, Key, RecordType, Result, Space,
+    Stamp, StoreMetadata, StoreName, Unpublished,
 };
 use watch::{Tell, Watched};
 
@@ -254,6 +254,21 @@ pub trait Backend: Debug + Send + Sync {
         _change: &AttributeChange,
     ) -> Result<()> {
         Ok(())
+    }
+
+    /// Gives an input that has no content type the one that the Apify SDK gives it when it opens a store, in that SDK's
+    /// own form where the backend keeps any.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecord`].
+    fn adopt_input(
+        &self,
+        store: &StoreName,
+        key: &Key,
+        _input_key: &str,
+        content_type: &ContentType,
+    ) -> Result<()> {
+        self.set_content_type(store, key, content_type)
     }
 
     /// Opens a record's current version.

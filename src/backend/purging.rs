@@ -10,8 +10,8 @@ use crate::ranks::{Condvar, Mutex, Table};
 /// What a purge spares, and when it happens.
 #[derive(Clone, Copy, Debug)]
 pub struct Purge<'a> {
-    /// The input key: the record of this key, and those of this key with an extension, are spared, and the record
-    /// of the key `INPUT` besides.
+    /// The input key: the record of this key, and those of this key with an extension, are spared, and those of `INPUT`
+    /// besides.
     pub input_key: &'a str,
     /// The new accessed and modified time of the store.
     pub at: Timestamp,
@@ -28,10 +28,11 @@ pub fn is_input_key(key: &Key, input_key: &str) -> bool {
     }
 }
 
-/// Whether a purge spares a key: one of the input record, or `INPUT` itself, whatever the input key is (P16).
+/// Whether a purge spares a key: one of the input record, or of `INPUT` in any of its spellings, whatever the input key
+/// is (P16).
 #[must_use]
 pub fn is_spared(key: &Key, input_key: &str) -> bool {
-    is_input_key(key, input_key) || key.as_bytes() == DEFAULT_INPUT_KEY.as_bytes()
+    is_input_key(key, input_key) || is_input_key(key, DEFAULT_INPUT_KEY)
 }
 
 /// What a purge did.

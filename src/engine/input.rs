@@ -38,6 +38,16 @@ impl Store {
         Error::SecondInput { store, key, other }
     }
 
+    /// Gives a bare input the type that the Apify SDK would give it.
+    pub(super) fn adopt_input(&self, key: &Key) -> Result<()> {
+        if self.backend().kept_type(&self.name, key)?.is_some() {
+            return Ok(());
+        }
+        let value = self.backend().open_value(&self.name, key)?;
+        let content_type = self.infer(key, &value)?;
+        self.backend().adopt_input(&self.name, key, self.storage.input_key(), &content_type)
+    }
+
     /// The key of the input record, if there is one.
     pub(super) fn find_input(&self) -> Result<Option<Key>> {
         for key in self.usual_input_keys() {

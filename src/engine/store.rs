@@ -169,9 +169,9 @@ impl Store {
         let mut untyped = Vec::new();
         let is_input = |key: &&Key| is_input_key(key, self.storage.input_key());
         for key in purging.spared().iter().filter(is_input) {
-            match self.adopt(key) {
+            match self.adopt_input(key) {
                 // Somebody has removed it since.
-                Ok(_) | Err(Error::NoSuchRecord { .. }) => {}
+                Ok(()) | Err(Error::NoSuchRecord { .. }) => {}
                 Err(error) => {
                     log::warn!("input '{key}' of store '{}' gets no type: {error}", self.name);
                     untyped.push(key.clone());

@@ -408,16 +408,18 @@ fn p16_the_input_key_comes_from_options_then_from_the_environment() {
     let actor = ("ACTOR_INPUT_KEY", "ONE");
     let apify = ("APIFY_INPUT_KEY", "OTHER");
     let crawlee = ("CRAWLEE_INPUT_KEY", "k");
-    assert_eq!(spared(&[], &[]), ["INPUT", "INPUT", "INPUT.json"]);
-    // The key INPUT itself is spared always.
-    assert_eq!(spared(&[], &[crawlee]), ["k", "INPUT", "k"]);
-    assert_eq!(spared(&[], &[apify, crawlee]), ["OTHER", "INPUT", "OTHER.txt"]);
-    assert_eq!(spared(&[], &[actor, apify, crawlee]), ["ONE", "INPUT", "ONE"]);
-    assert_eq!(
-        spared(&["--input-key", "OTHER"], &[actor, crawlee]),
-        ["OTHER", "INPUT", "OTHER.txt"]
-    );
-    assert_eq!(spared(&["-o", "input_key=ONE"], &[crawlee]), ["ONE", "INPUT", "ONE"]);
+    let left = |input_key: &str, input: &[&str]| -> Vec<String> {
+        // What is called INPUT is spared always.
+        let left = [input_key, "INPUT", "INPUT.json"].into_iter().chain(input.iter().copied());
+        left.map(str::to_owned).collect()
+    };
+    assert_eq!(spared(&[], &[]), left("INPUT", &[]));
+    assert_eq!(spared(&[], &[crawlee]), left("k", &["k"]));
+    assert_eq!(spared(&[], &[apify, crawlee]), left("OTHER", &["OTHER.txt"]));
+    assert_eq!(spared(&[], &[actor, apify, crawlee]), left("ONE", &["ONE"]));
+    let option = spared(&["--input-key", "OTHER"], &[actor, crawlee]);
+    assert_eq!(option, left("OTHER", &["OTHER.txt"]));
+    assert_eq!(spared(&["-o", "input_key=ONE"], &[crawlee]), left("ONE", &["ONE"]));
 }
 
 #[test]

@@ -4,8 +4,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use super::layout;
-use crate::backend::{is_input_key, is_spared};
-use crate::model::{ContentType, DEFAULT_INPUT_KEY, Key, Result};
+use crate::model::{ContentType, Key, Result};
 
 /// Which layout to read and write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,11 +67,6 @@ impl Dialect {
             Self::Js3 => !js3_needs_neutral(bytes) && !bytes.ends_with(JS3_NEUTRAL),
             Self::Plain => true,
         }
-    }
-
-    /// Whether a purge spares a key (P16). The record that Crawlee JS 3 means by `INPUT` has an extension.
-    pub(super) fn is_spared(self, key: &Key, input_key: &str) -> bool {
-        is_spared(key, input_key) || (self == Self::Js3 && is_input_key(key, DEFAULT_INPUT_KEY))
     }
 
     /// Whether every layout keeps the key under the key itself, so that the layout need not be known.

@@ -219,6 +219,17 @@ impl Backend for DirectoryBackend {
         self.in_store(store, |dir| self.change_sidecar(dir, key, change))
     }
 
+    fn adopt_input(
+        &self,
+        store: &StoreName,
+        key: &Key,
+        input_key: &str,
+        content_type: &ContentType,
+    ) -> Result<()> {
+        self.refuse_if_read_only()?;
+        self.adopt_input(store, key, input_key, content_type)
+    }
+
     fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>> {
         Ok(Arc::new(self.in_store(store, |dir| self.open_record(dir, key))?))
     }

@@ -19,11 +19,17 @@ pub(super) struct NewSidecar<'a> {
     pub(super) name: &'a [u8],
     pub(super) value: Object,
     pub(super) record_type: &'a RecordType,
+    /// The input key, if the sidecar is to be the one that the Apify SDK makes for an input.
+    pub(super) of_input: Option<&'a str>,
 }
 
 impl NewSidecar<'_> {
     pub(super) fn text(&self) -> Vec<u8> {
-        Sidecar::text(self.key, self.record_type, self.value.size)
+        let size = self.value.size;
+        match self.of_input {
+            None => Sidecar::text(self.key, self.record_type, size),
+            Some(input_key) => sidecar::input_text(input_key, &self.record_type.content_type, size),
+        }
     }
 
     /// Makes the sidecar, and has it on the medium or, if it need not be durable, on its way there.

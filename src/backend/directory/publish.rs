@@ -149,11 +149,11 @@ impl DirectoryBackend {
         let mut sidecar = None;
         if dialect == Dialect::Sidecars {
             let record_type = &record_type;
-            let new = NewSidecar { key, name: names.own(), value: object, record_type };
+            let new =
+                NewSidecar { key, name: names.own(), value: object, record_type, of_input: None };
             let input_key = self.shared.options.input_key.as_str();
             let says_so = |sidecar: &Sidecar| {
-                sidecar.record_type == *record_type
-                    && sidecar.is_sound(key, input_key, object.size)
+                sidecar.record_type == *record_type && sidecar.is_sound(key, input_key, object.size)
             };
             let in_place = look.sidecar.as_ref().and_then(|file| file.sidecar.as_ref());
             let is_there = in_place.is_some_and(says_so);
@@ -343,7 +343,7 @@ impl DirectoryBackend {
         prepared: &Prepared,
     ) -> Result<StagedFile> {
         let (name, record_type) = (prepared.names.own(), &prepared.record_type);
-        let new = NewSidecar { key, name, value: prepared.object, record_type };
+        let new = NewSidecar { key, name, value: prepared.object, record_type, of_input: None };
         new.stage(value.session(), dir, true)
     }
 

@@ -25,7 +25,7 @@ use super::state::DirectoryBackend;
 use super::syncing::sync_file;
 use super::tree::{self, StoreDir};
 use crate::backend::document::Document;
-use crate::backend::{Purge, Purged, Purging, is_input_key, is_item};
+use crate::backend::{Purge, Purged, Purging, is_input_key, is_item, is_spared};
 use crate::failpoint;
 use crate::model::{AttributeChange, DEFAULT_INPUT_KEY, Error, Key, Result, Stamp, StoreName};
 
@@ -130,7 +130,7 @@ impl DirectoryBackend {
                 continue;
             }
             let key = dialect.key(&name)?;
-            if dialect.is_spared(&key, input_key)
+            if is_spared(&key, input_key)
                 && self.is_record(dir, &name)?
                 && tree::kind(&dir.fd, &name, listed) == FileType::RegularFile
             {
@@ -166,9 +166,6 @@ impl DirectoryBackend {
             usual(input_key).into_iter().chain(usual(DEFAULT_INPUT_KEY)).collect();
         for candidate in candidates {
             let key = Key::new(&candidate)?;
-            if !dialect.is_spared(&key, input_key) {
-                continue;
-            }
             let names = Names::of(dialect, &key);
             for name in names.all() {
                 if number_of(&dir.fd, name).map_err(failed)?.is_some() {

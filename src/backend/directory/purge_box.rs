@@ -20,7 +20,7 @@ use super::removal::remove_tree;
 use super::staging::{self, Session};
 use super::tree::{Directory, StoreDir};
 use super::{layout, tree};
-use crate::backend::{Purged, is_item};
+use crate::backend::{Purged, is_item, is_spared};
 use crate::failpoint;
 use crate::model::{Key, StoreName};
 
@@ -96,8 +96,8 @@ impl Label {
     /// The key of a value file that is spared, in a key-value store.
     fn spared(&self, name: &[u8]) -> Option<Key> {
         let key = self.dialect.key(name).ok()?;
-        let is_spared = self.dialect.is_spared(&key, &self.input_key);
-        (layout::is_value_name(name) && is_spared).then_some(key)
+        let is_spared = layout::is_value_name(name) && is_spared(&key, &self.input_key);
+        is_spared.then_some(key)
     }
 }
 

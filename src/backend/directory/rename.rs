@@ -66,7 +66,8 @@ impl DirectoryBackend {
                 object => object.map_err(failed)?,
             };
             let record_type = rename.record_type;
-            let new = NewSidecar { key: to_key, name: names.own(), value: object, record_type };
+            let (own, of_input) = (names.own(), None);
+            let new = NewSidecar { key: to_key, name: own, value: object, record_type, of_input };
             let staged = new.stage(session, &to, false)?;
             staged.write_out().map_err(failed)?;
             sidecar = Some(staged);

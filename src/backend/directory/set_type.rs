@@ -13,12 +13,14 @@ use super::state::DirectoryBackend;
 use super::tree::StoreDir;
 use super::{layout, place, tree};
 use crate::failpoint;
-use crate::model::{Key, RecordType, Result, StoreName};
+use crate::model::{ContentType, Key, RecordType, Result, StoreName};
 
 /// What the sidecar of a record is to say.
 pub(super) enum NewType<'a> {
     /// This type, in our own words.
     Type(RecordType),
+    /// The same of an input, as the Apify SDK says it of the one with this input key.
+    OfInput(RecordType, &'a str),
     /// This text, to the letter.
     Text(&'a [u8]),
 }
@@ -34,6 +36,20 @@ impl DirectoryBackend {
         record_type: &RecordType,
     ) -> Result<()> {
         self.set_chosen_type(store, key, &|_, _| Some(NewType::Type(record_type.clone())))
+    }
+
+    /// Gives a bare input the sidecar that the Apify SDK would give it.
+    pub(super) fn adopt_input(
+        &self,
+        store: &StoreName,
+        key: &Key,
+        input_key: &str,
+        content_type: &ContentType,
+    ) -> Result<()> {
+        let record_type = RecordType::given(content_type.clone());
+        self.set_chosen_type(store, key, &|_, _| {
+            Some(NewType::OfInput(record_type.clone(), input_key))
+        })
     }
 
     /// Gives a record a sidecar that says what `choose` does, where its store has any. The file of a record that was
@@ -62,10 +78,14 @@ impl DirectoryBackend {
                 Err(Errno::NOENT) => return Err(dir.no_record(key)),
                 object => object.map_err(failed)?,
             };
+            let new = |record_type, of_input| {
+                NewSidecar { key, name: &own, value: object, record_type, of_input }.text()
+            };
             let text = match &chosen {
                 NewType::Text(text) => Cow::Borrowed(*text),
-                NewType::Type(record_type) => {
-                    Cow::Owned(NewSidecar { key, name: &own, value: object, record_type }.text())
+                NewType::Type(record_type) => Cow::Owned(new(record_type, None)),
+                NewType::OfInput(record_type, input_key) => {
+                    Cow::Owned(new(record_type, Some(input_key)))
                 }
             };
             let staged = stage_text(&text, (key, &own, &object), &session, &dir, false)?;

@@ -75,10 +75,7 @@ impl Sidecar {
             let given = given.as_ref().map_or(Value::Null, |given| given.as_str().into());
             fields.push((GIVEN, given));
         }
-        let fields: Map<String, Value> =
-            fields.into_iter().map(|(field, value)| (field.to_owned(), value)).collect();
-        // Writing JSON values into memory cannot fail.
-        let text = serde_json::to_vec_pretty(&fields).unwrap_or_default();
+        let text = pretty(fields);
         match &record_type.origin {
             // Two long types can be too much for what is read. The one that holds is the one that must be there.
             Origin::Guessed { given: Some(_) } if text.len() as u64 > MAX_BYTES => {
@@ -88,6 +85,23 @@ impl Sidecar {
             _ => text,
         }
     }
+}
+
+/// The text of the sidecar that the Apify SDK makes for an input without one when it opens a store (FORMAT 8.2): its own
+/// spelling, and the input key in place of the record's.
+pub(super) fn input_text(input_key: &str, content_type: &ContentType, size: u64) -> Vec<u8> {
+    pretty(vec![
+        ("key", input_key.into()),
+        ("content_type", content_type.as_str().into()),
+        ("size", size.into()),
+    ])
+}
+
+fn pretty(fields: Vec<(&str, Value)>) -> Vec<u8> {
+    let fields: Map<String, Value> =
+        fields.into_iter().map(|(field, value)| (field.to_owned(), value)).collect();
+    // Writing JSON values into memory cannot fail.
+    serde_json::to_vec_pretty(&fields).unwrap_or_default()
 }
 
 /// The content type that the fields of a sidecar name, in either spelling; where there are both, camelCase counts, as in
@@ -168,6 +182,15 @@ mod tests {
         let text = Sidecar::text(&Key::new("a/b").unwrap(), &ContentType::json().into(), 18);
         let expected = "{\n  \"key\": \"a/b\",\n  \"contentType\": \"application/json; charset=utf-8\",\n  \"size\": 18\n}";
         assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn p13_the_sidecar_of_a_bare_input_is_the_sdks() {
+        let text = String::from_utf8(input_text("INPUT", &ContentType::json(), 8)).unwrap();
+        let expected = "{\n  \"key\": \"INPUT\",\n  \"content_type\": \"application/json; charset=utf-8\",\n  \"size\": 8\n}";
+        assert_eq!(text, expected);
+        let read = Sidecar::parse(text.as_bytes()).unwrap();
+        assert_eq!(read.record_type, RecordType::given(ContentType::json()));
     }
 
     #[test]
