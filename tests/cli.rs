@@ -15,7 +15,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use common::{TempStorage, can_mount, is_mounted, storefs, temp_dir, wait_until};
+use common::{TempMount, TempStorage, can_mount, is_mounted, storefs, temp_dir, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -1077,4 +1077,56 @@ fn options_reach_the_mount() {
         let line = table.lines().find(|line| line.contains(path.to_str().unwrap())).unwrap();
         assert!(line.contains("allow_other"), "{line}");
     }
+}
+
+/// What somebody wrote, and what the one line that he is told must hold.
+#[test]
+fn who_mistypes_is_told_what_may_have_been_meant() {
+    let storage = storage();
+    for (line, status, told) in [
+        (&["mnt", "s", "m"][..], 2, "did you mean 'mount'?"),
+        (&["status"], 2, "@status"),
+        (&["ls"], 2, "storefs stores"),
+        (&["list"], 2, "storefs keys"),
+        (&["cat", "default", "OUTPUT"], 2, "storefs get"),
+        (&["keys", "defualt"], 1, "did you mean 'default'?"),
+        (&["get", "defualt", "b"], 1, "did you mean 'default'?"),
+        (&["purge", "defualt"], 1, "did you mean 'default'?"),
+        (&["keys", "nothing-like-it"], 1, "'nothing-like-it'; 'storefs stores' lists"),
+        (&["keys", "--limit", "abc"], 2, "a whole number"),
+        (&["keys", "--limit", "-1"], 2, "a whole number"),
+    ] {
+        let run = run(&storage, line).exits(status);
+        assert!(run.stderr().contains(told), "{line:?}: {}", run.stderr());
+        assert_eq!(run.stdout(), "", "{line:?}");
+    }
+    set(&storage, &["default", "OUTPUT"], b"{}").text();
+    for line in [["get", "default", "OUTPU"], ["rm", "default", "OUTPTU"]] {
+        let run = run(&storage, &line).exits(1);
+        let expected = format!(
+            "storefs: there is no record '{}' in store 'default'; did you mean 'OUTPUT'? 'storefs keys default' lists what is there\n",
+            line[2]
+        );
+        assert_eq!(run.stderr(), expected);
+    }
+}
+
+#[test]
+fn unmounting_a_place_inside_a_mount_is_told_where_the_mount_is() {
+    if !can_mount() {
+        return;
+    }
+    let storage = storage();
+    let mount = TempMount::new(&storage);
+    for inside in
+        ["key_value_stores", "key_value_stores/default", "sub", "key_value_stores/no/such"]
+    {
+        let output = storefs().arg("unmount").arg(mount.path().join(inside)).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{inside}: {said}");
+        let expected =
+            format!("lies in the mount at '{0}': storefs unmount {0}\n", mount.path().display());
+        assert!(said.ends_with(&expected), "{inside}: {said}");
+    }
+    assert!(mount.store("default").exists());
 }

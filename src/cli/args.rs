@@ -195,7 +195,7 @@ pub(super) struct KeysArgs {
     #[arg(long, value_name = "TEXT")]
     pub(super) prefix: Option<String>,
     /// At most so many keys
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_limit, allow_negative_numbers = true)]
     pub(super) limit: Option<usize>,
     /// Only keys behind this one, in the order of their bytes
     #[arg(long, value_name = "KEY")]
@@ -232,6 +232,11 @@ pub(super) struct SetArgs {
     /// The content type [default: the one that the record was given if the value fits it, else by extension, else by content]
     #[arg(long, value_name = "TYPE", value_parser = parse_content_type)]
     pub(super) content_type: Option<ContentType>,
+}
+
+/// Counts are whole and not negative.
+fn parse_limit(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "it takes a whole number, such as 10".to_owned())
 }
 
 /// What a user calls a content type must look like one.

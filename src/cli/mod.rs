@@ -13,13 +13,15 @@ mod logging;
 mod mount_words;
 mod output;
 mod progress;
+mod suggest;
 mod told;
 
-use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 
 use args::Cli;
 pub use exit::ExitCode;
-use failure::Outcome;
+use failure::{Failure, Outcome};
 
 /// The whole program: parses the arguments of this process, sets up the log, does what was asked, and reports a
 /// failure in one line on standard error.
@@ -29,11 +31,27 @@ pub fn main() -> ExitCode {
         Ok(cli) => finish(logging::start(&cli).and_then(|()| commands::dispatch(&cli))),
         // A request for help or version ends here, too, with the status of success.
         Err(error) => {
+            if let Some(failure) = unknown_command(&error) {
+                return finish(Err(failure));
+            }
             // Nowhere is left to complain if the output is closed.
             let _ = error.print();
             if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success }
         }
     }
+}
+
+/// What to say instead of the parser, if the command line's first word is no command.
+fn unknown_command(error: &clap::Error) -> Option<Failure> {
+    let ErrorKind::InvalidSubcommand = error.kind() else { return None };
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let command = Cli::command();
+    let names = command
+        .get_subcommands()
+        .flat_map(|known| std::iter::once(known.get_name()).chain(known.get_visible_aliases()));
+    Some(Failure::Usage(suggest::unknown_command(word, names)))
 }
 
 fn finish(outcome: Outcome) -> ExitCode {

@@ -19,6 +19,7 @@
 //! concerns several is done by the operations (above), with the records that they change held.
 
 mod abilities;
+mod advice;
 mod attr;
 mod bytes;
 mod changes;

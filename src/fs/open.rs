@@ -385,6 +385,7 @@ impl FileSystem {
     ) -> FsResult<(Entry, Opened)> {
         self.store(store).check_key(key)?;
         self.refuse_second_input(store, key)?;
+        self.advise_on_record(store, key);
         let share = Share::of(caller, mode.read);
         let (session, is_created) =
             self.session_for_create(&share, store, key, permissions, mode.exclusive)?;

@@ -29,7 +29,11 @@ impl FileSystem {
         permissions: u32,
     ) -> FsResult<Entry> {
         self.refuse_if_read_only()?;
-        let store = match &*self.node(parent)? {
+        let node = self.node(parent)?;
+        if let Node::Store(store) = &*node {
+            self.advise_on_directory(store, name);
+        }
+        let store = match &*node {
             Node::Private(_) => return self.make_private(parent, name),
             Node::Root if name == PRIVATE => return self.make_private(parent, name),
             Node::Stores => self.storage.create_store(&store_name(name)?)?,

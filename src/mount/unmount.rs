@@ -97,13 +97,32 @@ pub(super) fn unmount_unused(path: &Path) -> Result<Option<String>, MountError> 
 
 fn find(mountpoint: &Path, table: &MountTable) -> Result<PathBuf, MountError> {
     let shown = mountpoint.display();
-    let path = table::resolve(mountpoint, table)
-        .map_err(|error| MountError::io(format!("reach mountpoint '{shown}'"), error))?;
+    let path = match table::resolve(mountpoint, table) {
+        Ok(path) => path,
+        Err(error) => {
+            return Err(inside_of(mountpoint, table)
+                .unwrap_or_else(|| MountError::io(format!("reach mountpoint '{shown}'"), error)));
+        }
+    };
     match table.at(&path) {
         Some(mount) if mount.is_ours() => Ok(path),
         Some(mount) => Err(not_ours(mountpoint, mount)),
-        None => Err(MountError::refused(format!("nothing is mounted at '{shown}'"))),
+        None => Err(inside_of(mountpoint, table)
+            .unwrap_or_else(|| MountError::refused(format!("nothing is mounted at '{shown}'")))),
     }
+}
+
+/// What to say of a path that is no mountpoint itself, but lies in a mount of ours.
+fn inside_of(path: &Path, table: &MountTable) -> Option<MountError> {
+    let ancestors = path.ancestors().skip(1);
+    let mountpoint = ancestors
+        .filter_map(|ancestor| table::resolve(ancestor, table).ok())
+        .find(|ancestor| table.at(ancestor).is_some_and(Mount::is_ours))?;
+    Some(MountError::refused(format!(
+        "'{}' is no mountpoint, but lies in the mount at '{1}': storefs unmount {1}",
+        path.display(),
+        mountpoint.display()
+    )))
 }
 
 fn not_ours(mountpoint: &Path, mount: &Mount) -> MountError {

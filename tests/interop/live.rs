@@ -6,8 +6,8 @@ use std::io::ErrorKind;
 
 use serde_json::{Value, json};
 
-use crate::common::{TempMount, TempStorage, mime_type, names};
-use crate::sdk::{Python, STORE};
+use crate::common::{TempMount, TempStorage, mime_type, names, sh};
+use crate::sdk::{Js, Python, STORE};
 
 /// How often a test repeats what must hold every time.
 const ROUNDS: usize = 25;
@@ -81,4 +81,30 @@ fn p02_mount_sees_at_once_a_store_that_a_running_sdk_makes_and_drops() {
         fs::File::open(mount.store(STORE).join("first")).unwrap_err().kind(),
         ErrorKind::NotFound
     );
+}
+
+/// An SDK that has the mountpoint as its storage directory finds no sidecars there.
+#[test]
+fn an_sdk_on_a_mount_without_sidecars_is_told_of_the_option_that_it_needs() {
+    let (Some(python), Some(js)) = (Python::find(), Js::find()) else { return };
+    let storage = TempStorage::empty();
+    let named = |mount: &TempMount| mount.log().matches("--show-sidecars").count();
+    let mount = TempMount::new(&storage);
+    sh(
+        "mkdir default; echo '{}' > default/a; echo x > default/.a.swp; mv default/a default/b",
+        &mount.stores(),
+    );
+    assert_eq!(named(&mount), 0, "ordinary tools are no SDK: {}", mount.log());
+    python.run(&["dump", mount.path().to_str().unwrap(), "default"]);
+    assert_eq!(named(&mount), 1, "{}", mount.log());
+    // JS 3 locks with directories, which it does not get here.
+    let mut command = js.command(&["fill", mount.path().to_str().unwrap(), "other"]);
+    let records = storage.beside().join("records");
+    fs::write(&records, json!([{"key": "k", "value": {"a": 1}}]).to_string()).unwrap();
+    command.stdin(fs::File::open(records).unwrap()).output().unwrap();
+    assert_eq!(named(&mount), 2, "{}", mount.log());
+    mount.unmount();
+    let mount = TempMount::with_options(&storage, &["--show-sidecars"]);
+    python.run(&["dump", mount.path().to_str().unwrap(), "default"]);
+    assert_eq!(named(&mount), 0, "{}", mount.log());
 }

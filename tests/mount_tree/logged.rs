@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::common::{METADATA, TempMount, can_mount, mime_type, sh};
-use crate::help::{put, storage_of, write};
+use crate::common::{METADATA, TempMount, can_mount, mime_type, sh, try_sh};
+use crate::help::{make_store, put, storage_of, write};
 
 /// How often the log says this.
 fn told(mount: &TempMount, what: &str) -> usize {
@@ -49,4 +49,22 @@ fn p19_the_log_is_bounded_however_many_problems_there_are() {
     sh(look, &mount.store("default"));
     assert_eq!(told(&mount, "the sidecar of "), 1024);
     assert_eq!(told(&mount, "what else there is is not told"), 1);
+}
+
+#[test]
+fn a_directory_in_a_store_is_refused_and_the_log_says_why_once_for_each_store() {
+    if !can_mount() {
+        return;
+    }
+    let storage = storage_of(&[]);
+    make_store(&storage, "other");
+    let mount = TempMount::new(&storage);
+    let made =
+        try_sh("mkdir default/sub || mkdir default/more || mkdir -p other/a/b", &mount.stores());
+    let said = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert_eq!(said.matches("Operation not permitted").count(), 3, "{said}");
+    assert_eq!(told(&mount, "stores are flat"), 2, "{}", mount.log());
+    // In a dataset there may be directories.
+    sh("mkdir -p datasets/default/sub", &mount.path());
+    assert_eq!(told(&mount, "stores are flat"), 2);
 }

@@ -13,8 +13,10 @@ use std::io;
 use super::args::{Cli, Command};
 use super::config::{self, Target};
 use super::failure::{Failure, Outcome};
+use super::output::printable;
+use super::suggest;
 use crate::engine::{Storage, Store};
-use crate::model::Error;
+use crate::model::{Error, StoreName};
 
 /// Does what the command line asks.
 pub(super) fn dispatch(cli: &Cli) -> Outcome {
@@ -80,7 +82,17 @@ fn on_storage(cli: &Cli, target: &Target, storage: &Storage) -> Outcome {
 
 /// The store that a STORE means; it must be there.
 fn find(storage: &Storage, store: &str) -> Outcome<Store> {
-    Ok(storage.find_store(&config::store_selector(store))?)
+    storage.find_store(&config::store_selector(store)).map_err(|error| match error {
+        Error::NoSuchStore { .. } => no_store(storage, store),
+        error => error.into(),
+    })
+}
+
+fn no_store(storage: &Storage, store: &str) -> Failure {
+    let stores = storage.stores().unwrap_or_default();
+    let meant = suggest::closest(store, stores.iter().map(StoreName::as_str));
+    let hint = suggest::did_you_mean(meant.map(printable), "'storefs stores' lists what is there");
+    Failure::Failed(format!("there is no key-value store '{store}'{hint}"))
 }
 
 /// All stores, or the one that is given.

@@ -14,10 +14,11 @@ use crate::backend::Reader;
 use crate::cli::args::{GetArgs, KeysArgs, RmArgs, SetArgs};
 use crate::cli::config;
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::output::{Listing, key_fields, key_text, print, tell};
+use crate::cli::output::{Listing, key_fields, key_text, print, printable, tell};
 use crate::cli::progress::{Counted, Progress};
-use crate::engine::{IterateKeys, Storage, Value as RecordValue};
-use crate::model::{Error, Key, StoreName};
+use crate::cli::suggest;
+use crate::engine::{IterateKeys, Storage, Store, Value as RecordValue};
+use crate::model::Key;
 
 /// Rows that wait for each other to be aligned: few, so that something is seen soon.
 const PAGE: usize = 1000;
@@ -27,6 +28,9 @@ const CHUNK: usize = 256 * 1024;
 
 /// What stands for standard input.
 const STANDARD_INPUT: &str = "-";
+
+/// So many keys of a store are looked at for the one that was meant.
+const LOOKED_AT: usize = 10_000;
 
 /// `keys`.
 pub(super) fn keys(storage: &Storage, args: &KeysArgs) -> Outcome {
@@ -57,7 +61,7 @@ pub(super) fn get(storage: &Storage, args: &GetArgs) -> Outcome {
     let store = super::find(storage, &args.store)?;
     let key = key(&args.key)?;
     let Some(record) = store.get_value(&key)? else {
-        return Err(no_record(store.name(), &key));
+        return Err(no_record(&store, &key));
     };
     if args.only_content_type {
         return print(format!("{}\n", record.content_type).as_bytes());
@@ -132,7 +136,7 @@ pub(super) fn rm(storage: &Storage, args: &RmArgs) -> Outcome {
     for text in &args.keys {
         let deleted = key(text).and_then(|key| match store.delete_value(&key)? {
             true => Ok(()),
-            false => Err(no_record(store.name(), &key)),
+            false => Err(no_record(&store, &key)),
         });
         if let Err(failure) = deleted {
             failure.message().map(tell).unwrap_or_default();
@@ -142,8 +146,13 @@ pub(super) fn rm(storage: &Storage, args: &RmArgs) -> Outcome {
     super::end(failed)
 }
 
-fn no_record(store: &StoreName, key: &Key) -> Failure {
-    Error::NoSuchRecord { store: store.to_string(), key: key.to_string() }.into()
+fn no_record(store: &Store, key: &Key) -> Failure {
+    let keys = store.scan().into_iter().flatten().take(LOOKED_AT).flatten();
+    let meant = suggest::closest(&key.to_string(), keys.map(|key| key.to_string()));
+    let name = store.name();
+    let helps = format!("'storefs keys {name}' lists what is there");
+    let hint = suggest::did_you_mean(meant.as_deref().map(printable), &helps);
+    Failure::Failed(format!("there is no record '{key}' in store '{name}'{hint}"))
 }
 
 pub(super) fn key(text: &OsStr) -> Outcome<Key> {
