@@ -102,8 +102,7 @@ impl DirectoryBackend {
         for entry in tree::entries(&stores).map_err(failed)?.take(OTHERS) {
             let (name, _) = entry.map_err(failed)?;
             let is_passing = |prefix: &&str| name.starts_with(prefix.as_bytes());
-            if name == store.as_str().as_bytes() || PASSING.iter().any(|prefix| is_passing(prefix))
-            {
+            if name == store.as_str().as_bytes() || PASSING.iter().any(is_passing) {
                 continue;
             }
             let Some(other) = open_other(&stores, &name) else { continue };
