@@ -565,8 +565,6 @@ fn p14_p21_purge_of_a_dataset() {
         let items: &[&str] = if is_before { &["1.json", "2.json"] } else { &[] };
         let expected = ["directory", "note.txt"].iter().chain(items).copied().map(String::from);
         assert_eq!(names(&shown), expected.collect(), "killed at '{step}'");
-        wait_until("nothing is left", || {
-            !common::on_disk::holds_files(&storage.path().join(".storefs"))
-        });
+        wait_until("nothing is left", || common::staged(&storage.path()).is_empty());
     }
 }
