@@ -42,7 +42,7 @@ mod memory {
 
     #[test]
     fn a_far_offset_is_an_error_and_harmless() {
-        let staging = MemoryBackend::new().stage().unwrap();
+        let staging = MemoryBackend::new().stage(None).unwrap();
         staging.write_at(b"kept", 0).unwrap();
         for offset in [1 << 40, u64::MAX - 1, u64::MAX] {
             assert!(staging.write_at(b"far", offset).is_err());

@@ -131,8 +131,8 @@ impl Backend for Watched {
         Ok(self.watch(self.inner.open_value(store, key)?))
     }
 
-    fn stage(&self) -> Result<Box<dyn Staging>> {
-        let (inner, backend) = (self.inner.stage()?, self.clone());
+    fn stage(&self, store: Option<&StoreName>) -> Result<Box<dyn Staging>> {
+        let (inner, backend) = (self.inner.stage(store)?, self.clone());
         Ok(Box::new(WatchedStaging { inner, backend }))
     }
 }

@@ -59,5 +59,7 @@ mod stores;
 mod tree;
 #[path = "mount_tree/users.rs"]
 mod users;
+#[path = "mount_tree/volumes.rs"]
+mod volumes;
 #[path = "mount_tree/xattrs.rs"]
 mod xattrs;

@@ -279,19 +279,28 @@ pub trait Backend: Debug + Send + Sync {
     /// [`Error::NoSuchRecord`].
     fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>>;
 
-    /// Begins a new version of a record, empty and visible to nobody. Dropping it discards it.
+    /// Begins a new version of a record of a store, empty and visible to nobody. Dropping it discards it. Without a
+    /// store, of a record that has no name any more and is published nowhere.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::ReadOnly`].
-    fn stage(&self) -> Result<Box<dyn Staging>>;
+    /// [`Error::Io`], [`Error::ReadOnly`]: also where it is known by now that nothing can be published in the store.
+    fn stage(&self, store: Option<&StoreName>) -> Result<Box<dyn Staging>>;
+
+    /// Which stores cannot be written, and why, each in a line for people. Looks at each store.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the storage cannot be read.
+    fn unwritable(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 
     /// The same, with a note of whose bytes they are: if the process ends before they are published, they are kept aside
     /// by a backend that can.
     ///
     /// # Errors
     /// As [`Backend::stage`].
-    fn stage_for(&self, _record: &StagedFor<'_>) -> Result<Box<dyn Staging>> {
-        self.stage()
+    fn stage_for(&self, record: &StagedFor<'_>) -> Result<Box<dyn Staging>> {
+        self.stage(Some(record.store))
     }
 
     /// What it keeps aside of writers whose process has ended, where it can.

@@ -48,7 +48,7 @@ impl Store {
 }
 
 fn require_writable(storage: &Storage) -> Result<()> {
-    storage.backend().stage().map(drop)
+    storage.backend().stage(None).map(drop)
 }
 
 fn examine_store(storage: &Storage, name: &StoreName, repair: bool) -> Findings {

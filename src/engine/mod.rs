@@ -208,6 +208,22 @@ impl Storage {
         self.shared.activity.close();
     }
 
+    /// Begins a version of a record that has no name any more, and is published nowhere.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::ReadOnly`].
+    pub fn stage_nowhere(&self) -> Result<Box<dyn Staging>> {
+        self.backend().stage(None)
+    }
+
+    /// Which stores cannot be written, and why, each in a line for people. Looks at each store.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the storage cannot be read.
+    pub fn unwritable(&self) -> Result<Vec<String>> {
+        self.backend().unwritable()
+    }
+
     /// Completes or undoes what a process was at when it died (P21). The first write of a process does it too.
     ///
     /// # Errors

@@ -301,9 +301,9 @@ impl Store {
     /// Begins a new version of a record.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::ReadOnly`].
+    /// [`Error::Io`], [`Error::ReadOnly`]: also where nothing can be published in the store.
     pub fn stage(&self) -> Result<Box<dyn Staging>> {
-        self.backend().stage()
+        self.backend().stage(Some(&self.name))
     }
 
     /// The same for bytes that are kept aside if the process ends before they are published (P21): those of the record

@@ -14,7 +14,7 @@ use super::versions::Node;
 use super::writers::{Left, Share, StagedRecord, Target, WriteSession, is_last};
 use crate::engine::Staging;
 use crate::failpoint;
-use crate::model::{Error, Key, StoreName};
+use crate::model::{Error, Key};
 
 impl FileSystem {
     /// Reads at an offset; fewer bytes than asked for only at the end.
@@ -273,7 +273,7 @@ impl FileSystem {
         }
     }
 
-    /// Begins a new version of a record. What has no name any more is staged as any other.
+    /// Begins a new version of a record, or of what has no name any more.
     pub(super) fn stage(
         &self,
         record: Option<StagedRecord<'_>>,
@@ -282,7 +282,7 @@ impl FileSystem {
             Some(StagedRecord { store, key, base, copied }) => {
                 self.store(store).stage_for(key, base, copied)
             }
-            None => self.storage.store(&StoreName::default_store()).stage(),
+            None => self.storage.stage_nowhere(),
         }
     }
 }

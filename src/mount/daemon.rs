@@ -16,7 +16,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::MountError;
 
-/// The answer of a daemon whose mount is usable.
+/// Begins the answer of a daemon whose mount is usable; what the user has to know follows, in lines.
 const USABLE: u8 = b'+';
 
 /// Begins the answer of a daemon that could not mount; the reason follows.
@@ -75,17 +75,17 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Waits until the mount is usable.
+    /// Waits until the mount is usable. Gives back what whoever mounts has to know, in lines.
     ///
     /// # Errors
     /// [`MountError::Refused`] with the daemon's reason.
-    pub fn wait(mut self) -> Result<(), MountError> {
+    pub fn wait(mut self) -> Result<String, MountError> {
         let mut answer = Vec::new();
         self.pipe
             .read_to_end(&mut answer)
             .map_err(|error| MountError::io("read the daemon's answer", error))?;
         match answer.split_first() {
-            Some((&USABLE, _)) => Ok(()),
+            Some((&USABLE, notices)) => Ok(String::from_utf8_lossy(notices).into_owned()),
             Some((_, reason)) => Err(MountError::refused(String::from_utf8_lossy(reason))),
             None => Err(MountError::refused(
                 "the daemon ended before the mount was usable; try again with --foreground",
@@ -101,13 +101,15 @@ pub struct Promise {
 }
 
 impl Promise {
-    /// Says that the mount is usable.
+    /// Says that the mount is usable, and what the user has to know.
     ///
     /// # Errors
     /// [`MountError::Io`] if the parent has gone, killed by somebody who wants no mount any more.
-    pub fn fulfil(mut self) -> Result<(), MountError> {
+    pub fn fulfil(mut self, notices: &[String]) -> Result<(), MountError> {
+        let mut answer = vec![USABLE];
+        answer.extend_from_slice(notices.join("\n").as_bytes());
         self.pipe
-            .write_all(&[USABLE])
+            .write_all(&answer)
             .map_err(|error| MountError::io("tell the caller that the mount is usable", error))
     }
 
@@ -194,8 +196,8 @@ mod tests {
             (Answer { pipe: reader.into() }, Promise { pipe: writer.into() })
         };
         let (answer, promise) = ends();
-        promise.fulfil().unwrap();
-        assert!(answer.wait().is_ok());
+        promise.fulfil(&["one".to_owned(), "two".to_owned()]).unwrap();
+        assert_eq!(answer.wait().unwrap(), "one\ntwo");
         let (answer, promise) = ends();
         promise.fail(&MountError::refused("no such luck"));
         assert_eq!(answer.wait().unwrap_err().to_string(), "no such luck");
@@ -204,6 +206,6 @@ mod tests {
         assert!(answer.wait().unwrap_err().to_string().contains("--foreground"));
         let (answer, promise) = ends();
         drop(answer);
-        assert!(promise.fulfil().is_err());
+        assert!(promise.fulfil(&[]).is_err());
     }
 }

@@ -107,6 +107,7 @@ enum Event {
 pub struct MountedFs {
     fs: Arc<FileSystem>,
     mountpoint: PathBuf,
+    notices: Vec<String>,
     /// The device number by which the mount is found in the table, wherever it may have been moved to.
     device: Option<String>,
     /// The session's connection to the kernel, to learn whether the mount still lives.
@@ -141,6 +142,10 @@ impl MountedFs {
         {
             log::warn!("what a dead process may have left is not healed: {error}");
         }
+        let notices = if config.fs.read_only { Vec::new() } else { storage.unwritable()? };
+        for notice in &notices {
+            log::warn!("{notice}");
+        }
         let fs = Arc::new(FileSystem::new(storage.clone(), config.fs.clone()));
         let write_back = WriteBack::start(storage)?;
         let sweeper = Some(Sweeper::start(&fs)?);
@@ -169,7 +174,23 @@ impl MountedFs {
         let mountpoint = places.mountpoint.clone();
         log::info!("mounted '{}' at '{}'", places.source.display(), mountpoint.display());
         let write_back = Some(write_back);
-        Ok(Self { fs, mountpoint, device, connection, sender, events, sweeper, write_back })
+        Ok(Self {
+            fs,
+            mountpoint,
+            notices,
+            device,
+            connection,
+            sender,
+            events,
+            sweeper,
+            write_back,
+        })
+    }
+
+    /// What whoever mounts has to know, each in a line.
+    #[must_use]
+    pub fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// Where it is mounted, absolute and free of symbolic links.

@@ -195,7 +195,7 @@ fn create(backend: &dyn Backend, store: &str) -> StoreName {
 }
 
 fn stage(backend: &dyn Backend, bytes: &[u8]) -> Box<dyn Staging> {
-    let staging = backend.stage().unwrap();
+    let staging = backend.stage(None).unwrap();
     staging.write_at(bytes, 0).unwrap();
     staging
 }

@@ -172,7 +172,7 @@ pub(crate) fn p10_a_type_is_decided_by_what_is_staged_and_what_it_replaces(backe
 }
 
 pub(crate) fn a_staging_reads_back_what_was_written(backend: &dyn Backend) {
-    let staging = backend.stage().unwrap();
+    let staging = backend.stage(None).unwrap();
     assert_eq!(staged_bytes(&*staging), b"");
     assert_eq!(staging.attributes().unwrap().size, 0);
     staging.write_at(b"0123456789", 0).unwrap();
@@ -189,7 +189,7 @@ pub(crate) fn a_staging_reads_back_what_was_written(backend: &dyn Backend) {
 
 pub(crate) fn write_at_fills_holes_with_zeroes(backend: &dyn Backend) {
     let (store, key) = (create(backend, "default"), key("a"));
-    let staging = backend.stage().unwrap();
+    let staging = backend.stage(Some(&store)).unwrap();
     staging.write_at(b"end", 100_000).unwrap();
     staging.write_at(b"begin", 0).unwrap();
     assert_eq!(staging.attributes().unwrap().size, 100_003);
@@ -232,7 +232,7 @@ pub(crate) fn begin_with_copies_bytes_owner_and_mode(backend: &dyn Backend) {
     backend.set_attributes(&store, &source, &change).unwrap();
     let value = backend.open_value(&store, &source).unwrap();
     for (len, expected) in [(10, "0123456789"), (4, "0123"), (0, ""), (99, "0123456789")] {
-        let staging = backend.stage().unwrap();
+        let staging = backend.stage(Some(&store)).unwrap();
         staging.begin_with(&*value, len).unwrap();
         assert_eq!(staged_bytes(&*staging), expected.as_bytes());
         staging.write_at(b"+", expected.len() as u64).unwrap();
@@ -252,7 +252,7 @@ pub(crate) fn begin_with_takes_the_version_it_is_given(backend: &dyn Backend) {
     let value = backend.open_value(&store, &key).unwrap();
     backend.delete(&store, &key).unwrap();
     put(backend, &store, &key, b"newer");
-    let staging = backend.stage().unwrap();
+    let staging = backend.stage(Some(&store)).unwrap();
     staging.begin_with(&*value, 3).unwrap();
     staging.write_at(b"O", 0).unwrap();
     assert_eq!(staged_bytes(&*staging), b"Old");

@@ -8,8 +8,9 @@ use std::path::Path;
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
+use crate::common::staged;
 use crate::common::{METADATA, TempMount, TempStorage, can_mount, names, sh, try_sh, wait_until};
-use crate::help::{LONG_AGO, close, errno, put, staged, storage_of, write};
+use crate::help::{LONG_AGO, close, errno, put, storage_of, write};
 
 /// A storage with a dataset of so many items, and a file that is none.
 fn dataset(items: u32) -> TempStorage {

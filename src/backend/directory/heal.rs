@@ -28,6 +28,7 @@ use super::layout;
 use super::metadata;
 use super::note::{Note, Object, Step};
 use super::place::Entry;
+use super::places::private_directories;
 use super::purge_box::{LOOK_AT, OldRecords, number_of};
 use super::removal::remove_tree;
 use super::removed_store::{empty_store, give_back_if_used};
@@ -35,7 +36,6 @@ use super::rescued::{self, RESCUED};
 use super::sidecar::{self, Sidecar};
 use super::staging::{Session, move_entry};
 use super::state::DirectoryBackend;
-use super::store_gates::StoreGates;
 use super::tree::{self, Directory, StoreDir};
 use crate::backend::Purged;
 use crate::backend::document::Document;
@@ -43,33 +43,11 @@ use crate::failpoint;
 use crate::model::{Error, Key, Result, StoreName, Unpublished};
 
 impl DirectoryBackend {
-    /// The staging directory of this process, which somebody may have removed since it was used last: whoever cannot
-    /// make a file in it takes [`session`](Self::session).
-    pub(super) fn known_session(&self) -> Result<Arc<Session>> {
-        self.refuse_if_read_only()?;
-        self.shared.staging.known_session().map_or_else(|| self.session(), Ok)
-    }
-
-    /// The staging directory of this process. Whoever makes it heals first what others have left; that passes gates, so
-    /// a session is taken before any gate is passed or closed.
-    pub(super) fn session(&self) -> Result<Arc<Session>> {
-        self.refuse_if_read_only()?;
-        StoreGates::must_be_free();
-        let (session, is_new) = self.shared.staging.session(&self.shared.root)?;
-        if is_new && let Err(error) = self.heal_in(session.private()) {
-            log::warn!("what a dead process left is not healed: {error}");
-        }
-        Ok(session)
-    }
-
     /// Completes or undoes what dead processes were at, and has what they left removed in the background.
     pub(super) fn heal(&self) -> Result<()> {
         self.refuse_if_read_only()?;
-        let private = match tree::open_dir(&self.shared.root, layout::PRIVATE) {
-            Err(Errno::NOENT) => return Ok(()),
-            private => private.map_err(|error| look(error.into()))?,
-        };
-        self.heal_in(&Arc::new(private))
+        let places = private_directories(&self.root()).map_err(|error| look(error.into()))?;
+        places.into_iter().try_for_each(|(_, private)| self.heal_in(&Arc::new(private)))
     }
 
     pub(super) fn heal_in(&self, private: &Arc<Directory>) -> Result<()> {
@@ -245,7 +223,7 @@ impl DirectoryBackend {
     fn heal_empty_store(&self, session: &Directory, name: &[u8]) -> Result<()> {
         let Ok(text) = std::str::from_utf8(name) else { return Ok(()) };
         let Some(store) = empty_store(text) else { return Ok(()) };
-        let Some(stores) = tree::open_stores(&self.shared.root)? else { return Ok(()) };
+        let Some(stores) = tree::open_stores(&self.root())? else { return Ok(()) };
         let fd = tree::open_dir(session, text).map_err(|error| look(error.into()))?;
         let dir = StoreDir { fd, name: store };
         give_back_if_used(session, name, &dir, &stores).map(drop)
@@ -259,7 +237,7 @@ impl DirectoryBackend {
             Err(Errno::NOENT) => return Ok(None),
             purge_box => purge_box?,
         };
-        let Some(old_records) = OldRecords::find(&purge_box, &self.shared.root)? else {
+        let Some(old_records) = OldRecords::find(&purge_box, &self.root())? else {
             return Ok(None);
         };
         log::info!("completing a purge");

@@ -2,13 +2,22 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
-use crate::model::{Error, Key, Result};
+use crate::model::{Error, Key, Result, StoreName};
 
 /// The directory of all key-value stores, in the storage directory.
 pub(super) const STORES: &str = "key_value_stores";
 
-/// Our own directory in the storage directory; no SDK looks there.
+/// Our own directory, in the storage directory or one level below it; no SDK looks there.
 pub(super) const PRIVATE: &str = ".storefs";
+
+/// Whether a store or plain directory is our own, or in it.
+pub(super) fn is_private(directory: &StoreName) -> bool {
+    if directory.is_plain() {
+        directory.components().take(2).any(|component| component == PRIVATE)
+    } else {
+        directory.as_str() == PRIVATE
+    }
+}
 
 /// The store's metadata, in the store's directory.
 pub(super) const METADATA: &str = "__metadata__.json";

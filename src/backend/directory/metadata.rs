@@ -108,7 +108,7 @@ impl DirectoryBackend {
         let Some(text) = text else {
             return self.in_store(store, |dir| self.remove_metadata(dir));
         };
-        let session = self.session()?;
+        let session = self.session(store)?;
         self.in_store(store, |dir| {
             Document::parse(text).map_err(|reason| dir.damaged(reason))?;
             let _held = self.shared.metadata_locks.hold(&dir.name);
@@ -176,7 +176,7 @@ impl DirectoryBackend {
         if !self.in_store(store, &lacks)? {
             return Ok(());
         }
-        let session = self.session()?;
+        let session = self.session(store)?;
         self.in_store(store, |dir| {
             let _held = self.shared.metadata_locks.hold(&dir.name);
             if !lacks(dir)? {
@@ -208,7 +208,7 @@ impl DirectoryBackend {
         if !changes {
             return Ok(());
         }
-        let session = self.session()?;
+        let session = self.session(store)?;
         self.in_store(store, |dir| {
             let _held = self.shared.metadata_locks.hold(&dir.name);
             self.edit_text(dir, &session, edit, Dated::AsBefore)

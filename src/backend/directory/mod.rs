@@ -5,8 +5,11 @@
 //! | `layout` | names: percent-encoding, sidecars, temporaries, limits |
 //! | `dialect` | the two layouts, and how Crawlee JS 3 names files |
 //! | `sidecar` | the text of a record's sidecar |
+//! | `root` | the storage's own directory, also when it is made anew |
 //! | `tree` | opening and looking, beneath a descriptor and following no link |
-//! | `staging`, `staged_value` | bytes not yet visible, in `<source>/.storefs/` |
+//! | `volume` | within what an entry can be moved |
+//! | `places` | where things are staged |
+//! | `staging`, `staged_value` | bytes not yet visible, in a `.storefs` |
 //! | `staged_name` | whose bytes they are |
 //! | `rescued` | bytes that were never published, kept aside |
 //! | `new_sidecar` | sidecars that wait to be placed |
@@ -55,6 +58,7 @@ mod metadata_locks;
 mod new_sidecar;
 mod note;
 mod place;
+mod places;
 mod plain;
 mod process_locks;
 mod publish;
@@ -67,6 +71,7 @@ mod removal;
 mod removed_store;
 mod rename;
 mod rescued;
+mod root;
 mod set_type;
 mod sidecar;
 mod staged_name;
@@ -78,6 +83,7 @@ mod stores;
 mod syncing;
 mod tree;
 mod unsynced;
+mod volume;
 mod watch;
 mod write_out;
 
@@ -234,16 +240,20 @@ impl Backend for DirectoryBackend {
         Ok(Arc::new(self.in_store(store, |dir| self.open_record(dir, key))?))
     }
 
-    fn stage(&self) -> Result<Box<dyn Staging>> {
-        self.stage_by(Session::create)
+    fn stage(&self, store: Option<&StoreName>) -> Result<Box<dyn Staging>> {
+        self.stage_by(store, Session::create)
     }
 
     fn stage_for(&self, record: &StagedFor<'_>) -> Result<Box<dyn Staging>> {
-        self.stage_by(|session| session.create_for(record))
+        self.stage_by(Some(record.store), |session| session.create_for(record))
     }
 
     fn kept_aside(&self) -> Option<&dyn KeptAside> {
         Some(self)
+    }
+
+    fn unwritable(&self) -> Result<Vec<String>> {
+        self.unwritable()
     }
 
     fn check_key(&self, store: &StoreName, key: &Key) -> Result<()> {
@@ -297,7 +307,12 @@ impl Backend for DirectoryBackend {
     fn delete(&self, store: &StoreName, key: &Key) -> Result<()> {
         self.refuse_if_read_only()?;
         // Nothing is noted of files in plain directories.
-        let session = if store.is_plain() { None } else { Some(self.known_session()?) };
+        let session = match self.known_session(store) {
+            _ if store.is_plain() => None,
+            // Without a note the delete is not undone after a crash.
+            Err(Error::Io { .. }) => None,
+            session => Some(session?),
+        };
         self.in_store(store, |dir| self.delete_record(dir, key, session.as_ref()))
     }
 
@@ -356,7 +371,7 @@ impl Backend for DirectoryBackend {
     }
 
     fn space(&self) -> Result<Space> {
-        let stat = rustix::fs::fstatvfs(&self.shared.root)
+        let stat = rustix::fs::fstatvfs(&*self.root())
             .map_err(|error| Error::io("look at the disk", error))?;
         Ok(Space {
             block_size: stat.f_frsize,

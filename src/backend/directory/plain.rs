@@ -12,10 +12,10 @@ impl DirectoryBackend {
     /// Opens a plain directory, one component after the other. Our own directory is none.
     pub(super) fn plain_dir(&self, name: &StoreName) -> Result<StoreDir> {
         let failed = |error: Errno| failed("open", name, error);
-        if name.components().next() == Some(layout::PRIVATE) {
+        if layout::is_private(name) {
             return Err(failed(Errno::NOENT));
         }
-        let mut fd = self.shared.root.try_clone().map_err(failed)?;
+        let mut fd = self.root().try_clone().map_err(failed)?;
         for component in name.components() {
             fd = tree::open_dir(&fd, component).map_err(failed)?;
         }
@@ -24,11 +24,11 @@ impl DirectoryBackend {
 
     pub(super) fn directory_names(&self, dir: &StoreDir) -> Result<Vec<String>> {
         let failed = |error: Errno| failed("list", &dir.name, error);
-        let is_root = dir.name.components().next().is_none();
+        let may_hold_ours = dir.name.components().count() < 2;
         let mut names = Vec::new();
         for entry in tree::entries(&dir.fd).map_err(failed)? {
             let (name, listed) = entry.map_err(failed)?;
-            let is_shown = !is_root || name != layout::PRIVATE.as_bytes();
+            let is_shown = !may_hold_ours || name != layout::PRIVATE.as_bytes();
             if !is_shown || tree::kind(&dir.fd, &name, listed) != FileType::Directory {
                 continue;
             }
@@ -82,7 +82,7 @@ impl DirectoryBackend {
         if !name.is_plain() {
             path = vec![layout::STORES, name.as_str()];
         }
-        let mut ancestors = vec![self.shared.root.try_clone().map_err(failed)?];
+        let mut ancestors = vec![self.root().try_clone().map_err(failed)?];
         for component in path.iter().take(path.len().saturating_sub(1)) {
             if let Some(parent) = ancestors.last() {
                 ancestors.push(tree::open_dir(parent, component).map_err(failed)?);
@@ -99,7 +99,7 @@ impl DirectoryBackend {
         let Some((own, ancestors)) = path.split_last() else {
             return Err(failed("change", name, Errno::PERM));
         };
-        let is_private = path.first() == Some(&layout::PRIVATE);
+        let is_private = layout::is_private(name);
         let parent = ancestors.iter().try_fold(StoreName::plain_root(), |dir, own| dir.child(own));
         if is_private {
             Err(failed("change", name, Errno::PERM))

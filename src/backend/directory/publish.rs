@@ -19,7 +19,7 @@ use super::store_gates::HeldStoreDir;
 use super::syncing::sync_file;
 use super::tree::StoreDir;
 use super::{layout, tree};
-use crate::backend::{Over, Publish, PublishType};
+use crate::backend::{Over, Publish, PublishType, StagedFor};
 use crate::failpoint;
 use crate::model::{Attributes, Error, Key, RecordType, Result, Stamp};
 
@@ -77,6 +77,11 @@ struct Prepared {
     sidecar: Option<StagedFile>,
 }
 
+/// Whether an error says that what is staged is on another file system than its store.
+fn crosses(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if Errno::from_io_error(source) == Some(Errno::XDEV))
+}
+
 /// What came of an attempt to place a version.
 enum Placed<'a> {
     /// It is in its place.
@@ -90,23 +95,35 @@ enum Placed<'a> {
 impl DirectoryBackend {
     /// Makes a staged file the record: value, then sidecar, each by one rename. Whoever reads between the two
     /// has the new value under the old type, as with crawlee-python's own writes (FORMAT 5.5).
-    pub(super) fn publish(&self, staged: &StagedValue, publish: &Publish<'_>) -> Result<FileValue> {
+    pub(super) fn publish(
+        &self,
+        staged: &mut StagedValue,
+        publish: &Publish<'_>,
+    ) -> Result<FileValue> {
         self.refuse_if_read_only()?;
-        let value = &staged.staged;
         let mut attempt = 1;
         let mut is_written = false;
+        let mut has_moved = false;
         let (held, prepared) = loop {
             let insists = attempt >= ATTEMPTS;
             let prepared = self.prepare(staged, publish, insists, &mut is_written)?;
             failpoint::pass("publish: prepared");
-            match self.place(value, publish, &prepared, insists)? {
-                Placed::In(held) => break (held, prepared),
-                Placed::Changed => {}
-                Placed::HalfWritten(seen) => {
-                    let Prepared { dir, names, .. } = &prepared;
-                    place::wait_for_sidecar(dir, names.own(), seen)
-                        .map_err(|error| dir.failed("publish", publish.key, error))?;
+            let placed = self.place(&staged.staged, publish, &prepared, insists);
+            match placed {
+                Err(error) if !has_moved && crosses(&error) => {
+                    self.stage_elsewhere(staged, publish, error)?;
+                    (has_moved, is_written) = (true, false);
+                    continue;
                 }
+                placed => match placed? {
+                    Placed::In(held) => break (held, prepared),
+                    Placed::Changed => {}
+                    Placed::HalfWritten(seen) => {
+                        let Prepared { dir, names, .. } = &prepared;
+                        place::wait_for_sidecar(dir, names.own(), seen)
+                            .map_err(|error| dir.failed("publish", publish.key, error))?;
+                    }
+                },
             }
             attempt += 1;
         };
@@ -116,7 +133,24 @@ impl DirectoryBackend {
         if publish.durable {
             self.settle(&dir, publish, prepared.names.own())?;
         }
-        Ok(FileValue::new(Arc::clone(value.file())))
+        Ok(FileValue::new(Arc::clone(staged.staged.file())))
+    }
+
+    /// Copies what is staged to where it can be moved into its store: a volume has come or gone since it was begun, or
+    /// the system has reasons of its own. `refusal` is what it said.
+    fn stage_elsewhere(
+        &self,
+        staged: &mut StagedValue,
+        publish: &Publish<'_>,
+        refusal: Error,
+    ) -> Result<()> {
+        let session = self.other_session(publish.store, staged.staged.session())?;
+        let Some(session) = session else { return Err(refusal) };
+        log::info!("what is staged for store '{}' is copied: {refusal}", publish.store);
+        let (store, key) = (publish.store, publish.key);
+        let record = StagedFor { store, key, base: None, copied: 0 };
+        staged.staged = staged.copied_to(&session, &record)?;
+        Ok(())
     }
 
     /// Finds the type, makes the sidecar, and has both files on the medium. Holds nothing.
@@ -217,7 +251,7 @@ impl DirectoryBackend {
         let key = publish.key;
         let held = self.store_dir(publish.store)?;
         let dir: &StoreDir = &held;
-        let _record = self.hold_record(value.session(), publish.store, key);
+        let _record = self.hold_record(Some(value.session()), publish.store, key);
         let Prepared { dialect, names, look, .. } = prepared;
         if self.dialect(dir)? != *dialect {
             return Ok(Placed::Changed);

@@ -84,7 +84,7 @@ impl DirectoryBackend {
     pub(super) fn purge_store(&self, name: &StoreName, purge: &Purge<'_>) -> Result<Purging> {
         self.refuse_if_read_only()?;
         // Before the gate is closed: making the session heals, and that passes gates.
-        let session = self.session()?;
+        let session = self.session(name)?;
         let _closed = self.shared.store_gates.close(name);
         let dir = self.unguarded_store_dir(name)?;
         let contents = match self.look_through(&dir, purge.input_key, LOOK_AT)? {
@@ -217,7 +217,7 @@ impl DirectoryBackend {
     ) -> Result<OldRecords> {
         let failed = |error: io::Error| Error::io(format!("purge store '{}'", dir.name), error);
         let filled = self.fill_fresh(dir, session, &purge_box.fresh, purge, contents)?;
-        let place = match tree::open_parent(&self.shared.root, &dir.name) {
+        let place = match tree::open_parent(&self.root(), &dir.name) {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Err(dir.no_store()),
             place => place.map_err(|error| failed(error.into()))?,
         };
@@ -378,6 +378,14 @@ fn set_purged(document: &mut Document, dir: &StoreDir, purge: &Purge<'_>) {
 fn cannot_exchange(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
-        Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM | Errno::MLINK)
+        Some(
+            Errno::INVAL
+                | Errno::NOSYS
+                | Errno::OPNOTSUPP
+                | Errno::PERM
+                | Errno::MLINK
+                | Errno::XDEV
+                | Errno::BUSY
+        )
     )
 }

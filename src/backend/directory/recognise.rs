@@ -95,7 +95,7 @@ impl DirectoryBackend {
     /// found so is kept in mind, so that the store has one layout until it tells itself.
     fn dialect_of_others(&self, store: &StoreName) -> Result<Dialect> {
         let failed = |error: Errno| Error::io(format!("list '{}'", layout::STORES), error);
-        let Some(stores) = tree::open_stores(&self.shared.root)? else {
+        let Some(stores) = tree::open_stores(&self.root())? else {
             return Ok(Dialect::Sidecars);
         };
         let mut is_js3 = false;
@@ -146,7 +146,8 @@ impl DirectoryBackend {
     /// Bounds what is known of layouts by the stores that are there.
     fn forget_stores_that_are_gone(&self) {
         let Some(stores) = self.shared.layouts.if_many() else { return };
-        let is_gone = |store: &StoreName| tree::open_store(&self.shared.root, store).is_err();
+        let is_gone =
+            |store: &StoreName| tree::open_store(&self.shared.root.last(), store).is_err();
         let gone: Vec<StoreName> = stores.into_iter().filter(is_gone).collect();
         self.shared.layouts.forget_all(&gone);
     }

@@ -100,13 +100,13 @@ impl DirectoryBackend {
     /// Holds a record of a store whose gate is passed.
     pub(super) fn hold_record(
         &self,
-        session: &Session,
+        session: Option<&Session>,
         store: &StoreName,
         key: &Key,
     ) -> HeldRecords<'_> {
         let _of_threads = self.shared.key_locks.hold(store, key);
         // In a plain directory no second file belongs to the value.
-        let locks = (!store.is_plain()).then(|| session.locks());
+        let locks = session.filter(|_| !store.is_plain()).map(Session::locks);
         let _of_processes = locks.and_then(|locks| locks.hold(&[(store, key)]));
         HeldRecords { _of_processes, _of_threads }
     }
@@ -203,22 +203,22 @@ impl DirectoryBackend {
     }
 
     /// Removes a record: sidecar, then value, so that no half-deleted record is listed by an SDK. A file in a plain
-    /// directory is removed without a session.
+    /// directory is removed without a session, and so is a record where nothing can be staged.
     pub(super) fn delete_record(
         &self,
         dir: &StoreDir,
         key: &Key,
         session: Option<&Arc<Session>>,
     ) -> Result<()> {
-        let Some(session) = session else {
-            let _held = self.shared.key_locks.hold(&dir.name, key);
-            let (name, _) = self.locate(dir, key)?;
-            return remove_if_there(dir, &name, "delete: remove value");
-        };
-        let _held = self.hold_record(session, &dir.name, key);
+        let _held = self.hold_record(session.map(|session| &**session), &dir.name, key);
         let (name, _) = self.locate(dir, key)?;
-        let note = DeleteNote::of(session, dir, &name)
-            .map_err(|error| dir.failed("delete", key, error))?;
+        if dir.name.is_plain() {
+            return remove_if_there(dir, &name, "delete: remove value");
+        }
+        let note = match session.map(|session| DeleteNote::of(session, dir, &name)) {
+            None => None,
+            Some(note) => note.map_err(|error| dir.failed("delete", key, error))?,
+        };
         failpoint::pass("delete: noted");
         self.remove_files(dir, &name).inspect_err(|_| {
             if let Some(note) = &note {

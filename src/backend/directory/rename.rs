@@ -40,7 +40,7 @@ impl Prepared {
 impl DirectoryBackend {
     /// Moves a record: the value by one rename, then its new sidecar into place, then the old one away.
     pub(super) fn rename_record(&self, rename: &RenameRecord<'_>) -> Result<()> {
-        let session = self.session()?;
+        let session = self.session(rename.to_store)?;
         loop {
             // Each turn but the first follows a publish of somebody else.
             let prepared = self.prepare_move(rename, &session)?;

@@ -16,6 +16,7 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode};
 use rustix::io::Errno;
 
 use super::layout;
+use super::places::private_directories;
 use super::records::FileValue;
 use super::staged_name::{StagedName, read_record, write_record};
 use super::staging::{self, StagedFile, move_entry};
@@ -143,31 +144,36 @@ impl DirectoryBackend {
         Ok(())
     }
 
-    fn private(&self) -> Result<Option<Directory>> {
-        match tree::open_dir(&self.shared.root, layout::PRIVATE) {
-            Err(Errno::NOENT) => Ok(None),
-            private => private.map(Some).map_err(|error| look(error.into())),
-        }
+    /// Every directory in which something may be kept.
+    fn privates(&self) -> Result<Vec<Directory>> {
+        let found = private_directories(&self.root()).map_err(|error| look(error.into()))?;
+        Ok(found.into_iter().map(|(_, private)| private).collect())
     }
 
     /// All that is kept, and what processes have left that died since somebody healed.
     fn all_kept(&self) -> Result<Vec<Kept>> {
-        let Some(private) = self.private()? else { return Ok(Vec::new()) };
-        let mut kept = match open_rescued(&private).map_err(look)? {
-            Some(directory) => list_rescued(&directory).map_err(look)?,
-            None => Vec::new(),
-        };
-        for entry in tree::entries(&private).map_err(|error| look(error.into()))? {
-            let (name, listed) = entry.map_err(|error| look(error.into()))?;
-            if tree::kind(&private, &name, listed) == FileType::Directory
-                && let Ok(process) = String::from_utf8(name)
-                && let Ok(session) = tree::open_dir(&private, &process)
-                && rustix::fs::flock(&session, FlockOperation::NonBlockingLockShared).is_ok()
-            {
-                self.list_left(&session, &process, &mut kept).map_err(look)?;
-            }
+        let mut kept = Vec::new();
+        for private in self.privates()? {
+            self.list_kept(&private, &mut kept).map_err(look)?;
         }
         Ok(kept)
+    }
+
+    fn list_kept(&self, private: &Directory, kept: &mut Vec<Kept>) -> io::Result<()> {
+        if let Some(directory) = open_rescued(private)? {
+            kept.extend(list_rescued(&directory)?);
+        }
+        for entry in tree::entries(private)? {
+            let (name, listed) = entry?;
+            if tree::kind(private, &name, listed) == FileType::Directory
+                && let Ok(process) = String::from_utf8(name)
+                && let Ok(session) = tree::open_dir(private, &process)
+                && rustix::fs::flock(&session, FlockOperation::NonBlockingLockShared).is_ok()
+            {
+                self.list_left(&session, &process, kept)?;
+            }
+        }
+        Ok(())
     }
 
     fn list_left(
@@ -202,12 +208,15 @@ impl KeptAside for DirectoryBackend {
 
     fn forget(&self, id: &str) -> Result<()> {
         self.refuse_if_read_only()?;
-        let Some(private) = self.private()? else { return Err(none(id)) };
-        let Some(directory) = open_rescued(&private).map_err(look)? else { return Err(none(id)) };
-        let kept = list_rescued(&directory).map_err(look)?;
-        let kept = kept.into_iter().find(|kept| kept.what.id == id).ok_or_else(|| none(id))?;
-        remove(&private, &kept)
-            .map_err(|error| Error::io(format!("remove what is kept as '{id}'"), error))
+        for private in self.privates()? {
+            let Some(directory) = open_rescued(&private).map_err(look)? else { continue };
+            let kept = list_rescued(&directory).map_err(look)?;
+            if let Some(kept) = kept.into_iter().find(|kept| kept.what.id == id) {
+                return remove(&private, &kept)
+                    .map_err(|error| Error::io(format!("remove what is kept as '{id}'"), error));
+            }
+        }
+        Err(none(id))
     }
 }
 

@@ -60,7 +60,7 @@ impl DirectoryBackend {
         key: &Key,
         choose: &ChooseType<'_>,
     ) -> Result<()> {
-        let session = self.session()?;
+        let session = self.session(store)?;
         loop {
             // Each turn but the first follows a publish of somebody else.
             let dir = self.unguarded_store_dir(store)?;
@@ -92,7 +92,7 @@ impl DirectoryBackend {
             staged.write_out().map_err(failed)?;
 
             let dir = self.store_dir(store)?;
-            let _held = self.hold_record(&session, store, key);
+            let _held = self.hold_record(Some(&session), store, key);
             let (now_name, now) = self.locate(&dir, key)?;
             let stamp = |stat| tree::attributes(stat).stamp;
             if now_name != name || !stamp(&now).same_bytes(&stamp(&value)) {

@@ -1,40 +1,52 @@
 //! A version of a record in the making (P3).
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use super::staging::{Session, StagedFile, change_attributes, next_data, read_at};
+use super::records::FileValue;
+use super::staging::{Session, StagedFile, change_attributes, next_data, next_hole, read_at};
 use super::state::DirectoryBackend;
 use super::tree;
+use super::volume::Volume;
 use crate::backend::{Publish, PublishError, StagedFor, Staging, Value};
 use crate::failpoint;
-use crate::model::{AttributeChange, Attributes, Error, Result, Unpublished};
+use crate::model::{
+    AttributeChange, Attributes, Error, Result, StoreName, TimeChange, Unpublished,
+};
 
 /// A value being staged in a directory storage.
 #[derive(Debug)]
 pub(super) struct StagedValue {
     pub(super) backend: DirectoryBackend,
     pub(super) staged: StagedFile,
+    /// Whether it is to be published.
+    pub(super) has_place: bool,
 }
 
 impl DirectoryBackend {
-    /// Begins to stage, in a file that `make` makes.
+    /// Begins to stage for a store, in a file that `make` makes; without one, what is published nowhere.
     pub(super) fn stage_by(
         &self,
+        store: Option<&StoreName>,
         make: impl Fn(&Arc<Session>) -> Result<StagedFile>,
     ) -> Result<Box<dyn Staging>> {
-        let session = self.known_session()?;
+        let session = match store.map(|store| self.known_session(store)) {
+            // Who writes into a store that is gone learns of it when that is published.
+            None | Some(Err(Error::NoSuchStore { .. })) => self.any_session()?,
+            Some(session) => session?,
+        };
         failpoint::fail("stage: create")
             .map_err(|error| Error::io("make a staging file", error))?;
-        let staged = match make(&session) {
-            Err(error) if error.is_not_found() => make(&self.session()?)?,
-            staged => staged?,
+        let staged = match (make(&session), store) {
+            (Err(error), Some(store)) if error.is_not_found() => make(&self.session(store)?)?,
+            (staged, _) => staged?,
         };
-        Ok(Box::new(StagedValue { backend: self.clone(), staged }))
+        Ok(Box::new(StagedValue { backend: self.clone(), staged, has_place: store.is_some() }))
     }
 }
 
@@ -74,15 +86,17 @@ impl Staging for StagedValue {
     }
 
     fn begin_with(&self, value: &dyn Value, len: u64) -> Result<()> {
+        self.refuse_mountpoint(value)?;
         self.keep_owner_and_mode(&value.attributes()?);
         failpoint::fail("stage: copy").map_err(|error| self.failed("copy into", error))?;
         let mut copied = 0;
         if let Some(local) = value.local_file().filter(|_| len > 0) {
-            copied =
-                self.copy_local(local, len).map_err(|error| self.failed("copy into", error))?;
+            copied = self.copy_file(local, len).map_err(|error| self.failed("copy into", error))?;
         }
-        let mut buffer = vec![0; 256 * 1024];
+        let mut buffer = vec![0; if copied < len { 256 * 1024 } else { 0 }];
         while copied < len {
+            // A hole stays one.
+            copied = value.next_data(copied)?.min(len);
             let most = usize::try_from(len - copied).unwrap_or(usize::MAX).min(buffer.len());
             let room = buffer.get_mut(..most).unwrap_or_default();
             let count = value.read_at(room, copied)?;
@@ -91,6 +105,10 @@ impl Staging for StagedValue {
             }
             self.write_at(room.get(..count).unwrap_or_default(), copied)?;
             copied += count as u64;
+        }
+        if len > 0 {
+            let end = len.min(value.attributes()?.size);
+            self.extend_to(end).map_err(|error| self.failed("copy into", error))?;
         }
         Ok(())
     }
@@ -118,8 +136,8 @@ impl Staging for StagedValue {
         self.backend.keep_aside(&self.staged)
     }
 
-    fn publish(self: Box<Self>, publish: &Publish<'_>) -> Result<Arc<dyn Value>, PublishError> {
-        match self.backend.publish(&self, publish) {
+    fn publish(mut self: Box<Self>, publish: &Publish<'_>) -> Result<Arc<dyn Value>, PublishError> {
+        match self.backend.clone().publish(&mut self, publish) {
             Ok(value) => Ok(Arc::new(value)),
             Err(error) => Err((error, self)),
         }
@@ -127,6 +145,41 @@ impl Staging for StagedValue {
 }
 
 impl StagedValue {
+    /// A file that is mounted over a value cannot be replaced. That must be said before anything is written, since not
+    /// every program hears what a close says.
+    fn refuse_mountpoint(&self, value: &dyn Value) -> Result<()> {
+        let Some(file) = value.local_file().filter(|_| self.has_place) else { return Ok(()) };
+        let of_value = Volume::of_file(file).map_err(|error| self.failed("look for", error))?;
+        if self.staged.session().volume().is_one_mount(&of_value) {
+            return Ok(());
+        }
+        let action =
+            "replace a record over which a file is mounted; mount the volume at the storage";
+        Err(Error::io(action, Errno::BUSY))
+    }
+
+    /// A copy in another staging directory.
+    pub(super) fn copied_to(
+        &self,
+        session: &Arc<Session>,
+        record: &StagedFor<'_>,
+    ) -> Result<StagedFile> {
+        let staged = session.create_for(record)?;
+        let own = self.attributes()?;
+        // Not as what is published: that is on another volume by now.
+        let copy = Self { backend: self.backend.clone(), staged, has_place: false };
+        copy.begin_with(&FileValue::new(Arc::clone(self.staged.file())), own.size)?;
+        let Self { staged, .. } = copy;
+        if self.staged.has_date() {
+            let modified = Some(TimeChange::At(own.modified));
+            let dated = AttributeChange { modified, ..AttributeChange::default() };
+            change_attributes(staged.file(), &dated)
+                .map_err(|error| self.failed("change attributes of", error))?;
+            staged.is_dated();
+        }
+        Ok(staged)
+    }
+
     /// As a write in place would, keep whose file it is and who may read it. Without the privilege to give a
     /// file away it becomes the writer's own, as with any editor that saves by rename.
     fn keep_owner_and_mode(&self, old: &Attributes) {
@@ -145,16 +198,32 @@ impl StagedValue {
         }
     }
 
-    /// Shares or copies blocks inside the kernel, as far as the file systems can. Gives back how far it came.
-    fn copy_local(&self, from: BorrowedFd<'_>, len: u64) -> rustix::io::Result<u64> {
-        let whole =
-            rustix::fs::fstat(from).is_ok_and(|stat| u64::try_from(stat.st_size) == Ok(len));
-        if whole && rustix::fs::ioctl_ficlone(self.staged.file(), from).is_ok() {
+    /// Shares or copies blocks inside the kernel, as far as the file systems can; holes stay holes. Gives back how far
+    /// it came.
+    fn copy_file(&self, from: BorrowedFd<'_>, len: u64) -> rustix::io::Result<u64> {
+        let size = rustix::fs::fstat(from)?.st_size;
+        if u64::try_from(size) == Ok(len)
+            && rustix::fs::ioctl_ficlone(self.staged.file(), from).is_ok()
+        {
             return Ok(len);
         }
-        let (mut read, mut written) = (0, 0);
-        while written < len {
-            let most = usize::try_from(len - written).unwrap_or(usize::MAX);
+        let mut copied = 0;
+        while copied < len {
+            let begin = next_data(from, copied)?.min(len);
+            let end = next_hole(from, begin)?.min(len);
+            copied = self.copy_range(from, begin..end)?;
+            if copied < end {
+                break;
+            }
+        }
+        Ok(copied)
+    }
+
+    /// Gives back up to where it came: not to the end where the kernel cannot copy between these files.
+    fn copy_range(&self, from: BorrowedFd<'_>, range: Range<u64>) -> rustix::io::Result<u64> {
+        let (mut read, mut written) = (range.start, range.start);
+        while written < range.end {
+            let most = usize::try_from(range.end - written).unwrap_or(usize::MAX);
             let into = self.staged.file();
             match rustix::fs::copy_file_range(from, Some(&mut read), into, Some(&mut written), most)
             {
@@ -165,5 +234,14 @@ impl StagedValue {
             }
         }
         Ok(written)
+    }
+
+    /// Makes the file so long, if it is shorter; what is added is a hole.
+    fn extend_to(&self, len: u64) -> rustix::io::Result<()> {
+        let size = rustix::fs::fstat(self.staged.file())?.st_size;
+        if u64::try_from(size).is_ok_and(|size| size < len) {
+            rustix::fs::ftruncate(self.staged.file(), len)?;
+        }
+        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes that are written and not yet visible: files in `<source>/.storefs/`, moved into place at once (P9).
+//! Bytes that are written and not yet visible: files in a `.storefs` (`places`), moved into place at once (P9).
 //!
 //! Each process has a directory of its own there, made at its first write and held by an `flock`. A directory
 //! whose lock nobody holds was left by a process that died, and is removed by the next one that stages.
@@ -19,23 +19,18 @@ use super::note::{self, Object, Step};
 use super::process_locks::ProcessLocks;
 use super::staged_name::{link_name, staged_name};
 use super::tree::Directory;
+use super::volume::Volume;
 use super::{layout, tree, write_out};
 use crate::backend::StagedFor;
 use crate::failpoint;
 use crate::model::{AttributeChange, Error, Result, TimeChange};
-use crate::ranks::{Mutex, Table};
 
-/// The directory of this process for what it stages.
-#[derive(Debug, Default)]
-pub(super) struct StagingArea {
-    /// The open, locked directory; `None` until the first write.
-    session: Mutex<Table, Option<Arc<Session>>>,
-}
-
+/// The directory of this process for what it stages on one volume.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// `<source>/.storefs`.
+    /// The `.storefs` that it is in.
     private: Arc<Directory>,
+    volume: Volume,
     /// Our directory in it; the descriptor carries the lock.
     directory: Directory,
     name: String,
@@ -43,39 +38,16 @@ pub(super) struct Session {
     locks: ProcessLocks,
 }
 
-impl StagingArea {
-    /// The session of this process, made if need be. Gives back whether it is new.
-    pub(super) fn session(&self, root: &Directory) -> Result<(Arc<Session>, bool)> {
-        if let Some(session) = self.known_session().filter(|session| session.is_linked()) {
-            return Ok((session, false));
-        }
-        let failed = |error| Error::io(format!("stage in '{}'", layout::PRIVATE), error);
-        let made = Arc::new(Session::make(root).map_err(failed)?);
-        let mut session = self.session.lock();
-        // Another thread may have made one meanwhile; then ours goes again.
-        if let Some(session) = session.as_ref().filter(|session| session.is_linked()) {
-            return Ok((Arc::clone(session), false));
-        }
-        let old = session.replace(Arc::clone(&made));
-        drop(session);
-        drop(old);
-        Ok((made, true))
-    }
-
-    /// The session that was used last, if any; its directory may be gone.
-    pub(super) fn known_session(&self) -> Option<Arc<Session>> {
-        self.session.lock().clone()
-    }
-}
-
 impl Session {
-    fn make(root: &Directory) -> io::Result<Self> {
+    /// Makes the directory of this process in the `.storefs` of a directory, which is made too.
+    pub(super) fn make(parent: &Directory) -> io::Result<Self> {
         failpoint::fail("session: make")?;
-        match rustix::fs::mkdirat(root, layout::PRIVATE, Mode::from_raw_mode(0o700)) {
+        match rustix::fs::mkdirat(parent, layout::PRIVATE, Mode::from_raw_mode(0o700)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        let private = Arc::new(tree::open_dir(root, layout::PRIVATE)?);
+        let private = Arc::new(tree::open_dir(parent, layout::PRIVATE)?);
+        let volume = Volume::of(&private)?;
         loop {
             let name = format!("{}-{:08x}", std::process::id(), random()?);
             rustix::fs::mkdirat(&private, name.as_str(), Mode::from_raw_mode(0o700))?;
@@ -89,7 +61,7 @@ impl Session {
             let next = AtomicU64::new(0);
             let locks = ProcessLocks::open(&private);
             let private = Arc::clone(&private);
-            let session = Self { private, directory, name, next, locks };
+            let session = Self { private, volume, directory, name, next, locks };
             if session.is_linked() {
                 return Ok(session);
             }
@@ -106,6 +78,7 @@ impl Session {
         const BEHIND: u64 = 1 << 63;
         Ok(Self {
             private: Arc::clone(private),
+            volume: Volume::of(private)?,
             directory: directory.try_clone()?,
             name: name.to_owned(),
             next: AtomicU64::new(BEHIND),
@@ -114,7 +87,7 @@ impl Session {
     }
 
     /// Whether the directory is still the one under its name; someone may have removed `.storefs` by hand.
-    fn is_linked(&self) -> bool {
+    pub(super) fn is_linked(&self) -> bool {
         let linked =
             rustix::fs::statat(&self.private, self.name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
         match (linked, rustix::fs::fstat(&self.directory)) {
@@ -199,7 +172,21 @@ impl Session {
         &self.locks
     }
 
-    /// `.storefs`.
+    /// The volume within which what is staged can be moved.
+    pub(super) fn volume(&self) -> &Volume {
+        &self.volume
+    }
+
+    /// Whether the session is in the `.storefs` of this directory.
+    pub(super) fn is_in(&self, parent: &Directory) -> bool {
+        let private = rustix::fs::statat(parent, layout::PRIVATE, AtFlags::SYMLINK_NOFOLLOW);
+        match (private, rustix::fs::fstat(&self.private)) {
+            (Ok(private), Ok(own)) => (private.st_dev, private.st_ino) == (own.st_dev, own.st_ino),
+            _ => false,
+        }
+    }
+
+    /// The `.storefs` that the session is in.
     pub(super) fn private(&self) -> &Arc<Directory> {
         &self.private
     }
@@ -310,9 +297,14 @@ impl StagedFile {
         self.state.dated.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the modification time was set by hand.
+    pub(super) fn has_date(&self) -> bool {
+        self.state.dated.load(Ordering::Relaxed)
+    }
+
     /// Dates the file: its modification time is the moment of publication, unless set by hand.
     pub(super) fn date(&self) -> rustix::io::Result<()> {
-        if self.state.dated.load(Ordering::Relaxed) {
+        if self.has_date() {
             return Ok(());
         }
         // Our own clock, not the system's "now": that moves in ticks of milliseconds, and two versions of a record
@@ -458,6 +450,16 @@ pub(super) fn set_modified(file: impl AsFd, at: SystemTime) -> rustix::io::Resul
         last_modification: timespec(Some(TimeChange::At(at))),
     };
     rustix::fs::futimens(file, &times)
+}
+
+/// Where the next hole begins, at `offset` or behind it; the end of the file at the latest.
+pub(super) fn next_hole(file: impl AsFd, offset: u64) -> rustix::io::Result<u64> {
+    let file = file.as_fd();
+    let end = || rustix::fs::fstat(file).map(|stat| u64::try_from(stat.st_size).unwrap_or(offset));
+    match rustix::fs::seek(file, SeekFrom::Hole(offset)) {
+        Err(Errno::NXIO | Errno::INVAL | Errno::OPNOTSUPP) => end(),
+        hole => hole,
+    }
 }
 
 /// Changes owner, mode and times of an open file.

@@ -11,10 +11,11 @@ use super::kept_times::KeptTimes;
 use super::key_locks::KeyLocks;
 use super::layouts::Layouts;
 use super::metadata_locks::MetadataLocks;
+use super::places::StagingArea;
 use super::reaper::Reaper;
-use super::staging::StagingArea;
+use super::root::Root;
 use super::store_gates::StoreGates;
-use super::tree::{self, Directory};
+use super::tree::Directory;
 use super::unsynced::Unsynced;
 use crate::model::{DEFAULT_INPUT_KEY, Error, Result};
 
@@ -44,7 +45,7 @@ pub struct DirectoryBackend {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) root: Directory,
+    pub(super) root: Arc<Root>,
     pub(super) options: DirectoryOptions,
     pub(super) staging: StagingArea,
     pub(super) reaper: Reaper,
@@ -65,10 +66,10 @@ impl DirectoryBackend {
     /// # Errors
     /// [`Error::Io`] if it is missing, no directory, or not readable.
     pub fn open(path: &Path, options: DirectoryOptions) -> Result<Self> {
-        let root = tree::open_root(path, options.read_only)
+        let root = Root::open(path, options.read_only)
             .map_err(|error| Error::io(format!("open storage '{}'", path.display()), error))?;
         let shared = Shared {
-            root,
+            root: Arc::new(root),
             options,
             staging: StagingArea::default(),
             reaper: Reaper::default(),
@@ -80,6 +81,11 @@ impl DirectoryBackend {
             unsynced: Unsynced::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The storage's own directory, as it is now.
+    pub(super) fn root(&self) -> Arc<Directory> {
+        self.shared.root.now()
     }
 
     pub(super) fn refuse_if_read_only(&self) -> Result<()> {

@@ -47,12 +47,15 @@ impl DirectoryBackend {
         if name.is_plain() {
             return self.plain_dir(name);
         }
-        if let Ok(fd) = tree::open_store(&self.shared.root, name) {
+        let missing = || Error::NoSuchStore { store: name.to_string() };
+        if layout::is_private(name) {
+            return Err(missing());
+        }
+        if let Ok(fd) = tree::open_store(&self.shared.root.last(), name) {
             return Ok(StoreDir { fd, name: name.clone() });
         }
         // One after the other, to tell what is wrong.
-        let missing = || Error::NoSuchStore { store: name.to_string() };
-        let stores = tree::open_stores(&self.shared.root)?.ok_or_else(missing)?;
+        let stores = tree::open_stores(&self.root())?.ok_or_else(missing)?;
         match tree::open_dir(&stores, name.as_str()) {
             Ok(fd) => Ok(StoreDir { fd, name: name.clone() }),
             Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => Err(missing()),
@@ -62,7 +65,7 @@ impl DirectoryBackend {
 
     pub(super) fn stores(&self) -> Result<Vec<StoreName>> {
         let failed = |error: Errno| Error::io(format!("list '{}'", layout::STORES), error);
-        let Some(stores) = tree::open_stores(&self.shared.root)? else { return Ok(Vec::new()) };
+        let Some(stores) = tree::open_stores(&self.root())? else { return Ok(Vec::new()) };
         let mut names = Vec::new();
         for entry in tree::entries(&stores).map_err(failed)? {
             let (name, listed) = entry.map_err(failed)?;
@@ -71,6 +74,7 @@ impl DirectoryBackend {
                 continue;
             }
             match std::str::from_utf8(&name).map(StoreName::new) {
+                Ok(Ok(name)) if layout::is_private(&name) => {}
                 Ok(Ok(name)) => names.push(name),
                 _ => log::warn!(
                     "the store directory '{}' is passed over: its name is not UTF-8",
@@ -92,11 +96,12 @@ impl DirectoryBackend {
     pub(super) fn create_store(&self, name: &StoreName, metadata: &StoreMetadata) -> Result<()> {
         self.refuse_if_read_only()?;
         let failed = |error: Errno| Error::io(format!("make store '{name}'"), error);
+        refuse_private(name)?;
         let stores = self.open_or_make_stores()?;
         if rustix::fs::statat(&stores, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             return Err(Error::StoreExists { store: name.to_string() });
         }
-        let session = self.session()?;
+        let session = self.session_of_stores()?;
         let (staged_name, directory) = session.create_dir().map_err(failed)?;
         let made = self.fill_new_store(name, directory, &session, metadata).and_then(|()| {
             let staged = staged_name.as_bytes();
@@ -134,14 +139,14 @@ impl DirectoryBackend {
 
     fn open_or_make_stores(&self) -> Result<Directory> {
         let failed = |error: Errno| Error::io(format!("make '{}'", layout::STORES), error);
-        if let Some(stores) = tree::open_stores(&self.shared.root)? {
+        if let Some(stores) = tree::open_stores(&self.root())? {
             return Ok(stores);
         }
-        match rustix::fs::mkdirat(&self.shared.root, layout::STORES, Mode::from_raw_mode(0o777)) {
+        match rustix::fs::mkdirat(&*self.root(), layout::STORES, Mode::from_raw_mode(0o777)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(failed(error)),
         }
-        tree::open_stores(&self.shared.root)?.ok_or_else(|| failed(Errno::NOENT))
+        tree::open_stores(&self.root())?.ok_or_else(|| failed(Errno::NOENT))
     }
 
     /// Renames the directory, then the name in its metadata. Nobody is in the store meanwhile, under either name: what
@@ -153,13 +158,14 @@ impl DirectoryBackend {
         metadata_name: Option<&str>,
     ) -> Result<()> {
         // Before the gates are closed: making the session heals, and that passes gates.
-        let session = self.session()?;
+        refuse_private(to)?;
+        let session = self.session_of_stores()?;
         let _closed = self.shared.store_gates.close_both(from, to);
         let dir = self.unguarded_store_dir(from)?;
         if from == to {
             return Ok(());
         }
-        let Some(stores) = tree::open_stores(&self.shared.root)? else {
+        let Some(stores) = tree::open_stores(&self.root())? else {
             return Err(dir.no_store());
         };
         let (old, new) = (from.as_str().as_bytes(), to.as_str().as_bytes());
@@ -220,10 +226,10 @@ impl DirectoryBackend {
     /// Takes a store out of sight in one step, then removes it.
     pub(super) fn drop_store(&self, name: &StoreName) -> Result<()> {
         // Before the gate is closed: making the session heals, and that passes gates.
-        let session = self.session()?;
+        let session = self.session_of_stores()?;
         let _closed = self.shared.store_gates.close(name);
         let dir = self.unguarded_store_dir(name)?;
-        let removed = RemovedStore::take(dir, &self.shared.root, session)?;
+        let removed = RemovedStore::take(dir, &self.root(), session)?;
         self.forget_in_tables(name);
         self.shared.reaper.give(move || removed.remove());
         Ok(())
@@ -234,14 +240,14 @@ impl DirectoryBackend {
     /// with everything. Only another mount, which keeps the directory open for as long as a publish takes, can come
     /// still later; for that one there is a last look before anything is removed.
     pub(super) fn drop_store_if_empty(&self, name: &StoreName) -> Result<bool> {
-        let session = self.session()?;
+        let session = self.session_of_stores()?;
         let _closed = self.shared.store_gates.close(name);
         let dir = self.unguarded_store_dir(name)?;
         if dir.has_records()? {
             return Ok(false);
         }
         failpoint::pass("drop: looked");
-        let removed = RemovedStore::take_empty(dir, &self.shared.root, session)?;
+        let removed = RemovedStore::take_empty(dir, &self.root(), session)?;
         if removed.give_back_if_used()? {
             return Ok(false);
         }
@@ -254,6 +260,15 @@ impl DirectoryBackend {
         self.shared.unsynced.forget_store(name);
         self.shared.layouts.forget(name);
     }
+}
+
+/// Our own directory is no store's.
+fn refuse_private(store: &StoreName) -> Result<()> {
+    if !layout::is_private(store) {
+        return Ok(());
+    }
+    let reason = "storefs keeps what is being written under this name";
+    Err(Error::InvalidStoreName { name: store.to_string(), reason })
 }
 
 impl StoreDir {

@@ -40,10 +40,10 @@ impl DirectoryBackend {
     /// Makes durable which stores there are.
     pub(super) fn sync_stores(&self) -> Result<()> {
         let failed = |error: Errno| Error::io(format!("sync '{}'", layout::STORES), error);
-        if let Some(stores) = tree::open_stores(&self.shared.root)? {
+        if let Some(stores) = tree::open_stores(&self.root())? {
             rustix::fs::fsync(stores).map_err(failed)?;
         }
-        rustix::fs::fsync(&self.shared.root).map_err(failed)
+        rustix::fs::fsync(&*self.root()).map_err(failed)
     }
 
     /// Makes durable that the store is where it is, with its metadata, unless it is known to be. What is durable

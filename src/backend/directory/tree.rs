@@ -31,6 +31,10 @@ pub(super) struct Directory {
 }
 
 impl Directory {
+    pub(super) fn is_quiet(&self) -> bool {
+        self.is_quiet
+    }
+
     /// The same directory, for somebody else.
     pub(super) fn try_clone(&self) -> rustix::io::Result<Self> {
         let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 0)?;

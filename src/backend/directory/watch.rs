@@ -19,7 +19,7 @@ use rustix::io::Errno;
 
 use super::dialect::Dialect;
 use super::file_system::shared_kind;
-use super::tree::Directory;
+use super::root::Root;
 use super::{layout, tree};
 use crate::backend::watch::{Change, Tell, Watch, WatchCounters, Watched};
 use crate::model::{Key, StoreName};
@@ -63,13 +63,13 @@ const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 const REFUSED_FOR: Duration = Duration::from_secs(10);
 
 /// Begins to watch the storage directory that is open at `root`.
-pub(super) fn start(root: &Directory, tell: Tell) -> Watched {
+pub(super) fn start(root: &Arc<Root>, tell: Tell) -> Watched {
     let failed = |error: std::io::Error| format!("inotify does not work here: {error}");
-    if let Some(kind) = shared_kind(root) {
+    if let Some(kind) = shared_kind(&*root.now()) {
         return Err(format!("{kind} does not tell of what others change"));
     }
     let inner = Arc::new(Inner {
-        root: root.try_clone().map_err(|error| failed(error.into()))?,
+        root: Arc::clone(root),
         inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(|error| {
             match error {
                 Errno::MFILE => "the limit fs.inotify.max_user_instances is reached".to_owned(),
@@ -100,7 +100,7 @@ struct DirectoryWatch {
 
 #[derive(Debug)]
 struct Inner {
-    root: Directory,
+    root: Arc<Root>,
     inotify: OwnedFd,
     /// Written to when the thread is to end.
     stop: OwnedFd,
@@ -194,7 +194,11 @@ impl Drop for DirectoryWatch {
 impl Inner {
     /// Watches the source and what is in it.
     fn begin(&self, watches: &mut Watches) -> rustix::io::Result<()> {
-        watches.source = Some(self.add(&self.root, NAMES)?);
+        let source = self.root.now();
+        if shared_kind(&*source).is_some() {
+            return Err(Errno::OPNOTSUPP);
+        }
+        watches.source = Some(self.add(&*source, NAMES)?);
         self.watch_stores(watches);
         Ok(())
     }
@@ -207,7 +211,7 @@ impl Inner {
     }
 
     fn watch_stores(&self, watches: &mut Watches) {
-        watches.stores = match tree::open_stores(&self.root) {
+        watches.stores = match tree::open_stores(&self.root.last()) {
             Ok(None) => StoresWatch::Absent,
             Ok(Some(stores)) if shared_kind(&stores).is_none() => match self.add(&stores, NAMES) {
                 Ok(number) => StoresWatch::Number(number),
@@ -222,10 +226,13 @@ impl Inner {
 
     fn add_store(&self, watches: &mut Watches, store: &StoreName) -> bool {
         let is_refused = watches.refused_until.is_some_and(|until| Instant::now() < until);
+        if watches.source.is_none() && !is_refused {
+            self.begin_with_new_source(watches);
+        }
         if is_refused || store.is_plain() || !matches!(watches.stores, StoresWatch::Number(_)) {
             return false;
         }
-        let Ok(Some(stores)) = tree::open_stores(&self.root) else { return false };
+        let Ok(Some(stores)) = tree::open_stores(&self.root.last()) else { return false };
         let Ok(directory) = tree::open_dir(&stores, store.as_str()) else { return false };
         if let Some(kind) = shared_kind(&directory) {
             log::warn!(
@@ -272,6 +279,18 @@ impl Inner {
         // The system has removed it itself if the directory is gone.
         let _ = inotify::remove_watch(&self.inotify, number);
         true
+    }
+
+    /// The source was removed: watches the one that has been made in its place, if there is one.
+    fn begin_with_new_source(&self, watches: &mut Watches) {
+        let source = self.root.now();
+        if rustix::fs::fstat(&*source).is_ok_and(|stat| stat.st_nlink == 0) {
+            return;
+        }
+        if let Err(error) = self.begin(watches) {
+            log::warn!("the storage that was made anew is not watched: {error}");
+            watches.refused_until = Some(Instant::now() + REFUSED_FOR);
+        }
     }
 
     /// Ends every watch but that of the source, and begins with the directory of all stores anew.
@@ -353,7 +372,7 @@ impl Inner {
     }
 
     fn has_metadata(&self, store: &StoreName) -> bool {
-        let Ok(Some(stores)) = tree::open_stores(&self.root) else { return false };
+        let Ok(Some(stores)) = tree::open_stores(&self.root.last()) else { return false };
         let Ok(directory) = tree::open_dir(&stores, store.as_str()) else { return false };
         tree::has_file(&directory, layout::METADATA.as_bytes()).unwrap_or_default()
     }
@@ -367,7 +386,13 @@ impl Inner {
             self.begin_anew(&mut watches);
             changes.insert(Change::Everything);
         } else if watches.source == Some(number) {
-            if name == layout::STORES.as_bytes() {
+            if events.intersects(ReadFlags::DELETE_SELF | ReadFlags::UNMOUNT | ReadFlags::IGNORED) {
+                // Whoever looks for a store next begins with the one that is made in its place.
+                watches.source = None;
+                self.begin_anew(&mut watches);
+                watches.stores = StoresWatch::Impossible;
+                changes.insert(Change::Everything);
+            } else if name == layout::STORES.as_bytes() {
                 self.begin_anew(&mut watches);
                 changes.insert(Change::Everything);
             }

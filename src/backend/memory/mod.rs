@@ -269,7 +269,7 @@ impl Backend for MemoryBackend {
         Ok(find_record(&self.shared.stores.read(), store, key)?.open())
     }
 
-    fn stage(&self) -> Result<Box<dyn Staging>> {
+    fn stage(&self, _store: Option<&StoreName>) -> Result<Box<dyn Staging>> {
         let facts = self.shared.new_facts(RECORD_MODE);
         let staged = Mutex::new(Staged { bytes: Bytes(Vec::new()), facts, modified_given: false });
         Ok(Box::new(MemoryStaging { shared: Arc::clone(&self.shared), staged }))

@@ -21,7 +21,10 @@ pub(super) fn mount(cli: &Cli, args: &MountArgs) -> Outcome {
     }
     let log = logging::log_file(cli)?.or_else(|| mount::open_default_log(prepared.mountpoint()));
     match mount::fork_daemon(log.as_ref())? {
-        Side::Parent(answer) => Ok(answer.wait()?),
+        Side::Parent(answer) => {
+            answer.wait()?.lines().for_each(|notice| tell(notice));
+            Ok(())
+        }
         Side::Daemon(promise) => Ok(serve_in_background(&prepared, promise)?),
     }
 }
@@ -34,7 +37,7 @@ fn serve_in_background(prepared: &Prepared, promise: Promise) -> Result<(), Moun
             return Err(error);
         }
     };
-    match promise.fulfil() {
+    match promise.fulfil(mounted.notices()) {
         Ok(()) => mounted.serve(signals),
         // The caller was interrupted: whoever did that wants no mount.
         Err(error) => mounted.unmount_and_join().and(Err(error)),

@@ -27,7 +27,7 @@ impl DirectoryBackend {
             return Ok(());
         };
         // Before any lock is taken: making the session heals, and that takes locks.
-        let session = &self.session()?;
+        let session = &self.session(store)?;
         if let Some(Remedy::Rewrite { key, .. }) = &finding.remedy {
             let record_type = record_type.cloned();
             let record_type =

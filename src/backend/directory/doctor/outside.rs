@@ -8,10 +8,11 @@ use rustix::io::Errno;
 use super::record::{cannot_be_read, is_anything};
 use crate::backend::Findings;
 use crate::backend::directory::layout;
+use crate::backend::directory::places::private_directories;
 use crate::backend::directory::process_locks;
 use crate::backend::directory::rescued::RESCUED;
 use crate::backend::directory::state::DirectoryBackend;
-use crate::backend::directory::tree::{self, StoreDir};
+use crate::backend::directory::tree::{self, Directory, StoreDir};
 use crate::backend::document::Document;
 use crate::model::{Error, Finding, FindingKind, Remedy, Result, StoreName};
 
@@ -70,7 +71,7 @@ impl DirectoryBackend {
     pub(in crate::backend::directory) fn examine(&self) -> Result<Findings> {
         let failed = |error: Errno| Error::io(format!("list '{}'", layout::STORES), error);
         let mut findings = self.abandoned()?;
-        if let Some(stores) = tree::open_stores(&self.shared.root)? {
+        if let Some(stores) = tree::open_stores(&self.root())? {
             for entry in tree::entries(&stores).map_err(failed)? {
                 let (name, listed) = entry.map_err(failed)?;
                 let kind = tree::kind(&stores, &name, listed);
@@ -84,38 +85,48 @@ impl DirectoryBackend {
         Ok(Box::new(findings.into_iter().map(Ok)))
     }
 
-    /// The directories in `.storefs` whose process is dead: nobody holds their lock.
+    /// The directories in a `.storefs` whose process is dead: nobody holds their lock.
     fn abandoned(&self) -> Result<Vec<Finding>> {
-        let failed = |error: Errno| Error::io(format!("look into '{}'", layout::PRIVATE), error);
-        let private = match tree::open_dir(&self.shared.root, layout::PRIVATE) {
-            Err(Errno::NOENT) => return Ok(Vec::new()),
+        let root = self.root();
+        let places = match private_directories(&root) {
+            Ok(places) => places,
             Err(error) => {
                 let problem = format!("nothing can be written here: {}", io::Error::from(error));
                 let file = layout::PRIVATE.as_bytes();
                 return Ok(vec![Finding::in_storage(FindingKind::Unreadable, file, problem)]);
             }
-            Ok(private) => private,
         };
         let mut findings = Vec::new();
-        for entry in tree::entries(&private).map_err(failed)? {
-            let (name, listed) = entry.map_err(failed)?;
-            if tree::kind(&private, &name, listed) != FileType::Directory
-                || OF_NO_PROCESS.iter().any(|other| name == other.as_bytes())
-            {
-                continue;
-            }
-            let session =
-                std::str::from_utf8(&name).ok().map(|text| tree::open_dir(&private, text));
-            let Some(Ok(session)) = session else { continue };
-            if rustix::fs::flock(&session, FlockOperation::NonBlockingLockShared).is_ok() {
-                let path = [layout::PRIVATE.as_bytes(), b"/", &name].concat();
-                let problem = "a process of storefs that died was at something here";
-                let finding = Finding::in_storage(FindingKind::Abandoned, &path, problem);
-                findings.push(finding.with_remedy(Some(Remedy::Heal)));
-            }
+        for (path, private) in &places {
+            abandoned_in(path, private, &mut findings)
+                .map_err(|error| Error::io(format!("look into '{path}'"), error))?;
         }
         Ok(findings)
     }
+}
+
+fn abandoned_in(
+    place: &str,
+    private: &Directory,
+    findings: &mut Vec<Finding>,
+) -> rustix::io::Result<()> {
+    for entry in tree::entries(private)? {
+        let (name, listed) = entry?;
+        if tree::kind(private, &name, listed) != FileType::Directory
+            || OF_NO_PROCESS.iter().any(|other| name == other.as_bytes())
+        {
+            continue;
+        }
+        let session = std::str::from_utf8(&name).ok().map(|text| tree::open_dir(private, text));
+        let Some(Ok(session)) = session else { continue };
+        if rustix::fs::flock(&session, FlockOperation::NonBlockingLockShared).is_ok() {
+            let path = [place.as_bytes(), b"/", &name].concat();
+            let problem = "a process of storefs that died was at something here";
+            let finding = Finding::in_storage(FindingKind::Abandoned, &path, problem);
+            findings.push(finding.with_remedy(Some(Remedy::Heal)));
+        }
+    }
+    Ok(())
 }
 
 fn document_findings(dir: &StoreDir, document: &Document) -> Vec<Finding> {
