@@ -96,7 +96,10 @@ impl Staging for StagedValue {
         let mut buffer = vec![0; if copied < len { 256 * 1024 } else { 0 }];
         while copied < len {
             // A hole stays one.
-            copied = value.next_data(copied)?.min(len);
+            copied = value.next_data(copied)?;
+            if copied >= len {
+                break;
+            }
             let most = usize::try_from(len - copied).unwrap_or(usize::MAX).min(buffer.len());
             let room = buffer.get_mut(..most).unwrap_or_default();
             let count = value.read_at(room, copied)?;
@@ -212,7 +215,7 @@ impl StagedValue {
             let begin = next_data(from, copied)?.min(len);
             let end = next_hole(from, begin)?.min(len);
             copied = self.copy_range(from, begin..end)?;
-            if copied < end {
+            if copied < end || begin == end {
                 break;
             }
         }
