@@ -17,6 +17,8 @@ mod backup;
 mod collections;
 #[path = "mount_tree/disks.rs"]
 mod disks;
+#[path = "mount_tree/environment.rs"]
+mod environment;
 #[path = "mount_tree/faults.rs"]
 mod faults;
 #[path = "mount_tree/help.rs"]

@@ -27,6 +27,7 @@ use failure::{Failure, Outcome};
 /// failure in one line on standard error.
 #[must_use]
 pub fn main() -> ExitCode {
+    crate::mount::survive_limits();
     match Cli::try_parse() {
         Ok(cli) => finish(logging::start(&cli).and_then(|()| commands::dispatch(&cli))),
         // A request for help or version ends here, too, with the status of success.

@@ -18,4 +18,4 @@ mod waiting;
 pub use adapter::Adapter;
 pub use fuser;
 pub use notify::attach_notifier;
-pub(crate) use waiting::SERVING_THREADS;
+pub(crate) use waiting::{SERVING_THREADS, begin_pool};

@@ -12,6 +12,19 @@ pub(crate) const SERVING_THREADS: usize = 4;
 /// So many of them may be at requests that wait. The others are there for all that need nothing.
 const MOST_WAITING: usize = SERVING_THREADS / 2;
 
+/// Has the pool begin its first thread, which never ends. Without it, where no further thread can be made, a request that is
+/// handed over would be served never; with it, one after the other. Gives back whether it has.
+pub(crate) fn begin_pool() -> bool {
+    /// Longer than it takes on any machine that can serve a mount.
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+    let (begun, begins) = std::sync::mpsc::channel();
+    blocking::unblock(move || {
+        let _ = begun.send(());
+    })
+    .detach();
+    begins.recv_timeout(PATIENCE).is_ok()
+}
+
 /// The requests that may be waiting. A leaf lock.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {

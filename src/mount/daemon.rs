@@ -6,6 +6,7 @@
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use nix::unistd::{ForkResult, fork};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::MountError;
+use super::{MountError, environment};
 
 /// Begins the answer of a daemon whose mount is usable; what the user has to know follows, in lines.
 const USABLE: u8 = b'+';
@@ -39,7 +40,8 @@ pub enum Side {
 }
 
 /// Splits off a daemon in a session of its own, its directory `/`, its input and output closed, and its log
-/// going to `log`, if there is one.
+/// going to `log`, if there is one. It has nothing open but those and its end of the pipe, so the caller may own no other
+/// descriptor.
 ///
 /// # Errors
 /// [`MountError::Io`], in either process.
@@ -57,7 +59,13 @@ pub fn fork_daemon(log: Option<&File>) -> Result<Side, MountError> {
         ForkResult::Child => {
             drop(reader);
             let promise = Promise { pipe: writer.into() };
-            match leave_terminal(log) {
+            let left = leave_terminal(log).and_then(|()| {
+                let log = log.map(AsRawFd::as_raw_fd);
+                let staying = Vec::from_iter(log.into_iter().chain([promise.pipe.as_raw_fd()]));
+                environment::close_others(&staying)
+                    .map_err(|error| MountError::io("close what the caller has open", error))
+            });
+            match left {
                 Ok(()) => Ok(Side::Daemon(promise)),
                 Err(error) => {
                     promise.fail(&error);

@@ -10,6 +10,7 @@
 
 mod daemon;
 mod deadline;
+mod environment;
 mod error;
 mod options;
 mod preflight;
@@ -28,9 +29,9 @@ use std::time::{Duration, Instant};
 
 use fuser::Session;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use daemon::{Answer, Promise, Side, fork_daemon, open_default_log, open_log};
+pub use environment::{settle, survive_limits};
 pub use error::MountError;
 use options::KernelOptions;
 use preflight::Places;
@@ -43,7 +44,7 @@ use write_back::WriteBack;
 
 use crate::engine::{Storage, StorageOptions};
 use crate::fs::{FileSystem, FsOptions};
-use crate::fuse::{Adapter, attach_notifier};
+use crate::fuse::{Adapter, attach_notifier, begin_pool};
 
 /// How long the users of a mount that is asked to stop may take to let go of it.
 const USERS_DEADLINE: Duration = Duration::from_secs(8);
@@ -133,7 +134,6 @@ impl MountedFs {
     /// [`MountError`]; then nothing is mounted.
     pub fn start(prepared: &Prepared) -> Result<Self, MountError> {
         let Prepared { config, places } = prepared;
-        raise_open_files();
         let mut storage_options = config.storage.clone();
         storage_options.directory.read_only |= config.fs.read_only;
         let storage = Storage::open_directory(&places.source, storage_options)?;
@@ -145,6 +145,11 @@ impl MountedFs {
         let notices = if config.fs.read_only { Vec::new() } else { storage.unwritable()? };
         for notice in &notices {
             log::warn!("{notice}");
+        }
+        if !begin_pool() {
+            return Err(MountError::refused(
+                "no thread can be made: raise the limit of processes (ulimit -u) or of tasks (TasksMax=)",
+            ));
         }
         let fs = Arc::new(FileSystem::new(storage.clone(), config.fs.clone()));
         let write_back = WriteBack::start(storage)?;
@@ -377,12 +382,4 @@ fn explain(error: std::io::Error, places: &Places) -> MountError {
 fn device_at(mountpoint: &Path) -> Option<String> {
     let table = MountTable::read().ok()?;
     table.at(mountpoint).filter(|mount| mount.is_ours()).map(|mount| mount.device.clone())
-}
-
-/// Allows as many open files as the system lets this user have: every open record takes one or two.
-fn raise_open_files() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        log::debug!("the limit of open files stays: {error}");
-    }
 }

@@ -1,11 +1,12 @@
 //! Signals as events of a mount's life.
 //!
-//! INT, TERM and HUP ask for an orderly stop, USR1 for the status in the log. The signals are caught before
+//! INT, TERM and HUP ask for an orderly stop, and so does XCPU, by which the system says that the process is about to be
+//! killed; USR1 asks for the status in the log. HUP stays ignored where it was, as by nohup. The signals are caught before
 //! the mount is made: one that came in between would else kill the daemon and leave a dead mount.
 
 use std::thread::{self, JoinHandle};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXCPU};
 use signal_hook::iterator::{Handle, Signals};
 
 use super::MountError;
@@ -31,7 +32,9 @@ impl CaughtSignals {
     /// # Errors
     /// [`MountError::Io`].
     pub fn catch() -> Result<Self, MountError> {
-        let signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])
+        let obeyed = [SIGINT, SIGTERM, SIGUSR1, SIGXCPU];
+        let hangup = (!is_hangup_ignored()).then_some(SIGHUP);
+        let signals = Signals::new(obeyed.into_iter().chain(hangup))
             .map_err(|error| MountError::io("catch signals", error))?;
         Ok(Self { signals })
     }
@@ -47,12 +50,25 @@ impl CaughtSignals {
             .spawn(move || {
                 for signal in self.signals.forever() {
                     log::debug!("signal {signal}");
+                    if signal == SIGXCPU {
+                        log::error!(
+                            "the processor time that this process may use (ulimit -t) is used up"
+                        );
+                    }
                     pass_on(if signal == SIGUSR1 { Request::LogStatus } else { Request::Stop });
                 }
             })
             .map_err(|error| MountError::io("start the thread that waits for signals", error))?;
         Ok(SignalWatch { handle, thread: Some(thread) })
     }
+}
+
+/// Whether this process was started to ignore SIGHUP, as nohup does. Where `/proc` does not tell, it was not.
+fn is_hangup_ignored() -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
 }
 
 /// The thread that waits for signals; ends with this.

@@ -46,6 +46,7 @@ fn serve_in_background(prepared: &Prepared, promise: Promise) -> Result<(), Moun
 
 /// Catches signals before there is a mount that they could leave behind.
 fn start(prepared: &Prepared) -> Result<(CaughtSignals, MountedFs), MountError> {
+    mount::settle()?;
     let signals = CaughtSignals::catch()?;
     Ok((signals, MountedFs::start(prepared)?))
 }
