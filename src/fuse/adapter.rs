@@ -33,15 +33,17 @@ impl std::fmt::Debug for Adapter {
 
 impl Adapter {
     /// Makes the adapter of a file system. `on_destroy` is called when the session has ended, however it did.
-    #[must_use]
-    pub fn new(fs: Arc<FileSystem>, on_destroy: Box<dyn FnOnce() + Send>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// The system's answer if it makes no thread.
+    pub fn new(fs: Arc<FileSystem>, on_destroy: Box<dyn FnOnce() + Send>) -> std::io::Result<Self> {
+        Ok(Self {
             fs,
             backings: Arc::default(),
-            waiting: Arc::default(),
+            waiting: Arc::new(Waiting::begin()?),
             direct_writes: false,
             on_destroy: Mutex::new(Some(on_destroy)),
-        }
+        })
     }
 
     /// Makes one call of the file system, and replies with what it came to.

@@ -4,7 +4,12 @@
 //! only some of the threads may do such at a time, and what comes beyond that is done by threads of a pool. Without
 //! contention nothing is handed over, which would cost more than most requests take.
 
+use std::io;
+use std::sync::Arc;
+
 use parking_lot::{Condvar, Mutex};
+
+use super::pool::{Job, Pool};
 
 /// Threads that take requests from the kernel; more would only compete for the same disk.
 pub(crate) const SERVING_THREADS: usize = 4;
@@ -12,25 +17,13 @@ pub(crate) const SERVING_THREADS: usize = 4;
 /// So many of them may be at requests that wait. The others are there for all that need nothing.
 const MOST_WAITING: usize = SERVING_THREADS / 2;
 
-/// Has the pool begin its first thread, which never ends. Without it, where no further thread can be made, a request that is
-/// handed over would be served never; with it, one after the other. Gives back whether it has.
-pub(crate) fn begin_pool() -> bool {
-    /// Longer than it takes on any machine that can serve a mount.
-    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
-    let (begun, begins) = std::sync::mpsc::channel();
-    blocking::unblock(move || {
-        let _ = begun.send(());
-    })
-    .detach();
-    begins.recv_timeout(PATIENCE).is_ok()
-}
-
 /// The requests that may be waiting. A leaf lock.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     counts: Mutex<Counts>,
     /// Signalled when none is elsewhere any more.
     done: Condvar,
+    pool: Arc<Pool>,
 }
 
 #[derive(Debug, Default)]
@@ -62,8 +55,18 @@ impl Drop for Place<'_> {
 }
 
 impl Waiting {
+    /// With a thread that is there for requests that wait, however many the system lets us make later.
+    ///
+    /// # Errors
+    /// The system's answer if it makes none.
+    pub(super) fn begin() -> io::Result<Self> {
+        let waiting = Self::default();
+        waiting.pool.begin()?;
+        Ok(waiting)
+    }
+
     /// Serves a request that may wait: here if enough other threads are left, else on a thread of the pool.
-    pub(super) fn serve(self: &std::sync::Arc<Self>, serve: impl FnOnce() + Send + 'static) {
+    pub(super) fn serve(self: &Arc<Self>, serve: impl FnOnce() + Send + 'static) {
         let is_here = {
             let mut counts = self.counts.lock();
             let is_here = counts.here < MOST_WAITING;
@@ -78,12 +81,15 @@ impl Waiting {
             let _place = Place { waiting: self, is_here };
             return serve();
         }
-        let waiting = std::sync::Arc::clone(self);
-        let elsewhere = move || {
+        let waiting = Arc::clone(self);
+        let elsewhere: Job = Box::new(move || {
             let _place = Place { waiting: &waiting, is_here: false };
             serve();
-        };
-        blocking::unblock(elsewhere).detach();
+        });
+        // Better late than never.
+        if let Err(job) = self.pool.take(elsewhere) {
+            job();
+        }
     }
 
     /// Waits until nothing is served elsewhere: what a release publishes there must not be cut off.
@@ -97,7 +103,7 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, mpsc};
+    use std::sync::mpsc;
     use std::thread;
 
     use super::*;

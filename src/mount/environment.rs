@@ -15,6 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use signal_hook::consts::SIGXFSZ;
 
 use super::MountError;
+use crate::fuse::SERVING_THREADS;
 
 /// What every mount must be allowed to have, in bytes of addresses, and of those that may be written: for what the serving
 /// threads receive requests in, their stacks, and the tables of some hundred thousand records. Where less is to be had, an
@@ -101,6 +102,28 @@ fn limit_time() {
             "this mount ends after {seconds} seconds of processor time, as the limit (ulimit -t) says"
         );
     }
+}
+
+/// Makes as many threads as a mount needs to begin, and ends them: a session that gets some of its threads and not all ends in
+/// the middle of being mounted.
+///
+/// # Errors
+/// The system's answer if it makes too few.
+pub(super) fn check_threads() -> io::Result<()> {
+    /// Beside those that serve: the session's own, and those for signals, for what changes, and for what waits.
+    const OTHERS: usize = 4;
+    std::thread::scope(|scope| {
+        // Each waits until this is dropped.
+        let (_all_there, end) = std::sync::mpsc::sync_channel::<()>(0);
+        let end = Arc::new(parking_lot::Mutex::new(end));
+        (0..SERVING_THREADS + OTHERS).try_for_each(|_| {
+            let end = Arc::clone(&end);
+            let wait = move || {
+                let _ = end.lock().recv();
+            };
+            std::thread::Builder::new().spawn_scoped(scope, wait).map(drop)
+        })
+    })
 }
 
 /// Closes every descriptor but standard input, output and error, and those that are to stay: what the caller had open is none

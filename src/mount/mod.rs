@@ -44,7 +44,7 @@ use write_back::WriteBack;
 
 use crate::engine::{Storage, StorageOptions};
 use crate::fs::{FileSystem, FsOptions};
-use crate::fuse::{Adapter, attach_notifier, begin_pool};
+use crate::fuse::{Adapter, attach_notifier};
 
 /// How long the users of a mount that is asked to stop may take to let go of it.
 const USERS_DEADLINE: Duration = Duration::from_secs(8);
@@ -108,6 +108,7 @@ enum Event {
 pub struct MountedFs {
     fs: Arc<FileSystem>,
     mountpoint: PathBuf,
+    /// What whoever mounts has to know, each in a line.
     notices: Vec<String>,
     /// The device number by which the mount is found in the table, wherever it may have been moved to.
     device: Option<String>,
@@ -146,11 +147,6 @@ impl MountedFs {
         for notice in &notices {
             log::warn!("{notice}");
         }
-        if !begin_pool() {
-            return Err(MountError::refused(
-                "no thread can be made: raise the limit of processes (ulimit -u) or of tasks (TasksMax=)",
-            ));
-        }
         let fs = Arc::new(FileSystem::new(storage.clone(), config.fs.clone()));
         let write_back = WriteBack::start(storage)?;
         let sweeper = Some(Sweeper::start(&fs)?);
@@ -161,7 +157,8 @@ impl MountedFs {
             // The receiver is gone where the mount itself failed.
             Box::new(move || drop(sender.send(Event::Ended)))
         };
-        let adapter = Adapter::new(Arc::clone(&fs), on_destroy);
+        environment::check_threads().map_err(no_thread)?;
+        let adapter = Adapter::new(Arc::clone(&fs), on_destroy).map_err(no_thread)?;
         let mounting = |error| MountError::io(format!("mount at '{}'", shown(places)), error);
         let session = Session::new(adapter, &places.mountpoint, &session_config(prepared))
             .map_err(|error| explain(error, places))?;
@@ -192,25 +189,28 @@ impl MountedFs {
         })
     }
 
-    /// What whoever mounts has to know, each in a line.
-    #[must_use]
-    pub fn notices(&self) -> &[String] {
-        &self.notices
-    }
-
     /// Where it is mounted, absolute and free of symbolic links.
     #[must_use]
     pub fn mountpoint(&self) -> &Path {
         &self.mountpoint
     }
 
-    /// Serves until somebody unmounts, or a signal asks for it.
+    /// Serves until somebody unmounts, or a signal asks for it. `ready` is called as soon as nothing can keep it from that
+    /// any more; if it fails, the mount ends at once.
     ///
     /// # Errors
-    /// [`MountError::Storage`] if the last times could not be written.
-    pub fn serve(mut self, signals: CaughtSignals) -> Result<(), MountError> {
+    /// [`MountError::Storage`] if the last times could not be written; [`MountError::Io`]; what `ready` fails with.
+    pub fn serve(
+        mut self,
+        signals: CaughtSignals,
+        ready: impl FnOnce(&[String]) -> Result<(), MountError>,
+    ) -> Result<(), MountError> {
         let sender = self.sender.clone();
         let _watch = signals.watch(move |request| drop(sender.send(Event::Requested(request))))?;
+        if let Err(error) = ready(&self.notices) {
+            self.stop();
+            return self.finish().and(Err(error));
+        }
         self.wait_for_end();
         self.finish()
     }
@@ -221,15 +221,6 @@ impl MountedFs {
     /// [`MountError::Storage`] if the last times could not be written.
     pub fn wait(mut self) -> Result<(), MountError> {
         self.wait_for_end();
-        self.finish()
-    }
-
-    /// Unmounts, and waits until all is written.
-    ///
-    /// # Errors
-    /// [`MountError::Storage`] if the last times could not be written.
-    pub fn unmount_and_join(mut self) -> Result<(), MountError> {
-        self.stop();
         self.finish()
     }
 
@@ -324,10 +315,15 @@ impl MountedFs {
         let Some(write_back) = self.write_back.take() else { return Ok(()) };
         // A session that failed leaves a mount that nobody serves; whoever looked at it would wait for ever. One whose
         // connection was aborted leaves a dead one.
-        for path in self.seen_at().into_iter().chain(self.dead_at()) {
+        let detach = |path: PathBuf| {
             if let Err(error) = unmount::detach(&path) {
                 log::error!("{error}");
             }
+        };
+        self.seen_at().into_iter().for_each(detach);
+        // Whoever asks a mount that is connected and not served waits for ever, and this process with it.
+        if !self.is_connected() {
+            self.dead_at().into_iter().for_each(detach);
         }
         self.sweeper = None;
         self.fs.stop_watching();
@@ -345,6 +341,12 @@ impl Drop for MountedFs {
             }
         }
     }
+}
+
+fn no_thread(error: std::io::Error) -> MountError {
+    MountError::refused(format!(
+        "no thread can be made: {error}; raise the limit of processes (ulimit -u) or of tasks (TasksMax=)"
+    ))
 }
 
 fn session_config(prepared: &Prepared) -> fuser::Config {

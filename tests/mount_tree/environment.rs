@@ -308,3 +308,60 @@ fn records_are_as_the_caller_wants_them_whatever_the_daemon_was_told() {
     }
     assert_eq!(mode(&storage.store("made")) & 0o700, 0o700);
 }
+
+/// A group of processes that may have so many tasks, as systemd's `TasksMax=` makes them; removed when dropped.
+struct FewTasks(std::path::PathBuf);
+
+impl FewTasks {
+    /// `None` where this machine makes none.
+    fn new(most: usize) -> Option<Self> {
+        let own = format!("storefs-test-{}-{most}", std::process::id());
+        let group = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].iter().find_map(|parent| {
+            let group = Self(Path::new(parent).join(&own));
+            fs::create_dir(&group.0).ok()?;
+            fs::write(group.0.join("pids.max"), most.to_string()).ok()?;
+            Some(group)
+        });
+        if group.is_none() {
+            eprintln!("SKIPPED: tasks cannot be limited here");
+        }
+        group
+    }
+}
+
+impl Drop for FewTasks {
+    fn drop(&mut self) {
+        wait_until("the group is empty", || !self.0.exists() || fs::remove_dir(&self.0).is_ok());
+    }
+}
+
+#[test]
+fn p7_few_tasks_are_enough_or_refused() {
+    if !can_mount() {
+        return;
+    }
+    let (mut served, mut refused) = (0, 0);
+    for most in [4, 6, 9, 11, 12, 13, 14, 16, 20, 24] {
+        let storage = storage_of(&["INPUT"]);
+        let Some(group) = FewTasks::new(most) else { return };
+        let mountpoint = storage.beside().join("mnt");
+        fs::create_dir_all(&mountpoint).unwrap();
+        let mut command = after("echo $$ > $GROUP/cgroup.procs");
+        command.env("GROUP", &group.0).env("XDG_STATE_HOME", storage.beside());
+        let output = command.arg("mount").arg(storage.path()).arg(&mountpoint).output().unwrap();
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(said.contains("thread") || said.contains("fork"), "{most}: {output:?}");
+            assert!(!crate::common::is_mounted(&mountpoint), "{most}");
+            refused += 1;
+            continue;
+        }
+        let script = "for n in $(seq 40); do (echo $n > r$n; echo more >> r$n; cat r$n > /dev/null) & done; wait; ls | wc -l";
+        let listed = sh(script, &mountpoint.join("key_value_stores/default"));
+        assert_eq!(listed.trim(), "42", "{most}");
+        let unmounted = storefs().arg("unmount").arg(&mountpoint).output().unwrap();
+        assert!(unmounted.status.success(), "{most}: {unmounted:?}");
+        served += 1;
+    }
+    assert!(served > 1 && refused > 1, "{served} served, {refused} refused");
+}

@@ -17,7 +17,7 @@ pub(super) fn mount(cli: &Cli, args: &MountArgs) -> Outcome {
     let prepared = Prepared::check(config::mount_config(args, &cli.common)?)?;
     if args.foreground {
         let (signals, mounted) = start(&prepared)?;
-        return Ok(mounted.serve(signals)?);
+        return Ok(mounted.serve(signals, |_| Ok(()))?);
     }
     let log = logging::log_file(cli)?.or_else(|| mount::open_default_log(prepared.mountpoint()));
     match mount::fork_daemon(log.as_ref())? {
@@ -30,18 +30,17 @@ pub(super) fn mount(cli: &Cli, args: &MountArgs) -> Outcome {
 }
 
 fn serve_in_background(prepared: &Prepared, promise: Promise) -> Result<(), MountError> {
-    let (signals, mounted) = match start(prepared) {
-        Ok(started) => started,
-        Err(error) => {
-            promise.fail(&error);
-            return Err(error);
-        }
+    let mut promise = Some(promise);
+    let mut keep = |notices: &[String]| match promise.take() {
+        // If the caller was interrupted: whoever did that wants no mount.
+        Some(promise) => promise.fulfil(notices),
+        None => Ok(()),
     };
-    match promise.fulfil(mounted.notices()) {
-        Ok(()) => mounted.serve(signals),
-        // The caller was interrupted: whoever did that wants no mount.
-        Err(error) => mounted.unmount_and_join().and(Err(error)),
+    let served = start(prepared).and_then(|(signals, mounted)| mounted.serve(signals, &mut keep));
+    if let (Err(error), Some(promise)) = (&served, promise) {
+        promise.fail(error);
     }
+    served
 }
 
 /// Catches signals before there is a mount that they could leave behind.
