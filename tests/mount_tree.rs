@@ -49,6 +49,8 @@ mod planted;
 mod purge;
 #[path = "mount_tree/read_only.rs"]
 mod read_only;
+#[path = "mount_tree/remade.rs"]
+mod remade;
 #[path = "mount_tree/rename.rs"]
 mod rename;
 #[path = "mount_tree/sidecars.rs"]
