@@ -818,6 +818,55 @@ fn a_source_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn a_source_that_is_no_storage_is_told_from_one() {
+    let storage = storage();
+    let mut place = Mountpoint::new();
+    let meant = format!("'{}'", storage.path().display());
+    let at = |path: &str| storage.path().join(path);
+    fs::create_dir_all(at("datasets/default")).unwrap();
+    for part in ["key_value_stores", "key_value_stores/default", "datasets", "datasets/default"] {
+        let error = place.mount(&at(part), &[]).error();
+        assert!(error.contains(&meant), "{error}");
+        assert!(!place.is_mounted());
+        let error = Run::of(place.storefs().arg("stores").arg("--source").arg(at(part))).error();
+        assert!(error.contains(&meant), "{error}");
+        let doctor = ["doctor", "--repair", "--source"];
+        assert!(Run::of(place.storefs().args(doctor).arg(at(part))).error().contains(&meant));
+        assert!(!at(part).join("key_value_stores").exists() && !at(part).join(".storefs").exists());
+    }
+    if !can_mount() {
+        return;
+    }
+    for options in [&[][..], &["--show-sidecars"]] {
+        place.mount(&storage.path(), options).text();
+        let other = Mountpoint::new();
+        for within in ["", "key_value_stores", "key_value_stores/default"] {
+            let within = place.path().join(within);
+            let error = Run::of(place.storefs().arg("keys").arg("--source").arg(&within)).error();
+            assert!(error.contains(&meant) && error.contains("a mount of storefs"), "{error}");
+            let error =
+                Run::of(place.storefs().arg("mount").arg(&within).arg(other.path())).error();
+            assert!(error.contains(&meant) && error.contains("a mount of storefs"), "{error}");
+        }
+        assert!(place.unmount(&[]).output.status.success());
+    }
+}
+
+#[test]
+fn a_second_mount_of_a_storage_says_so_in_its_log() {
+    if !can_mount() {
+        return;
+    }
+    let storage = storage();
+    let (mut one, mut other) = (Mountpoint::new(), Mountpoint::new());
+    one.mount(&storage.path(), &[]).text();
+    other.mount(&storage.path(), &[]).text();
+    let place = format!("is mounted at '{}' too", one.path().display());
+    assert!(other.log().contains(&place), "{}", other.log());
+    assert!(!one.log().contains("too"), "{}", one.log());
+}
+
+#[test]
 fn a_mountpoint_is_taken_once() {
     if !can_mount() {
         return;

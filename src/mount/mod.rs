@@ -15,6 +15,7 @@ mod error;
 mod options;
 mod preflight;
 mod signals;
+mod source;
 mod sweeper;
 mod table;
 mod unmount;
@@ -37,6 +38,7 @@ use options::KernelOptions;
 use preflight::Places;
 pub use signals::CaughtSignals;
 use signals::Request;
+pub use source::refuse_other_than_storage;
 use sweeper::Sweeper;
 pub use table::{FILE_SYSTEM_TYPE, Mount, MountTable};
 pub use unmount::{Unmounted, unmount};
@@ -168,6 +170,7 @@ impl MountedFs {
         attach_notifier(&fs, session.notifier(), connect()?);
         fs.start_watching();
         let device = device_at(&places.mountpoint);
+        say_where_else(places, device.as_deref());
         let session = session.spawn().map_err(mounting)?;
         // Never dropped: its drop would unmount a second time what others may have mounted there since. This
         // leaks a descriptor for each mount, and a process makes one mount.
@@ -379,6 +382,22 @@ fn explain(error: std::io::Error, places: &Places) -> MountError {
     }
     let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     MountError::refused(format!("cannot mount at '{mountpoint}': {}", lines.join("; ")))
+}
+
+/// Two mounts of one storage hold each other off where it matters, and cache apart.
+fn say_where_else(places: &Places, device: Option<&str>) {
+    let Ok(table) = MountTable::read() else { return };
+    let source = options::file_system_name(places.source.as_os_str());
+    let is_other = |mount: &&Mount| {
+        mount.is_ours() && mount.source == *source && Some(mount.device.as_str()) != device
+    };
+    for other in table.below(Path::new("/")).filter(is_other) {
+        log::warn!(
+            "'{}' is mounted at '{}' too: what is written there is seen here as other programs' changes are",
+            places.source.display(),
+            other.mountpoint.display()
+        );
+    }
 }
 
 fn device_at(mountpoint: &Path) -> Option<String> {

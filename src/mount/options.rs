@@ -56,7 +56,7 @@ pub(super) fn session_config(options: KernelOptions<'_>) -> Config {
 
 /// The source's path as a mount option. fuser 0.18 escapes nothing (fuser issue 424): a comma would begin
 /// another option, a backslash an escape, and NUL would end the text.
-fn file_system_name(source: &OsStr) -> String {
+pub(super) fn file_system_name(source: &OsStr) -> String {
     source.to_string_lossy().replace([',', '\\', '\0'], "_")
 }
 

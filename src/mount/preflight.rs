@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::source::refuse_other_than_storage;
 use super::table::{self, Mount, MountTable};
 use super::{MountError, deadline, unmount};
 
@@ -39,6 +40,7 @@ pub(super) fn check(
     nonempty: bool,
 ) -> Result<Places, MountError> {
     let source = check_source(source)?;
+    refuse_other_than_storage(&source)?;
     let mountpoint = check_mountpoint(mountpoint)?;
     check_not_nested(&source, &mountpoint)?;
     if !nonempty {

@@ -65,6 +65,12 @@ impl MountTable {
         self.mounts.iter().rev().find(|mount| mount.mountpoint == mountpoint)
     }
 
+    /// The mount in which this path, which is free of symbolic links, is.
+    #[must_use]
+    pub fn around(&self, path: &Path) -> Option<&Mount> {
+        path.ancestors().find_map(|path| self.at(path))
+    }
+
     /// Every place where the file system with this device number is mounted, the latest first.
     pub fn of_device<'a>(&'a self, device: &'a str) -> impl Iterator<Item = &'a Mount> {
         self.mounts.iter().rev().filter(move |mount| mount.device == device)
@@ -171,6 +177,10 @@ mod tests {
         assert_eq!(upper.device, "0:62");
         assert!(!upper.is_ours());
         assert_eq!(table.at(Path::new("/mnt")), None);
+        let around = |path: &str| table.around(Path::new(path)).map(|mount| mount.device.as_str());
+        assert_eq!(around("/mnt/a b\\c/in/deep"), Some("0:61"));
+        assert_eq!(around("/mnt/a b\\c/other"), Some("0:62"));
+        assert_eq!(around("/mnt"), Some("254:0"));
     }
 
     #[test]

@@ -43,6 +43,7 @@ fn with_storage(cli: &Cli) -> Outcome {
 }
 
 fn open(target: &Target) -> Outcome<Storage> {
+    crate::mount::refuse_other_than_storage(&target.source)?;
     Storage::open_directory(&target.source, target.options.clone()).map_err(|error| {
         if error.is_not_found() {
             let source = target.source.display();
