@@ -287,3 +287,60 @@ fn p7_who_can_stage_nothing_is_told_at_the_mount_and_at_each_open() {
     sh("echo x > rec; cat rec", &store);
     assert_eq!(fs::read_to_string(storage.store("default").join("rec")).unwrap(), "x\n");
 }
+
+/// A storage whose stores, with sub-directories and inputs, are in the lower layer of an overlay, as in an image.
+const IN_AN_IMAGE: &str = "
+    for store in default other renamed; do
+        mkdir -p lower/storage/key_value_stores/$store/sub
+        cd lower/storage/key_value_stores/$store
+        echo '{}' > INPUT.json; echo a > sub/file; for n in 1 2 3; do echo $n > r$n.txt; done
+        echo '{\"key\": \"r1.txt\", \"contentType\": \"a/b\", \"size\": 2}' > r1.txt.__metadata__.json
+        echo \"{\\\"id\\\": \\\"HvTUFIxMPIib09NEi\\\", \\\"name\\\": \\\"$store\\\",
+            \\\"accessedAt\\\": \\\"2024-01-15T10:30:00.000001Z\\\", \\\"createdAt\\\": \\\"2024-01-15T10:30:00.000001Z\\\",
+            \\\"modifiedAt\\\": \\\"2024-01-15T10:30:00.000001Z\\\"}\" > __metadata__.json
+        cd - > /dev/null
+    done
+    mkdir lower/storage/key_value_stores/empty
+    mkdir below/upper below/work; mount -t overlay -o lowerdir=lower,upperdir=below/upper,workdir=below/work overlay disk";
+
+#[test]
+fn p13_stores_of_an_image_are_purged_renamed_and_removed() {
+    if !can_mount() {
+        return;
+    }
+    let Some(disk) = SmallDisk::made_by(IN_AN_IMAGE) else { return };
+    let stores = disk.storage().join(STORES);
+    let mount = TempMount::configured(&disk.storage(), |_| {});
+    let all = ["INPUT.json", "r1.txt", "r2.txt", "r3.txt", METADATA].map(String::from);
+    assert_eq!(names(&mount.store("default")), all.clone().into());
+    sh("echo new > r1.txt; mv r2.txt moved.txt; rm r3.txt; cat r1.txt", &mount.store("default"));
+
+    write(&mount.store("default").join("@purge"), "1").unwrap();
+    let left = ["INPUT.json", METADATA].map(String::from);
+    assert_eq!(names(&mount.store("default")), left.clone().into());
+    assert_eq!(fs::read_to_string(stores.join("default/sub/file")).unwrap(), "a\n");
+    let metadata = |store: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(stores.join(store).join(METADATA)).unwrap()).unwrap()
+    };
+    assert_eq!(metadata("default")["id"], "HvTUFIxMPIib09NEi");
+
+    fs::rename(mount.store("renamed"), mount.store("with-new-name")).unwrap();
+    assert_eq!(names(&mount.store("with-new-name")), all.into());
+    assert_eq!(mime_type(&mount.store("with-new-name").join("r1.txt")), "a/b");
+    assert_eq!(metadata("with-new-name")["name"], "with-new-name");
+    assert_eq!(metadata("with-new-name")["id"], "HvTUFIxMPIib09NEi");
+    assert_eq!(fs::read_to_string(stores.join("with-new-name/sub/file")).unwrap(), "a\n");
+    // As every name is free again, so is this one.
+    fs::rename(mount.store("with-new-name"), mount.store("renamed")).unwrap();
+    assert_eq!(errno(fs::rename(mount.store("other"), mount.store("renamed"))), Errno::EXIST);
+
+    sh("rm -r other; rmdir empty", &mount.stores());
+    let mut command = crate::common::storefs();
+    let output =
+        command.args(["drop", "renamed", "--source"]).arg(disk.storage()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    wait_until("one store is left", || names(&mount.stores()) == ["default".to_owned()].into());
+    assert_eq!(names(&stores), ["default".to_owned()].into());
+    sh("mkdir other; echo x > other/k; mv other again; rm -r again", &mount.stores());
+    wait_until("nothing is left in staging", || staged(&disk.storage()).is_empty());
+}

@@ -111,8 +111,13 @@ fn p2_a_store_beyond_the_limit_of_watches_is_served_with_the_short_time_to_live(
 #[test]
 fn p2_a_source_on_fuse_falls_back_to_the_time_to_live_and_says_so() {
     let storage = storage_of(&["k"]);
-    let Some(below) = watched(&storage) else { return };
-    let mount = TempMount::configured(&below.path(), |command| {
+    if watched(&storage).is_none() {
+        return;
+    }
+    let below = storage.beside().join("below");
+    fs::create_dir(&below).unwrap();
+    sh("bindfs storage below", storage.beside());
+    let mount = TempMount::configured(&below, |command| {
         command.args(["--read-only", "-v"]);
     });
     let shown = status(&mount);
@@ -124,6 +129,7 @@ fn p2_a_source_on_fuse_falls_back_to_the_time_to_live_and_says_so() {
     replace(&storage, &storage.store("default").join("k"), "another");
     wait_for_size(&record, Some(7));
     mount.unmount();
+    sh("umount below", storage.beside());
 }
 
 /// Only a virtual machine has such a source (`scripts/test-kernels`), in which the host's file system shines through.

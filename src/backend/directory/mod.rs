@@ -35,6 +35,7 @@
 //! | `records`, `publish`, `rename`, `set_type`, `listing`, `stores`, `plain`, `purge` | the operations |
 //! | `purge_box` | what a purge has taken out of sight |
 //! | `removed_store` | a store that was taken out of sight |
+//! | `unmovable` | stores whose directories cannot be moved |
 //! | `watch` | telling what others change |
 //! | `file_system` | where that cannot be told |
 
@@ -82,6 +83,7 @@ mod store_gates;
 mod stores;
 mod syncing;
 mod tree;
+mod unmovable;
 mod unsynced;
 mod volume;
 mod watch;

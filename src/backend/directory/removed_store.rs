@@ -30,14 +30,14 @@ pub(super) struct RemovedStore {
 
 impl RemovedStore {
     /// Takes a store out of sight, to be removed with all that it holds.
-    pub(super) fn take(dir: StoreDir, root: &Directory, session: Arc<Session>) -> Result<Self> {
+    pub(super) fn take(dir: &StoreDir, root: &Directory, session: Arc<Session>) -> Result<Self> {
         let trash = session.next_name();
         Self::take_as(trash, dir, root, session)
     }
 
     /// Takes a store out of sight, to be removed if it has no records.
     pub(super) fn take_empty(
-        dir: StoreDir,
+        dir: &StoreDir,
         root: &Directory,
         session: Arc<Session>,
     ) -> Result<Self> {
@@ -52,7 +52,7 @@ impl RemovedStore {
 
     fn take_as(
         trash: String,
-        dir: StoreDir,
+        dir: &StoreDir,
         root: &Directory,
         session: Arc<Session>,
     ) -> Result<Self> {
@@ -60,6 +60,8 @@ impl RemovedStore {
             return Err(dir.no_store());
         };
         let own = dir.name.as_str().as_bytes();
+        // Before the move: once that is done, nothing may fail that would leave the store without an owner.
+        let fd = dir.fd.try_clone().map_err(|error| failed(&dir.name, error))?;
         failpoint::fail("drop: move")
             .and_then(|()| {
                 let directory = session.directory();
@@ -67,6 +69,7 @@ impl RemovedStore {
             })
             .map_err(|error| failed(&dir.name, error))?;
         failpoint::pass("drop: taken out of sight");
+        let dir = StoreDir { fd, name: dir.name.clone() };
         Ok(Self { dir, stores, session, trash })
     }
 

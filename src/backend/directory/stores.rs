@@ -14,6 +14,7 @@ use super::staging::{Session, StagedFile};
 use super::state::DirectoryBackend;
 use super::store_gates::{HeldStoreDir, HeldStoreDirs};
 use super::tree::{self, Directory, Identity, StoreDir};
+use super::unmovable::is_unmovable;
 use super::{layout, staging};
 use crate::backend::document::Document;
 use crate::failpoint;
@@ -178,6 +179,11 @@ impl DirectoryBackend {
                 return Err(Error::StoreExists { store: to.to_string() });
             }
             Err(Errno::NOENT) => return Err(dir.no_store()),
+            Err(Errno::XDEV) => {
+                self.rename_unmovable(&dir, &stores, &session, to, metadata_name)?;
+                self.rename_in_tables(from, to);
+                return Ok(());
+            }
             moved => moved.map_err(|error| Error::io(format!("rename store '{from}'"), error))?,
         }
         failpoint::pass("rename store: directory moved");
@@ -229,9 +235,14 @@ impl DirectoryBackend {
         let session = self.session_of_stores()?;
         let _closed = self.shared.store_gates.close(name);
         let dir = self.unguarded_store_dir(name)?;
-        let removed = RemovedStore::take(dir, &self.root(), session)?;
+        match RemovedStore::take(&dir, &self.root(), session) {
+            Err(error) if is_unmovable(&error) => self.drop_unmovable(&dir)?,
+            removed => {
+                let removed = removed?;
+                self.shared.reaper.give(move || removed.remove());
+            }
+        }
         self.forget_in_tables(name);
-        self.shared.reaper.give(move || removed.remove());
         Ok(())
     }
 
@@ -247,7 +258,16 @@ impl DirectoryBackend {
             return Ok(false);
         }
         failpoint::pass("drop: looked");
-        let removed = RemovedStore::take_empty(dir, &self.root(), session)?;
+        let removed = match RemovedStore::take_empty(&dir, &self.root(), Arc::clone(&session)) {
+            Err(error) if is_unmovable(&error) => {
+                let is_gone = self.drop_unmovable_if_empty(&dir, &session)?;
+                if is_gone {
+                    self.forget_in_tables(name);
+                }
+                return Ok(is_gone);
+            }
+            removed => removed?,
+        };
         if removed.give_back_if_used()? {
             return Ok(false);
         }
