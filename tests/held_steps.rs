@@ -199,7 +199,7 @@ fn put(
     value: &str,
     content_type: &str,
 ) -> Result<std::sync::Arc<dyn Value>, PublishError> {
-    let staging = backend.stage(Some(&store)).unwrap();
+    let staging = backend.stage(Some(store)).unwrap();
     staging.write_at(value.as_bytes(), 0).unwrap();
     let content_type = &ContentType::new(content_type);
     let content_type = PublishType::Given(content_type);

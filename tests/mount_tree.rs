@@ -23,6 +23,8 @@ mod environment;
 mod faults;
 #[path = "mount_tree/help.rs"]
 mod help;
+#[path = "mount_tree/holes.rs"]
+mod holes;
 #[path = "mount_tree/hostile.rs"]
 mod hostile;
 #[path = "mount_tree/large.rs"]

@@ -13,10 +13,10 @@ mod purging;
 mod reader;
 mod texts;
 mod unpublished;
+mod versions;
 pub mod watch;
 
 use std::fmt::Debug;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -27,10 +27,11 @@ pub use purging::{Counting, Purge, Purged, Purging, is_input_key, is_item, is_sp
 pub use reader::Reader;
 pub use texts::{KeptSidecar, MetadataText, SidecarSays};
 pub use unpublished::{KeptAside, StagedFor};
+pub use versions::{Staging, Value};
 
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Finding, Key, RecordType, Result, Space,
-    StoreMetadata, StoreName, Unpublished,
+    StoreMetadata, StoreName,
 };
 use watch::{Tell, Watched};
 
@@ -468,120 +469,4 @@ pub trait Backend: Debug + Send + Sync {
     /// # Errors
     /// [`Error::Io`].
     fn space(&self) -> Result<Space>;
-}
-
-/// One published version of a record, open for reading. It never changes, whatever becomes of the record.
-pub trait Value: Debug + Send + Sync {
-    /// Reads at an offset; fewer bytes than asked for only at the end.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
-
-    /// Attributes of this version, also after the record has been replaced or removed.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    fn attributes(&self) -> Result<Attributes>;
-
-    /// Changes owner, mode and times of this version, whatever has its name; without effect where they are not kept.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    fn set_attributes(&self, _change: &AttributeChange) -> Result<()> {
-        Ok(())
-    }
-
-    /// Where the next bytes begin, at `offset` or behind it, that may be other than zero; the value's end if there are
-    /// none. A backend that does not know of holes gives back `offset`.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    fn next_data(&self, offset: u64) -> Result<u64> {
-        Ok(offset)
-    }
-
-    /// A local file that holds the same bytes, where the backend has one to hand to the kernel.
-    fn local_file(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-}
-
-/// A version of a record in the making, visible to nobody but its writers until [`Staging::publish`].
-pub trait Staging: Debug + Send + Sync {
-    /// Reads back at an offset; fewer bytes than asked for only at the end.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
-
-    /// Where the next bytes begin that may be other than zero, as [`Value::next_data`].
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    fn next_data(&self, offset: u64) -> Result<u64> {
-        Ok(offset)
-    }
-
-    /// Writes all of `data` at an offset.
-    ///
-    /// # Errors
-    /// [`Error::Io`], such as ENOSPC.
-    fn write_at(&self, data: &[u8], offset: u64) -> Result<()>;
-
-    /// Cuts or extends with zeroes.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    fn set_len(&self, len: u64) -> Result<()>;
-
-    /// Reserves room for `len` bytes from `offset`, extending the value unless `keep_size`.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    fn reserve(&self, offset: u64, len: u64, keep_size: bool) -> Result<()>;
-
-    /// Begins with the first `len` bytes of a published version, and with its owner and mode.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    fn begin_with(&self, value: &dyn Value, len: u64) -> Result<()>;
-
-    /// Changes owner, mode and times; they pass to the published version.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    fn set_attributes(&self, change: &AttributeChange) -> Result<()>;
-
-    /// Attributes of what is staged.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    fn attributes(&self) -> Result<Attributes>;
-
-    /// The staged bytes are another record's from now on; with `None` nobody's any more, and not kept aside.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    fn belongs_to(&mut self, _record: Option<&StagedFor<'_>>) -> Result<()> {
-        Ok(())
-    }
-
-    /// Keeps the staged bytes aside, since their process is about to end. `None` if there is nothing to keep: no bytes,
-    /// or those that are published, or a backend that cannot. They are not to be published afterwards.
-    ///
-    /// # Errors
-    /// [`Error::Io`]; then the bytes are where they were.
-    fn keep_aside(&mut self) -> Result<Option<Unpublished>> {
-        Ok(None)
-    }
-
-    /// Makes the staged bytes the record, in one step for every observer, and gives back the new version. An
-    /// error leaves the old version in place and the staged bytes as they are.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchStore`],
-    /// [`Error::RecordExists`], [`Error::NoSuchRecord`] and [`Error::RecordReplaced`] as `over` says,
-    /// [`Error::Io`].
-    fn publish(self: Box<Self>, publish: &Publish<'_>) -> Result<Arc<dyn Value>, PublishError>;
 }

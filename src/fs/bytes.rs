@@ -1,5 +1,8 @@
 //! Bytes at a place of a file.
 
+use super::error::{FsError, FsResult};
+use crate::backend::Value;
+
 /// Where bytes are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position {
@@ -39,4 +42,48 @@ pub(super) fn read_text(text: &[u8], buffer: &mut [u8], offset: u64) -> usize {
         *into = *byte;
     }
     count
+}
+
+/// What is looked for in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Bytes that may be other than zero.
+    Data,
+    /// Zeros that take no room; the end of a file counts as one.
+    Hole,
+}
+
+impl Extent {
+    /// Finds the next one, at `offset` or behind it, in a file of this size.
+    ///
+    /// # Errors
+    /// [`FsError::NoData`] behind the end, and where no data follows; what `look` says.
+    pub(super) fn find(
+        self,
+        offset: u64,
+        size: u64,
+        look: impl FnOnce(Self) -> FsResult<u64>,
+    ) -> FsResult<u64> {
+        if offset >= size {
+            return Err(FsError::NoData);
+        }
+        match (self, look(self)?) {
+            (Self::Data, found) if found >= size => Err(FsError::NoData),
+            (_, found) => Ok(found.min(size)),
+        }
+    }
+
+    /// The same in a text, which has no holes.
+    pub(super) fn find_in_text(self, offset: u64, size: usize) -> FsResult<u64> {
+        let size = size as u64;
+        self.find(offset, size, |extent| Ok(if extent == Self::Data { offset } else { size }))
+    }
+
+    /// The same in a published version.
+    pub(super) fn find_in_value(self, offset: u64, value: &dyn Value) -> FsResult<u64> {
+        self.find(offset, value.attributes()?.size, |extent| match extent {
+            Self::Data => Ok(value.next_data(offset)?),
+            Self::Hole => Ok(value.next_hole(offset)?),
+        })
+    }
 }

@@ -79,6 +79,9 @@ pub enum FsError {
     /// No file system has so long a name.
     #[error("the name is too long")]
     NameTooLong,
+    /// The offset lies behind all data of the file.
+    #[error("no data there")]
+    NoData,
     /// More bytes than this file can hold.
     #[error("too large")]
     TooLarge,

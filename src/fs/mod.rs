@@ -51,6 +51,7 @@ mod private;
 mod purge;
 mod remove;
 mod rename;
+mod seek;
 mod sidecars;
 mod store_node;
 mod stragglers;
@@ -64,7 +65,7 @@ mod writers;
 mod xattr;
 
 pub use abilities::Ability;
-pub use bytes::{Position, WriteMode};
+pub use bytes::{Extent, Position, WriteMode};
 pub use entry::{AttrChange, Caller, Entry, FileAttr, FileKind};
 pub(crate) use error::number_of;
 pub use error::{FsError, FsResult};

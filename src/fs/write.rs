@@ -90,6 +90,19 @@ impl FileSystem {
         }
     }
 
+    /// Makes zeros of a range of a file that is being written, and a hole where the storage has such.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve).
+    pub fn zero(&self, handle: Handle, offset: u64, len: u64, keep_size: bool) -> FsResult<()> {
+        match &*self.opened(handle)? {
+            Open::Writer(Writer { session, share, .. }) => {
+                session.zero(&|record| self.stage(record), (offset, len), keep_size, share)
+            }
+            _ => Err(FsError::BadHandle),
+        }
+    }
+
     /// A descriptor of the handle is being closed: what was written is published, and the writer is told if that
     /// fails (P3, P7).
     ///

@@ -28,6 +28,7 @@ pub(super) fn of(error: &FsError) -> Errno {
         FsError::TooManyOpen => Errno::ENFILE,
         FsError::NoAttribute => Errno::NO_XATTR,
         FsError::NameTooLong => Errno::ENAMETOOLONG,
+        FsError::NoData => Errno::ENXIO,
         FsError::TooLarge => Errno::EFBIG,
         FsError::Unsupported => Errno::EOPNOTSUPP,
         FsError::UnsupportedHere => Errno::ENOSYS,
@@ -44,7 +45,8 @@ pub(super) fn level(errno: Errno) -> log::Level {
         | libc::EAGAIN
         | libc::EINTR
         | libc::EEXIST
-        | libc::ENOTEMPTY => log::Level::Debug,
+        | libc::ENOTEMPTY
+        | libc::ENXIO => log::Level::Debug,
         libc::EIO | libc::ENOSPC | libc::EDQUOT => log::Level::Error,
         _ => log::Level::Info,
     }
@@ -105,6 +107,7 @@ mod tests {
             (of(&FsError::TooManyOpen).code(), libc::ENFILE),
             (of(&FsError::NoAttribute).code(), libc::ENODATA),
             (of(&FsError::NameTooLong).code(), libc::ENAMETOOLONG),
+            (of(&FsError::NoData).code(), libc::ENXIO),
             (of(&FsError::TooLarge).code(), libc::EFBIG),
             (of(&FsError::Unsupported).code(), libc::EOPNOTSUPP),
             (of(&FsError::UnsupportedHere).code(), libc::ENOSYS),

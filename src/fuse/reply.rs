@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fuser::{
     Errno, FileHandle, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, ReplyXattr,
+    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyWrite, ReplyXattr,
 };
 
 use super::backing::Backings;
@@ -49,6 +49,15 @@ impl Reply<FileAttr> for (ReplyAttr, INodeNo) {
         match outcome {
             Ok(attr) => reply.attr(&fs.attr_ttl(ino(number)), &file_attr(&attr)),
             Err(errno) => reply.error(errno),
+        }
+    }
+}
+
+impl Reply<u64> for ReplyLseek {
+    fn answer(self, _: &FileSystem, outcome: Result<u64, Errno>) {
+        match outcome {
+            Ok(offset) => self.offset(i64::try_from(offset).unwrap_or(i64::MAX)),
+            Err(errno) => self.error(errno),
         }
     }
 }

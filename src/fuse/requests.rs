@@ -19,7 +19,7 @@ use super::adapter::Adapter;
 use super::answer::{About, Wait};
 use super::errno;
 use super::init;
-use crate::fs::{Ability, AttrChange, FileSystem, FsError, FsResult};
+use crate::fs::{Ability, AttrChange, Extent, FileSystem, FsError, FsResult};
 use crate::model::AttributeChange;
 
 use super::convert::{
@@ -508,12 +508,18 @@ impl Filesystem for Adapter {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        if mode & !libc::FALLOC_FL_KEEP_SIZE != 0 {
-            return reply.error(Errno::EOPNOTSUPP);
-        }
         let keep_size = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
+        let is_zeroing = match mode & !libc::FALLOC_FL_KEEP_SIZE {
+            0 => false,
+            libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_ZERO_RANGE => true,
+            _ => return reply.error(Errno::EOPNOTSUPP),
+        };
         self.serve(Wait::Maybe, about("fallocate", number), reply, move |fs| {
-            fs.reserve(handle(fh), offset, length, keep_size)
+            if is_zeroing {
+                fs.zero(handle(fh), offset, length, keep_size)
+            } else {
+                fs.reserve(handle(fh), offset, length, keep_size)
+            }
         });
     }
 
@@ -605,13 +611,22 @@ impl Filesystem for Adapter {
     fn lseek(
         &self,
         _req: &Request,
-        _ino: INodeNo,
-        _fh: FileHandle,
-        _offset: i64,
-        _whence: i32,
+        number: INodeNo,
+        fh: FileHandle,
+        offset: i64,
+        whence: i32,
         reply: ReplyLseek,
     ) {
-        reply.error(Errno::ENOSYS);
+        let extent = match whence {
+            libc::SEEK_DATA => Extent::Data,
+            libc::SEEK_HOLE => Extent::Hole,
+            // Those the kernel answers itself.
+            _ => return reply.error(Errno::EINVAL),
+        };
+        let Ok(offset) = u64::try_from(offset) else { return reply.error(Errno::ENXIO) };
+        self.serve(Wait::Maybe, about("lseek", number), reply, move |fs| {
+            fs.seek(ino(number), handle(fh), offset, extent)
+        });
     }
 
     fn copy_file_range(

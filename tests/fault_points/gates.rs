@@ -48,7 +48,7 @@ fn purge(backend: &DirectoryBackend, store: &StoreName) {
 
 fn publish(backend: &DirectoryBackend, store: &StoreName, content_type: PublishType<'_>) {
     let key = Key::new("k").unwrap();
-    let staging = backend.stage(Some(&store)).unwrap();
+    let staging = backend.stage(Some(store)).unwrap();
     staging.write_at(b"new", 0).unwrap();
     let publish = Publish { store, key: &key, content_type, durable: true, over: Over::Anything };
     staging.publish(&publish).unwrap();

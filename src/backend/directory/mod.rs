@@ -9,6 +9,7 @@
 //! | `tree` | opening and looking, beneath a descriptor and following no link |
 //! | `volume` | within what an entry can be moved |
 //! | `places` | where things are staged |
+//! | `staging_area` | which staging directories this process has |
 //! | `staging`, `staged_value` | bytes not yet visible, in a `.storefs` |
 //! | `staged_name` | whose bytes they are |
 //! | `rescued` | bytes that were never published, kept aside |
@@ -78,6 +79,7 @@ mod sidecar;
 mod staged_name;
 mod staged_value;
 mod staging;
+mod staging_area;
 mod state;
 mod store_gates;
 mod stores;

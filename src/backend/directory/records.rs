@@ -53,6 +53,11 @@ impl Value for FileValue {
             .map_err(|error| Error::io("look for the holes of a value", error))
     }
 
+    fn next_hole(&self, offset: u64) -> Result<u64> {
+        staging::next_hole(&*self.file, offset)
+            .map_err(|error| Error::io("look for the holes of a value", error))
+    }
+
     fn local_file(&self) -> Option<BorrowedFd<'_>> {
         Some(self.file.as_fd())
     }

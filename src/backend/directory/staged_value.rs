@@ -66,6 +66,19 @@ impl Staging for StagedValue {
             .map_err(|error| self.failed("look for the holes of", error))
     }
 
+    fn next_hole(&self, offset: u64) -> Result<u64> {
+        next_hole(self.staged.file(), offset)
+            .map_err(|error| self.failed("look for the holes of", error))
+    }
+
+    fn zero(&self, offset: u64, len: u64) -> Result<()> {
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match rustix::fs::fallocate(self.staged.file(), hole, offset, len) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.write_zeros(offset, len),
+            punched => punched.map_err(|error| self.failed("punch a hole into", error)),
+        }
+    }
+
     fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
         failpoint::fail("stage: write")
             .and_then(|()| self.staged.write_all_at(data, offset))

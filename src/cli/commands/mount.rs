@@ -22,7 +22,7 @@ pub(super) fn mount(cli: &Cli, args: &MountArgs) -> Outcome {
     let log = logging::log_file(cli)?.or_else(|| mount::open_default_log(prepared.mountpoint()));
     match mount::fork_daemon(log.as_ref())? {
         Side::Parent(answer) => {
-            answer.wait()?.lines().for_each(|notice| tell(notice));
+            answer.wait()?.lines().for_each(tell);
             Ok(())
         }
         Side::Daemon(promise) => Ok(serve_in_background(&prepared, promise)?),

@@ -141,6 +141,11 @@ impl MetadataFile {
         read_text(&self.text.lock().bytes, buffer, offset)
     }
 
+    /// Length of the text in bytes.
+    pub(in crate::fs) fn len(&self) -> usize {
+        self.text.lock().bytes.len()
+    }
+
     /// Text and attributes, where they are ahead of what is kept.
     pub(in crate::fs) fn ahead(&self) -> Option<MetadataText> {
         let text = self.text.lock();

@@ -19,7 +19,7 @@ use super::state::{Change, Content, Place, Stage, State};
 use super::users::Users;
 use crate::backend::{Staging, Value};
 use crate::engine::{Over, PublishAs, Store};
-use crate::fs::bytes::WriteMode;
+use crate::fs::bytes::{Extent, WriteMode};
 use crate::fs::entry::Caller;
 use crate::fs::error::{FsError, FsResult};
 use crate::fs::ino::Ino;
@@ -355,6 +355,26 @@ impl WriteSession {
             share.take_part(state.generation);
         }
         Ok(())
+    }
+
+    /// Makes zeros of a range; without `keep_size` the record reaches to its end at least.
+    pub(in crate::fs) fn zero(
+        &self,
+        stage: Stage<'_>,
+        range: (u64, u64),
+        keep_size: bool,
+        share: &Share,
+    ) -> FsResult<()> {
+        let mut state = self.state.lock();
+        self.failure.refuse()?;
+        state.zero(stage, range, keep_size)?;
+        share.take_part(state.generation);
+        Ok(())
+    }
+
+    /// Where the next extent begins of what the writers see.
+    pub(in crate::fs) fn seek(&self, offset: u64, extent: Extent) -> FsResult<u64> {
+        self.state.lock().seek(offset, extent)
     }
 
     /// Reads what the writers see.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::share::Share;
 use crate::backend::{StagedFor, Staging, Value};
-use crate::fs::bytes::{Position, WriteMode};
+use crate::fs::bytes::{Extent, Position, WriteMode};
 use crate::fs::error::{FsError, FsResult};
 use crate::fs::store_node::StoreNode;
 use crate::model::{AttributeChange, Attributes, Key, Result};
@@ -183,6 +183,36 @@ impl State {
         }
         self.holds_base &= len > 0;
         Ok(())
+    }
+
+    /// Makes zeros of a range of an offset and a length; without `keep_size` what is staged reaches to its end at least.
+    pub(super) fn zero(
+        &mut self,
+        stage: Stage<'_>,
+        (offset, len): (u64, u64),
+        keep_size: bool,
+    ) -> FsResult<()> {
+        let staging = self.stage(stage, u64::MAX)?;
+        staging.zero(offset, len)?;
+        let end = offset.saturating_add(len);
+        if !keep_size && staging.attributes()?.size < end {
+            staging.set_len(end)?;
+        }
+        self.note(Change::Written);
+        Ok(())
+    }
+
+    /// Where the next extent begins of what the writers see.
+    pub(super) fn seek(&self, offset: u64, extent: Extent) -> FsResult<u64> {
+        extent.find(offset, self.attributes()?.size, |extent| {
+            Ok(match (&self.content, extent) {
+                (Content::Staged { staging, .. }, Extent::Data) => staging.next_data(offset)?,
+                (Content::Staged { staging, .. }, Extent::Hole) => staging.next_hole(offset)?,
+                (Content::Published(base), Extent::Data) => base.next_data(offset)?,
+                (Content::Published(base), Extent::Hole) => base.next_hole(offset)?,
+                (Content::Ended(_), _) => return Err(FsError::NoData),
+            })
+        })
     }
 
     /// What is staged belongs to the record that has its place now.
