@@ -21,6 +21,8 @@ mod disks;
 mod environment;
 #[path = "mount_tree/faults.rs"]
 mod faults;
+#[path = "mount_tree/groups.rs"]
+mod groups;
 #[path = "mount_tree/help.rs"]
 mod help;
 #[path = "mount_tree/holes.rs"]

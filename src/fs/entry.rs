@@ -27,16 +27,25 @@ impl Caller {
         self.gid == gid || supplementary_groups(self.thread).contains(&gid)
     }
 
-    /// Mode and owner of something that the caller makes, where they differ from how it was made.
-    pub(super) fn owning(&self, permissions: u32, made: &Attributes) -> AttributeChange {
+    /// Mode and owner of something that the caller makes, where they differ from how it was made. If it `inherits` the
+    /// group of a directory that is set-group-id, it keeps that.
+    pub(super) fn owning(
+        &self,
+        permissions: u32,
+        made: &Attributes,
+        inherits: bool,
+    ) -> AttributeChange {
         AttributeChange {
             mode: Some(permissions & 0o7777),
             uid: (self.uid != made.uid).then_some(self.uid),
-            gid: (self.gid != made.gid).then_some(self.gid),
+            gid: (self.gid != made.gid && !inherits).then_some(self.gid),
             ..AttributeChange::default()
         }
     }
 }
+
+/// What is made in a directory of this mode gets the directory's group.
+pub(super) const SET_GROUP_ID: u32 = 0o2000;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

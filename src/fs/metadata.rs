@@ -118,7 +118,7 @@ impl FileSystem {
             let now = SystemTime::now();
             let made =
                 Attributes { modified: now, changed: now, ..self.made_up(permissions, None) };
-            let change = caller.owning(permissions, &made);
+            let change = caller.owning(permissions, &made, self.gives_its_group(store));
             node.open_to_write(MetadataFile::of_new(store, name, made, &change))
         };
         let attr = self.metadata_attr(ino, &node)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::control::PurgeTrigger;
-use super::entry::{Caller, Entry};
+use super::entry::{Caller, Entry, SET_GROUP_ID};
 use super::error::{FsError, FsResult};
 use super::handle::{Follower, Handle, Open, Writer};
 use super::ino::Ino;
@@ -502,7 +502,15 @@ impl FileSystem {
     ) -> FsResult<Box<dyn Staging>> {
         let staging = self.stage(Some(StagedRecord { store, key, base: None, copied: 0 }))?;
         let made = staging.attributes()?;
-        staging.set_attributes(&caller.owning(permissions, &made))?;
+        let inherits = self.gives_its_group(store);
+        staging.set_attributes(&caller.owning(permissions, &made, inherits))?;
         Ok(staging)
+    }
+
+    /// Whether what is made in a store is of the group of its directory. A store that is gone is said when the record is
+    /// published.
+    pub(super) fn gives_its_group(&self, store: &StoreNode) -> bool {
+        let directory = self.store(store).attributes();
+        directory.is_ok_and(|directory| directory.mode & SET_GROUP_ID != 0)
     }
 }

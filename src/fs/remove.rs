@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::entry::{Caller, Entry};
+use super::entry::{Caller, Entry, SET_GROUP_ID};
 use super::error::{FsError, FsResult};
 use super::ino::Ino;
 use super::locks::On;
@@ -40,7 +40,9 @@ impl FileSystem {
             node => self.storage.create_directory(&plain::made_in(node, name)?)?,
         };
         let made = store.attributes()?;
-        store.set_attributes(&caller.owning(permissions, &made))?;
+        // A directory has this of the one that it was made in.
+        let inherited = made.mode & SET_GROUP_ID;
+        store.set_attributes(&caller.owning(permissions | inherited, &made, inherited != 0))?;
         let entry = self.entry_of(caller, parent, name)?;
         if let Some(made) = self.versions.known_store(store.name()) {
             made.note_made_by(caller.thread);

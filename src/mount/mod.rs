@@ -145,10 +145,7 @@ impl MountedFs {
         {
             log::warn!("what a dead process may have left is not healed: {error}");
         }
-        let notices = if config.fs.read_only { Vec::new() } else { storage.unwritable()? };
-        for notice in &notices {
-            log::warn!("{notice}");
-        }
+        let notices = if config.fs.read_only { Vec::new() } else { notices_of(&storage) };
         let fs = Arc::new(FileSystem::new(storage.clone(), config.fs.clone()));
         let write_back = WriteBack::start(storage)?;
         let sweeper = Some(Sweeper::start(&fs)?);
@@ -382,6 +379,19 @@ fn explain(error: std::io::Error, places: &Places) -> MountError {
     }
     let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     MountError::refused(format!("cannot mount at '{mountpoint}': {}", lines.join("; ")))
+}
+
+/// What whoever mounts a storage has to know; it is in the log too.
+fn notices_of(storage: &Storage) -> Vec<String> {
+    let notices = storage.unwritable().unwrap_or_else(|error| {
+        // Whoever lists the stores is told the same.
+        log::debug!("which stores can be written is not known: {error}");
+        Vec::new()
+    });
+    for notice in &notices {
+        log::warn!("{notice}");
+    }
+    notices
 }
 
 /// Two mounts of one storage hold each other off where it matters, and cache apart.

@@ -328,6 +328,7 @@ impl DirectoryBackend {
         let failed = |error: Errno| dir.not_written(error);
         failpoint::fail("metadata: create").map_err(failed)?;
         let staged = session.create()?;
+        staging::inherit_group(staged.file(), &dir.fd).map_err(failed)?;
         if let Some(mode) = mode {
             rustix::fs::fchmod(staged.file(), Mode::from_raw_mode(mode)).map_err(failed)?;
         }

@@ -311,11 +311,13 @@ impl Backend for DirectoryBackend {
     fn delete(&self, store: &StoreName, key: &Key) -> Result<()> {
         self.refuse_if_read_only()?;
         // Nothing is noted of files in plain directories.
-        let session = match self.known_session(store) {
-            _ if store.is_plain() => None,
-            // Without a note the delete is not undone after a crash.
-            Err(Error::Io { .. }) => None,
-            session => Some(session?),
+        let session = match store.is_plain() {
+            true => None,
+            // Where no note can be made, the delete is not undone after a crash.
+            false => match self.known_session(&self.unguarded_store_dir(store)?) {
+                Err(Error::Io { .. }) => None,
+                session => Some(session?),
+            },
         };
         self.in_store(store, |dir| self.delete_record(dir, key, session.as_ref()))
     }

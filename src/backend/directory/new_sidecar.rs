@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::note::{Object, Step};
 use super::sidecar::{self, Sidecar};
-use super::staging::{Session, StagedFile};
+use super::staging::{self, Session, StagedFile};
 use super::tree::StoreDir;
 use crate::failpoint;
 use crate::model::{ContentType, Error, Key, RecordType, Result};
@@ -60,6 +60,7 @@ pub(super) fn stage_text(
     failpoint::fail("sidecar: create").map_err(failed)?;
     let name = session.note_name(Step::Publish, value, Some(text), name);
     let staged = session.create_as(name)?;
+    staging::inherit_group(staged.file(), &dir.fd).map_err(failed)?;
     failpoint::fail("sidecar: write").map_err(failed)?;
     staged.write_all_at(text, 0).map_err(failed)?;
     if durable {

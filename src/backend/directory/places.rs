@@ -13,7 +13,7 @@ use super::layout;
 use super::staging::Session;
 use super::state::DirectoryBackend;
 use super::store_gates::StoreGates;
-use super::tree::{self, Directory};
+use super::tree::{self, Directory, StoreDir};
 use super::volume::Volume;
 use crate::model::{Error, Result, StoreName};
 
@@ -34,12 +34,12 @@ impl DirectoryBackend {
         self.session_at(stores.as_ref().unwrap_or(&root), Some(layout::STORES), layout::STORES)
     }
 
-    /// A session as it was used last, whose directory may be gone: whoever cannot make a file in it takes
-    /// [`session`](Self::session).
-    pub(super) fn known_session(&self, store: &StoreName) -> Result<Arc<Session>> {
+    /// A session for this directory of a store as it was used last, whose own directory may be gone: whoever cannot make a
+    /// file in it takes [`session`](Self::session).
+    pub(super) fn known_session(&self, dir: &StoreDir) -> Result<Arc<Session>> {
         self.refuse_if_read_only()?;
-        let volume = Volume::of(&self.unguarded_store_dir(store)?.fd).map_err(not_looked_at)?;
-        self.shared.staging.known(&volume).map_or_else(|| self.session(store), Ok)
+        let volume = Volume::of(&dir.fd).map_err(not_looked_at)?;
+        self.shared.staging.known(&volume).map_or_else(|| self.session(&dir.name), Ok)
     }
 
     /// A staging directory for what has no place any more and is published nowhere.

@@ -9,7 +9,7 @@ use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 use super::records::FileValue;
-use super::staging::{Session, StagedFile, change_attributes, next_data, next_hole, read_at};
+use super::staging::{self, Session, StagedFile, change_attributes, next_data, next_hole, read_at};
 use super::state::DirectoryBackend;
 use super::tree;
 use super::volume::Volume;
@@ -35,10 +35,14 @@ impl DirectoryBackend {
         store: Option<&StoreName>,
         make: impl Fn(&Arc<Session>) -> Result<StagedFile>,
     ) -> Result<Box<dyn Staging>> {
-        let session = match store.map(|store| self.known_session(store)) {
+        let dir = match store.map(|store| self.unguarded_store_dir(store)) {
             // Who writes into a store that is gone learns of it when that is published.
-            None | Some(Err(Error::NoSuchStore { .. })) => self.any_session()?,
-            Some(session) => session?,
+            None | Some(Err(Error::NoSuchStore { .. })) => None,
+            Some(dir) => Some(dir?),
+        };
+        let session = match &dir {
+            Some(dir) => self.known_session(dir)?,
+            None => self.any_session()?,
         };
         failpoint::fail("stage: create")
             .map_err(|error| Error::io("make a staging file", error))?;
@@ -46,6 +50,10 @@ impl DirectoryBackend {
             (Err(error), Some(store)) if error.is_not_found() => make(&self.session(store)?)?,
             (staged, _) => staged?,
         };
+        if let Some(dir) = &dir {
+            staging::inherit_group(staged.file(), &dir.fd)
+                .map_err(|error| Error::io("make a staging file", error))?;
+        }
         Ok(Box::new(StagedValue { backend: self.clone(), staged, has_place: store.is_some() }))
     }
 }

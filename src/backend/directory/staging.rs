@@ -462,6 +462,28 @@ pub(super) fn next_hole(file: impl AsFd, offset: u64) -> rustix::io::Result<u64>
     }
 }
 
+/// Gives what was staged the group that the system gives what is made in a directory that is set-group-id: the
+/// directory's, and to a directory that bit too. Who may not give a file to that group keeps it as it is.
+pub(super) fn inherit_group(staged: impl AsFd, directory: impl AsFd) -> rustix::io::Result<()> {
+    const SET_GROUP_ID: u32 = 0o2000;
+    let directory = rustix::fs::fstat(directory)?;
+    if directory.st_mode & SET_GROUP_ID == 0 {
+        return Ok(());
+    }
+    let staged = staged.as_fd();
+    let made = rustix::fs::fstat(staged)?;
+    if made.st_gid != directory.st_gid {
+        let group = Gid::from_raw(directory.st_gid);
+        if let Err(error) = rustix::fs::fchown(staged, None, Some(group)) {
+            log::debug!("the group {} of the directory is not given: {error}", directory.st_gid);
+        }
+    }
+    if !tree::is_plain(&made) {
+        rustix::fs::fchmod(staged, Mode::from_raw_mode(made.st_mode & 0o7777 | SET_GROUP_ID))?;
+    }
+    Ok(())
+}
+
 /// Changes owner, mode and times of an open file.
 pub(super) fn change_attributes(
     file: impl AsFd,

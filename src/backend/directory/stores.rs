@@ -104,6 +104,7 @@ impl DirectoryBackend {
         }
         let session = self.session_of_stores()?;
         let (staged_name, directory) = session.create_dir().map_err(failed)?;
+        staging::inherit_group(&directory, &stores).map_err(failed)?;
         let made = self.fill_new_store(name, directory, &session, metadata).and_then(|()| {
             let staged = staged_name.as_bytes();
             let own = name.as_str().as_bytes();
