@@ -7,7 +7,7 @@ use super::escape;
 pub(super) use super::escape::{METADATA, PURGE, STATUS};
 use crate::model::{Key, StoreName};
 
-/// Our own directory in the storage.
+/// Our own directory, in the storage or one level below it.
 pub(super) const PRIVATE: &[u8] = b".storefs";
 
 /// The directory of all key-value stores, in the root.
@@ -70,7 +70,7 @@ fn parse_plain(directory: &StoreName, name: &[u8]) -> Result<Name, FsError> {
     let path: Vec<&str> = directory.components().collect();
     match (path.as_slice(), name) {
         ([], STATUS) => Ok(Name::Status),
-        ([], PRIVATE) => Err(FsError::Reserved),
+        ([] | [_], PRIVATE) => Err(FsError::Reserved),
         ([top, _], PURGE) if COLLECTIONS.contains(&top.as_bytes()) => Ok(Name::Purge),
         _ => Ok(Name::Record(Key::from_bytes(name)?)),
     }

@@ -229,6 +229,16 @@ fn p21_nohup_keeps_a_mount() {
     works(&mount, &storage);
 }
 
+/// A mount in the background; unmounted when dropped.
+struct Mounted(std::path::PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let unmounted = storefs().args(["unmount", "--lazy"]).arg(&self.0).output().unwrap();
+        assert!(std::thread::panicking() || unmounted.status.success(), "{unmounted:?}");
+    }
+}
+
 /// What a process has open beside standard input, output and error.
 fn open_files(pid: i32) -> Vec<String> {
     let listed = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
@@ -259,10 +269,6 @@ fn the_daemon_keeps_nothing_of_the_shell_that_started_it() {
     let storage = storage_of(&["k"]);
     let mountpoint = storage.beside().join("mnt");
     fs::create_dir(&mountpoint).unwrap();
-    let unmount = || {
-        let unmounted = storefs().arg("unmount").arg(&mountpoint).output().unwrap();
-        assert!(unmounted.status.success(), "{unmounted:?}");
-    };
     // A lock ends with the command, and so does a pipe: `cat` would wait for the daemon.
     for script in [
         "flock lock $STOREFS mount $SOURCE $MNT; flock -n lock true",
@@ -272,6 +278,7 @@ fn the_daemon_keeps_nothing_of_the_shell_that_started_it() {
         "$STOREFS mount $SOURCE $MNT <&- >&- 2>&-",
         "mkdir -p in; cd in; $STOREFS mount $SOURCE $MNT; cd ..; rmdir in",
     ] {
+        let mounted = Mounted(mountpoint.clone());
         let pid = mount_by(script, &storage, &mountpoint);
         let open = open_files(pid);
         let foreign = |file: &&String| {
@@ -283,7 +290,7 @@ fn the_daemon_keeps_nothing_of_the_shell_that_started_it() {
         assert_eq!(open.iter().find(foreign), None, "{script}: {open:?}");
         assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap(), Path::new("/"));
         assert_eq!(fs::read_to_string(mountpoint.join("key_value_stores/default/k")).unwrap(), "k");
-        unmount();
+        drop(mounted);
         wait_until("the daemon has ended", || !Path::new(&format!("/proc/{pid}")).exists());
     }
 }
@@ -356,11 +363,11 @@ fn p7_few_tasks_are_enough_or_refused() {
             refused += 1;
             continue;
         }
+        let mounted = Mounted(mountpoint.clone());
         let script = "for n in $(seq 40); do (echo $n > r$n; echo more >> r$n; cat r$n > /dev/null) & done; wait; ls | wc -l";
         let listed = sh(script, &mountpoint.join("key_value_stores/default"));
         assert_eq!(listed.trim(), "42", "{most}");
-        let unmounted = storefs().arg("unmount").arg(&mountpoint).output().unwrap();
-        assert!(unmounted.status.success(), "{most}: {unmounted:?}");
+        drop(mounted);
         served += 1;
     }
     assert!(served > 1 && refused > 1, "{served} served, {refused} refused");

@@ -228,6 +228,30 @@ fn p7_volumes_that_come_and_go_lose_nothing_that_was_acknowledged() {
 }
 
 #[test]
+fn p9_the_staging_directory_of_a_volume_is_not_in_the_tree_as_it_is_on_disk() {
+    if !can_mount() {
+        return;
+    }
+    let storage = storage();
+    let Some(mut mounts) = Mounts::of(&storage) else { return };
+    for volume in [STORES, "datasets"] {
+        mounts.add(volume, "mount -t tmpfs -o size=8M tmpfs PLACE");
+    }
+    let mount = TempMount::with_options(&storage, &["--show-sidecars"]);
+    sh("echo x > key_value_stores/default/k; echo '{}' > datasets/default/1.json", &mount.path());
+    for volume in [STORES, "datasets"] {
+        assert!(storage.path().join(volume).join(".storefs").is_dir());
+        let shown = mount.path().join(volume);
+        assert!(!names(&shown).contains(".storefs"));
+        assert!(fs::metadata(shown.join(".storefs")).is_err());
+        assert!(write(&shown.join(".storefs"), "x").is_err());
+        assert!(fs::create_dir(shown.join(".storefs")).is_err());
+        assert!(fs::rename(shown.join("default"), shown.join(".storefs")).is_err());
+    }
+    assert_eq!(fs::read_to_string(storage.path().join("datasets/default/1.json")).unwrap(), "{}\n");
+}
+
+#[test]
 fn p7_a_subvolume_is_another_file_system() {
     if !can_mount() {
         return;
