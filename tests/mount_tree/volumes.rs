@@ -228,6 +228,30 @@ fn p7_volumes_that_come_and_go_lose_nothing_that_was_acknowledged() {
 }
 
 #[test]
+fn p2_a_volume_that_is_mounted_over_a_watched_store_is_seen_at_once() {
+    if !can_mount() {
+        return;
+    }
+    for place in ["key_value_stores/default", STORES] {
+        let storage = storage();
+        let Some(mut mounts) = Mounts::of(&storage) else { return };
+        let mount = TempMount::with_options(&storage, &["--ttl", "3600"]);
+        let record = mount.store("default").join("INPUT");
+        let is =
+            |text: &str| fs::metadata(&record).is_ok_and(|found| found.len() == text.len() as u64);
+        assert!(is("{}"));
+        // By then the kernel asks no more.
+        for _ in 0..3 {
+            fs::metadata(&record).unwrap();
+        }
+        mounts.add(place, "mount -t tmpfs -o size=8M tmpfs PLACE; echo more > $OLD/INPUT; cp $OLD/INPUT $OLD/default/ 2> /dev/null || true");
+        wait_until("what is in the volume is seen", || is("more\n"));
+        mounts.remove();
+        wait_until("what is below it is seen", || is("{}"));
+    }
+}
+
+#[test]
 fn p9_the_staging_directory_of_a_volume_is_not_in_the_tree_as_it_is_on_disk() {
     if !can_mount() {
         return;

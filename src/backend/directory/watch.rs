@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use super::dialect::Dialect;
 use super::file_system::shared_kind;
 use super::root::Root;
+use super::tree::{Directory, Identity};
 use super::{layout, tree};
 use crate::backend::watch::{Change, Tell, Watch, WatchCounters, Watched};
 use crate::model::{Key, StoreName};
@@ -77,6 +78,7 @@ pub(super) fn start(root: &Arc<Root>, tell: Tell) -> Watched {
             }
         })?,
         stop: eventfd(0, EventfdFlags::CLOEXEC).map_err(|error| failed(error.into()))?,
+        mounts: std::fs::File::open("/proc/self/mountinfo").ok().map(OwnedFd::from),
         watches: Mutex::default(),
         overflows: AtomicU64::new(0),
         has_ended: AtomicBool::new(false),
@@ -104,6 +106,9 @@ struct Inner {
     inotify: OwnedFd,
     /// Written to when the thread is to end.
     stop: OwnedFd,
+    /// The mount table, which tells that it has changed: a directory over which something is mounted tells nothing. `None`
+    /// where `/proc` is not mounted.
+    mounts: Option<OwnedFd>,
     /// Held while a directory is opened and its watch added: whoever replaces the directory after that causes an
     /// event that is handled when the watch is known. A leaf lock.
     watches: Mutex<Table, Watches>,
@@ -118,6 +123,8 @@ struct Inner {
 struct Watches {
     source: Option<i32>,
     stores: StoresWatch,
+    /// The directory that was there when the stores were looked for.
+    stores_seen: Option<Identity>,
     by_number: HashMap<i32, StoreWatch>,
     /// The watch of a store; `None` for one that cannot be watched.
     by_name: HashMap<StoreName, Option<i32>>,
@@ -138,6 +145,7 @@ enum StoresWatch {
 #[derive(Debug)]
 struct StoreWatch {
     name: StoreName,
+    directory: Identity,
     /// Whether the store has metadata, which decides what its files' names mean.
     has_metadata: bool,
 }
@@ -211,7 +219,9 @@ impl Inner {
     }
 
     fn watch_stores(&self, watches: &mut Watches) {
-        watches.stores = match tree::open_stores(&self.root.last()) {
+        let opened = tree::open_stores(&self.root.last());
+        watches.stores_seen = opened.as_ref().ok().and_then(|stores| identity_of(stores.as_ref()));
+        watches.stores = match opened {
             Ok(None) => StoresWatch::Absent,
             Ok(Some(stores)) if shared_kind(&stores).is_none() => match self.add(&stores, NAMES) {
                 Ok(number) => StoresWatch::Number(number),
@@ -251,7 +261,8 @@ impl Inner {
         };
         let has_metadata =
             tree::has_file(&directory, layout::METADATA.as_bytes()).unwrap_or_default();
-        let watch = StoreWatch { name: store.clone(), has_metadata };
+        let Ok(identity) = tree::identity(&directory) else { return false };
+        let watch = StoreWatch { name: store.clone(), directory: identity, has_metadata };
         // The directory had another name, and the event that tells of it is still to come.
         if let Some(renamed) = watches.by_number.insert(number, watch) {
             watches.by_name.remove(&renamed.name);
@@ -309,8 +320,11 @@ impl Inner {
         let mut buffer = vec![MaybeUninit::uninit(); BUFFER_BYTES];
         let mut reader = Reader::new(&self.inotify, &mut buffer);
         let told = catch_unwind(AssertUnwindSafe(|| {
-            while self.wait_for_events() {
-                let changes = self.read(&mut reader)?;
+            while let Some(mounts_changed) = self.wait_for_events() {
+                let mut changes = self.read(&mut reader)?;
+                if mounts_changed {
+                    self.look_for_mounts(&mut changes);
+                }
                 if !changes.is_empty() {
                     tell(&changes);
                     self.pause();
@@ -328,11 +342,15 @@ impl Inner {
         let _ = catch_unwind(AssertUnwindSafe(|| tell(&everything)));
     }
 
-    /// Waits until there is something to read. Gives back false if the watch is to end.
-    fn wait_for_events(&self) -> bool {
+    /// Waits until there is something to read, or the mount table has changed. Gives back which, or `None` if the watch is
+    /// to end.
+    fn wait_for_events(&self) -> Option<bool> {
         loop {
-            let mut fds =
-                [PollFd::new(&self.stop, PollFlags::IN), PollFd::new(&self.inotify, PollFlags::IN)];
+            let mut fds = vec![
+                PollFd::new(&self.stop, PollFlags::IN),
+                PollFd::new(&self.inotify, PollFlags::IN),
+            ];
+            fds.extend(self.mounts.as_ref().map(|mounts| PollFd::new(mounts, PollFlags::PRI)));
             match poll(&mut fds, None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => {
@@ -340,13 +358,37 @@ impl Inner {
                     thread::sleep(REFUSED_FOR);
                 }
             }
-            let [stop, events] = fds;
-            if !stop.revents().is_empty() {
-                return false;
+            let mut happened = fds.iter().map(|fd| !fd.revents().is_empty());
+            let mut next = || happened.next().unwrap_or(false);
+            let (is_stopped, has_events, mounts_changed) = (next(), next(), next());
+            if is_stopped {
+                return None;
             }
-            if !events.revents().is_empty() {
-                return true;
+            if has_events || mounts_changed {
+                return Some(mounts_changed);
             }
+        }
+    }
+
+    /// Something has been mounted or unmounted: notes what has another directory now.
+    fn look_for_mounts(&self, changes: &mut HashSet<Change>) {
+        let mut watches = self.watches.lock();
+        let stores = tree::open_stores(&self.root.last()).ok().flatten();
+        if identity_of(stores.as_ref()) != watches.stores_seen {
+            self.begin_anew(&mut watches);
+            changes.insert(Change::Everything);
+            return;
+        }
+        let Some(stores) = stores else { return };
+        let is_other = |watch: &&StoreWatch| {
+            let now = tree::open_dir(&stores, watch.name.as_str()).and_then(tree::identity);
+            now != Ok(watch.directory)
+        };
+        let others: Vec<StoreName> =
+            watches.by_number.values().filter(is_other).map(|watch| watch.name.clone()).collect();
+        for store in others {
+            self.remove_store(&mut watches, &store);
+            changes.insert(Change::Store(store));
         }
     }
 
@@ -418,6 +460,10 @@ impl Inner {
             watch.note(events, name, changes, |store| self.has_metadata(store));
         }
     }
+}
+
+fn identity_of(directory: Option<&Directory>) -> Option<Identity> {
+    directory.and_then(|directory| tree::identity(directory).ok())
 }
 
 impl StoreWatch {
