@@ -237,8 +237,7 @@ impl MountedFs {
         }
     }
 
-    /// Unmounts, and waits for the session's end. A second request to stop ends the waiting. What its users have not
-    /// published by then is kept aside.
+    /// Unmounts, and waits for the session's end. A second request to stop ends the waiting.
     fn stop(&self) {
         self.unmount_everywhere();
         let deadline = Instant::now() + USERS_DEADLINE;
@@ -252,7 +251,7 @@ impl MountedFs {
                         "'{}' is still in use; ending all the same, its users get ENOTCONN",
                         self.mountpoint.display()
                     );
-                    return self.fs.keep_unpublished(Instant::now() + KEEPING_DEADLINE);
+                    return;
                 }
             }
         }
@@ -310,9 +309,11 @@ impl MountedFs {
         polled.is_ok() && !fds.iter().any(|fd| fd.revents().contains(PollFlags::ERR))
     }
 
-    /// Writes the last times.
+    /// Keeps aside what its users have not published, who are cut off, and writes the last times.
     fn finish(&mut self) -> Result<(), MountError> {
         let Some(write_back) = self.write_back.take() else { return Ok(()) };
+        // Nothing, unless the mount is still in use, or its connection was aborted.
+        self.fs.keep_unpublished(Instant::now() + KEEPING_DEADLINE);
         // A session that failed leaves a mount that nobody serves; whoever looked at it would wait for ever. One whose
         // connection was aborted leaves a dead one.
         let detach = |path: PathBuf| {

@@ -5,7 +5,8 @@ use std::io::Write;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::{TempMount, can_mount, wait_until};
+use crate::common::{TempMount, can_mount, try_sh, wait_until};
+use crate::help::is_root;
 use crate::{appended, begun, expected, kept_bytes, left, said, seeded};
 
 fn ask_to_stop(mount: &TempMount) {
@@ -59,4 +60,21 @@ fn p21_a_second_signal_ends_the_wait_and_loses_nothing() {
     assert!(mount.wait_for_death().success());
     drop(open);
     assert_eq!(kept_bytes(&storage.path()), expected(&[("stuck", "bytes")]));
+}
+
+#[test]
+fn p21_a_connection_that_is_aborted_loses_nothing() {
+    if !can_mount() || !is_root() {
+        return;
+    }
+    let storage = seeded();
+    let mut mount = TempMount::new(&storage);
+    let mut open = begun(mount.store("default").join("cut off"), "bytes");
+    // The unmount itself fails, since the mount is in use.
+    let _ = try_sh("umount -f mnt", mount.path().parent().unwrap());
+    assert!(mount.wait_for_death().success(), "{}", mount.log());
+    assert!(open.write_all(b"too late").is_err());
+    drop(open);
+    assert!(mount.log().contains("storefs rescue"), "{}", mount.log());
+    assert_eq!(kept_bytes(&storage.path()), expected(&[("cut off", "bytes")]));
 }

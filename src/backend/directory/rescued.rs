@@ -237,17 +237,21 @@ pub(super) fn keep(
     let link = [kept.id.as_bytes(), LINK_SUFFIX].concat();
     let mut attempt = 1;
     loop {
-        let directory = open_or_make(private)?;
-        failpoint::fail("rescue: note")?;
-        match rustix::fs::symlinkat(label.as_slice(), &directory, link.as_slice()) {
-            // Of an attempt that came no further.
-            Ok(()) | Err(Errno::EXIST) => {}
+        let noted = open_or_make(private).and_then(|directory| {
+            failpoint::fail("rescue: note")?;
+            match rustix::fs::symlinkat(label.as_slice(), &directory, link.as_slice()) {
+                // Of an attempt that came no further.
+                Ok(()) | Err(Errno::EXIST) => Ok(directory),
+                Err(error) => Err(error),
+            }
+        });
+        let directory = match noted {
             Err(Errno::NOENT) if attempt < ATTEMPTS => {
                 attempt += 1;
                 continue;
             }
-            Err(error) => return Err(error),
-        }
+            noted => noted?,
+        };
         failpoint::pass("rescue: noted");
         move_entry(session, name, &directory, kept.id.as_bytes(), false)?;
         return Ok(kept);
