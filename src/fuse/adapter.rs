@@ -4,15 +4,15 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use fuser::{Errno, INodeNo, ReplyEntry};
+use fuser::{Errno, INodeNo, ReplyEntry, ReplyOpen};
 use parking_lot::Mutex;
 
 use super::answer::{About, Wait, run, serve};
 use super::backing::Backings;
 use super::convert::ino;
-use super::reply::Reply;
+use super::reply::{Opening, Reply};
 use super::waiting::Waiting;
-use crate::fs::{Caller, FileSystem, FsResult};
+use crate::fs::{Caller, FileSystem, FsResult, Handle, Ino};
 
 /// Speaks for a [`FileSystem`] to the kernel.
 pub struct Adapter {
@@ -57,6 +57,12 @@ impl Adapter {
         serve((&self.fs, &self.waiting, wait), about, reply, call);
     }
 
+    /// What replies to an open of an inode.
+    pub(super) fn opening(&self, reply: ReplyOpen, ino: INodeNo) -> Opening {
+        let (backings, direct_writes) = (Arc::clone(&self.backings), self.direct_writes);
+        Opening { reply, ino, backings, direct_writes }
+    }
+
     /// Makes one call that waits for nothing.
     pub(super) fn call<T>(
         &self,
@@ -88,4 +94,21 @@ impl Adapter {
             log::error!("lookup beneath inode {parent}: no thread to wait in: {error}");
         }
     }
+}
+
+/// Reads of a handle, or of an inode where there are no handles.
+pub(super) fn read(
+    fs: &FileSystem,
+    ino: Ino,
+    handle: Handle,
+    offset: u64,
+    size: u32,
+) -> FsResult<Vec<u8>> {
+    let mut buffer = vec![0; usize::try_from(size).unwrap_or(0)];
+    let count = match fs.is_without_opens() {
+        true => fs.read_inode(ino, &mut buffer, offset),
+        false => fs.read(handle, &mut buffer, offset),
+    }?;
+    buffer.truncate(count);
+    Ok(buffer)
 }

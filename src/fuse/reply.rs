@@ -1,15 +1,19 @@
 //! The kernel's replies, each with what it takes.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use fuser::{
     Errno, FileHandle, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyWrite, ReplyXattr,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLock, ReplyLseek, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr,
 };
 
 use super::backing::Backings;
-use super::convert::{file_attr, fopen_flags, ino};
-use crate::fs::{Entry, FileAttr, FileSystem, Opened};
+use super::convert::{file_attr, fopen_flags, ino, kind, lock_kind};
+use crate::fs::{Entry, FileAttr, FileSystem, Listed, Lock, Opened};
+use crate::model::Space;
 
 /// Inode numbers are never reused, so one generation is enough.
 pub(super) const GENERATION: Generation = Generation(0);
@@ -67,6 +71,43 @@ impl Reply<u32> for ReplyWrite {
         match outcome {
             Ok(count) => self.written(count),
             Err(errno) => self.error(errno),
+        }
+    }
+}
+
+impl Reply<Space> for ReplyStatfs {
+    fn answer(self, _: &FileSystem, outcome: Result<Space, Errno>) {
+        /// Longest file name in bytes, as everywhere on Linux.
+        const NAME_MAX: u32 = 255;
+        match outcome {
+            Ok(space) => {
+                let block_size = u32::try_from(space.block_size).unwrap_or(4096);
+                self.statfs(
+                    space.blocks,
+                    space.blocks_free,
+                    space.blocks_available,
+                    space.files,
+                    space.files_free,
+                    block_size,
+                    NAME_MAX,
+                    block_size,
+                );
+            }
+            Err(errno) => self.error(errno),
+        }
+    }
+}
+
+/// What keeps a lock from being taken; the lock itself, as a free one, if nothing does.
+impl Reply<Option<Lock>> for (ReplyLock, Lock) {
+    fn answer(self, _: &FileSystem, outcome: Result<Option<Lock>, Errno>) {
+        let (reply, asked) = self;
+        match outcome {
+            Ok(Some(found)) => {
+                reply.locked(found.first, found.last, lock_kind(found.kind), found.process);
+            }
+            Ok(None) => reply.locked(asked.first, asked.last, libc::F_UNLCK, 0),
+            Err(errno) => reply.error(errno),
         }
     }
 }
@@ -148,4 +189,25 @@ impl Reply<Vec<u8>> for Reading {
             Err(errno) => self.0.error(errno),
         }
     }
+}
+
+/// Number of an entry whose inode is not known, as libfuse has it.
+const UNKNOWN_INODE: INodeNo = INodeNo(0xffff_ffff);
+
+/// Adds a name to a listing. Gives back whether there was no more room.
+pub(super) fn add_name(reply: &mut ReplyDirectory, listed: &Listed<'_>) -> bool {
+    let name = OsStr::from_bytes(listed.name);
+    reply.add(UNKNOWN_INODE, listed.next, kind(listed.kind), name)
+}
+
+/// Adds a name with its attributes to a listing. Gives back whether there was no more room.
+pub(super) fn add_entry(
+    reply: &mut ReplyDirectoryPlus,
+    listed: &Listed<'_>,
+    entry: &Entry,
+) -> bool {
+    let attr = file_attr(&entry.attr);
+    // The crate knows one time to live for both; the shorter one is always true.
+    let ttl = entry.entry_ttl.min(entry.attr_ttl);
+    reply.add(attr.ino, listed.next, OsStr::from_bytes(listed.name), &ttl, &attr, GENERATION)
 }

@@ -15,20 +15,15 @@ use fuser::{
     ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, read};
 use super::answer::{About, Wait};
 use super::errno;
 use super::init;
 use crate::fs::{Ability, AttrChange, Extent, FileSystem, FsError, FsResult};
 use crate::model::AttributeChange;
 
-use super::convert::{
-    caller, file_attr, handle, ino, kind, lock, lock_kind, open_mode, time_change, write_mode,
-};
-use super::reply::{Creating, GENERATION, Opening, Reading, Reply};
-
-/// Number of an entry whose inode is not known, as libfuse has it.
-const UNKNOWN_INODE: INodeNo = INodeNo(0xffff_ffff);
+use super::convert::{caller, handle, ino, lock, open_mode, time_change, write_mode};
+use super::reply::{Creating, Reading, Reply, add_entry, add_name};
 
 /// The extended attribute that takes a look at a record's bytes, if it has no type yet.
 const MIME_TYPE: &str = "user.mime_type";
@@ -113,13 +108,8 @@ impl Filesystem for Adapter {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let attributes = AttributeChange {
-            mode,
-            uid,
-            gid,
-            accessed: atime.map(time_change),
-            modified: mtime.map(time_change),
-        };
+        let (accessed, modified) = (atime.map(time_change), mtime.map(time_change));
+        let attributes = AttributeChange { mode, uid, gid, accessed, modified };
         let change = AttrChange { size, attributes };
         let caller = caller(req);
         self.serve(Wait::Maybe, about("setattr", number), (reply, number), move |fs| {
@@ -225,12 +215,7 @@ impl Filesystem for Adapter {
         }
         let caller = caller(req);
         let wait = Wait::maybe(self.fs.inode_waits(ino(number)));
-        let reply = Opening {
-            reply,
-            ino: number,
-            backings: Arc::clone(&self.backings),
-            direct_writes: self.direct_writes,
-        };
+        let reply = self.opening(reply, number);
         self.serve(wait, about("open", number), reply, move |fs| {
             fs.open(&caller, ino(number), open_mode(flags.0))
         });
@@ -267,13 +252,7 @@ impl Filesystem for Adapter {
     ) {
         let wait = Wait::maybe(self.fs.handle_waits(handle(fh)).busy);
         self.serve(wait, about("read", number), Reading(reply), move |fs| {
-            let mut buffer = vec![0; usize::try_from(size).unwrap_or(0)];
-            let count = match fs.is_without_opens() {
-                true => fs.read_inode(ino(number), &mut buffer, offset),
-                false => fs.read(handle(fh), &mut buffer, offset),
-            }?;
-            buffer.truncate(count);
-            Ok(buffer)
+            read(fs, ino(number), handle(fh), offset, size)
         });
     }
 
@@ -368,12 +347,8 @@ impl Filesystem for Adapter {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let call = |fs: &FileSystem| {
-            fs.readdir(handle(fh), offset, |listed| {
-                let name = OsStr::from_bytes(listed.name);
-                reply.add(UNKNOWN_INODE, listed.next, kind(listed.kind), name)
-            })
-        };
+        let call =
+            |fs: &FileSystem| fs.readdir(handle(fh), offset, |listed| add_name(&mut reply, listed));
         match self.call("readdir", number, call) {
             Ok(()) => reply.ok(),
             Err(errno) => reply.error(errno),
@@ -390,11 +365,7 @@ impl Filesystem for Adapter {
     ) {
         let call = |fs: &FileSystem| {
             fs.readdirplus(&caller(req), handle(fh), offset, |listed, entry| {
-                let attr = file_attr(&entry.attr);
-                // The crate knows one time to live for both; the shorter one is always true.
-                let ttl = entry.entry_ttl.min(entry.attr_ttl);
-                let name = OsStr::from_bytes(listed.name);
-                reply.add(attr.ino, listed.next, name, &ttl, &attr, GENERATION)
+                add_entry(&mut reply, listed, entry)
             })
         };
         match self.call("readdirplus", number, call) {
@@ -429,24 +400,7 @@ impl Filesystem for Adapter {
     }
 
     fn statfs(&self, _req: &Request, ino: INodeNo, reply: ReplyStatfs) {
-        /// Longest file name in bytes, as everywhere on Linux.
-        const NAME_MAX: u32 = 255;
-        match self.call("statfs", ino, FileSystem::statfs) {
-            Ok(space) => {
-                let block_size = u32::try_from(space.block_size).unwrap_or(4096);
-                reply.statfs(
-                    space.blocks,
-                    space.blocks_free,
-                    space.blocks_available,
-                    space.files,
-                    space.files_free,
-                    block_size,
-                    NAME_MAX,
-                    block_size,
-                );
-            }
-            Err(errno) => reply.error(errno),
-        }
+        reply.answer(&self.fs, self.call("statfs", ino, FileSystem::statfs));
     }
 
     fn setxattr(
@@ -538,13 +492,8 @@ impl Filesystem for Adapter {
         let Some(lock) = lock((fh, owner, pid), kind, start, end) else {
             return reply.error(Errno::EINVAL);
         };
-        match self.call("getlk", number, |fs| fs.find_lock(ino(number), &lock)) {
-            Ok(Some(found)) => {
-                reply.locked(found.first, found.last, lock_kind(found.kind), found.process);
-            }
-            Ok(None) => reply.locked(start, end, libc::F_UNLCK, 0),
-            Err(errno) => reply.error(errno),
-        }
+        let found = self.call("getlk", number, |fs| fs.find_lock(ino(number), &lock));
+        (reply, lock).answer(&self.fs, found);
     }
 
     fn setlk(
@@ -572,9 +521,9 @@ impl Filesystem for Adapter {
                 fs.take_lock(ino(number), lock)
             });
         }
-        let done = move |taken: FsResult<()>| match taken {
-            Ok(()) => reply.ok(),
-            Err(error) => reply.error(errno::of(&error)),
+        let fs = Arc::clone(&self.fs);
+        let done = move |taken: FsResult<()>| {
+            reply.answer(&fs, taken.map_err(|error| errno::of(&error)));
         };
         self.fs.wait_for_lock(&caller(req), ino(number), lock, Box::new(done));
     }

@@ -3,20 +3,16 @@
 //! fuser 0.18 answers the kernel's `FUSE_INTERRUPT` with `ENOSYS`, and the kernel then leaves whoever waits in a sleep
 //! that nothing ends. So it is looked for signals here, as long as anybody waits.
 
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-
-use super::table::Locks;
 
 /// How often. A signal ends a waiting after so long at the latest.
 const EVERY: Duration = Duration::from_millis(20);
 
-/// Looks for signals of those who wait, on a thread of its own that ends when nobody does.
-pub(super) fn watch(locks: &Arc<Locks>) {
-    let weak = Arc::downgrade(locks);
+/// Has `look` look for signals of those who wait, on a thread of its own, until it says that nobody does.
+pub(super) fn watch(look: impl Fn() -> bool + Send + 'static) {
     let watch = move || {
-        while weak.upgrade().is_some_and(|locks| locks.interrupt(is_interrupted)) {
+        while look() {
             thread::sleep(EVERY);
         }
     };
@@ -27,7 +23,7 @@ pub(super) fn watch(locks: &Arc<Locks>) {
 
 /// Whether a signal is pending for a thread that would wake it, or the thread has ended. What cannot be seen, as of a
 /// caller in another PID namespace, is not.
-fn is_interrupted(thread: u32) -> bool {
+pub(super) fn is_interrupted(thread: u32) -> bool {
     if thread == 0 {
         return false;
     }

@@ -99,7 +99,8 @@ impl Locks {
         let is_watched = inner.waiting.is_empty() || std::mem::replace(&mut inner.is_watched, true);
         drop(inner);
         if !is_watched {
-            interrupts::watch(self);
+            let weak = Arc::downgrade(self);
+            interrupts::watch(move || weak.upgrade().is_some_and(|locks| locks.interrupt()));
         }
     }
 
@@ -169,10 +170,11 @@ impl Locks {
         }
     }
 
-    /// Ends the waiting of those for whom `is_over`. Gives back false if nobody waits any more.
-    pub(super) fn interrupt(&self, is_over: impl Fn(u32) -> bool) -> bool {
+    /// Ends the waiting of those who are sent a signal. Gives back false if nobody waits any more.
+    fn interrupt(&self) -> bool {
         let threads: Vec<u32> = self.inner.lock().waiting.iter().map(|it| it.thread).collect();
-        let over: Vec<u32> = threads.into_iter().filter(|thread| is_over(*thread)).collect();
+        let over: Vec<u32> =
+            threads.into_iter().filter(|it| interrupts::is_interrupted(*it)).collect();
         let mut inner = self.inner.lock();
         let is_over = |waiter: &mut Waiter| over.contains(&waiter.thread);
         let interrupted: Vec<Waiter> = inner.waiting.extract_if(.., is_over).collect();

@@ -3,7 +3,7 @@
 //! | file | owns |
 //! | --- | --- |
 //! | `table` | which record has which session |
-//! | `session` | the writers of one record, and when what they share is published |
+//! | `session`, `publishing` | the writers of one record, and when what they share is published |
 //! | `state` | what they share |
 //! | `kept_aside` | what becomes of it if its mount ends |
 //! | `users`, `share` | who has a session open, and what of it each one did |
@@ -11,15 +11,17 @@
 //! | `record_locks` | holding the records that an operation changes |
 //! | `announcements` | how an open for writing comes by the writers' inode |
 //! | `by_hand` | content types that were set by hand |
-//! | `duplicates` | which close is the last one |
+//! | `duplicates`, `awaited_release` | which close is the last one, and the release that follows it |
 //! | `processes` | what `/proc` tells of who asks |
 
 mod announcements;
+mod awaited_release;
 mod by_hand;
 mod duplicates;
 mod failure;
 mod kept_aside;
 mod processes;
+mod publishing;
 mod record_locks;
 mod session;
 mod share;
@@ -31,7 +33,8 @@ pub(in crate::fs) use announcements::{Announced, FOLLOWS_WITHIN, Led, Purpose};
 pub(in crate::fs) use duplicates::is_last;
 pub(in crate::fs) use kept_aside::KeptAside;
 pub(in crate::fs) use processes::has_open;
-pub(in crate::fs) use session::{Left, Target, WriteSession};
+pub(in crate::fs) use publishing::Target;
+pub(in crate::fs) use session::{Left, WriteSession};
 pub(in crate::fs) use share::Share;
 pub(in crate::fs) use state::StagedRecord;
 pub(in crate::fs) use table::{Join, Writers};

@@ -7,42 +7,23 @@
 //!
 //! A record that has never been published is in the mount as its session is: by the same inode, for everybody.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
+use super::awaited_release::AwaitedRelease;
 use super::failure::Failure;
 use super::processes::Process;
 use super::share::Share;
 use super::state::{Change, Content, Place, Stage, State};
 use super::users::Users;
 use crate::backend::{Staging, Value};
-use crate::engine::{Over, PublishAs, Store};
 use crate::fs::bytes::{Extent, WriteMode};
 use crate::fs::entry::Caller;
 use crate::fs::error::{FsError, FsResult};
 use crate::fs::ino::Ino;
-use crate::fs::options::FsOptions;
-use crate::fs::permits::Access;
 use crate::fs::store_node::StoreNode;
-use crate::fs::stragglers::Stragglers;
-use crate::model::{AttributeChange, Attributes, ContentType, Error, Key, Result, Stamp};
-use crate::ranks::{Condvar, Mutex, MutexGuard, OpenFile, TableEntry};
-
-/// How long a look at a record waits for a release that the kernel has already queued.
-///
-/// A shell's `> file` closes a duplicate before it writes, so a close with nothing but a truncation behind it
-/// does not publish where it cannot be seen whether a duplicate is left. If it was the last close, the release follows
-/// at once and publishes; a look that comes between the two waits for it, since close() has returned. Only a bound:
-/// nobody waits longer than it takes.
-const RELEASE_FOLLOWS_WITHIN: Duration = Duration::from_millis(20);
-
-/// How long is waited while the release may be in the hands of a thread that is held up.
-const RELEASE_IS_HELD_UP_FOR: Duration = Duration::from_secs(1);
-
-/// How often it is looked whether such a thread has come to rest.
-const LOOK_AT_THREADS_EVERY: Duration = Duration::from_millis(1);
+use crate::model::{AttributeChange, Attributes, Error, Key, Stamp};
+use crate::ranks::{Mutex, OpenFile, TableEntry};
 
 /// In the place of an object's number: nothing was published. No object has it.
 const NOT_PUBLISHED: u64 = 0;
@@ -67,11 +48,8 @@ pub(in crate::fs) struct WriteSession {
     pub(super) state: Mutex<OpenFile, State>,
     /// What the writers saw before something began that holds `state` for long.
     before: Mutex<TableEntry, Option<Attributes>>,
-    /// When a handle was closed whose release is to publish, if it was the last. Looked at without waiting for what is
-    /// done to `state`.
-    closed_at: Mutex<TableEntry, Option<Instant>>,
-    /// Signalled when what `closed_at` waits for has come.
-    settled: Condvar,
+    /// The release that a close has left to publish.
+    pub(super) release: AwaitedRelease,
 }
 
 /// As long as something takes long; see [`WriteSession::attributes_soon`].
@@ -82,15 +60,6 @@ impl Drop for Long<'_> {
     fn drop(&mut self) {
         *self.0.before.lock() = None;
     }
-}
-
-/// Where a session publishes to, and the content type if one was set by hand.
-#[derive(Debug)]
-pub(in crate::fs) struct Target<'a> {
-    pub(in crate::fs) store: &'a Store,
-    pub(in crate::fs) content_type: Option<&'a ContentType>,
-    /// How owner and mode are shown.
-    pub(in crate::fs) options: &'a FsOptions,
 }
 
 /// Changes the published record by its name.
@@ -139,8 +108,7 @@ impl WriteSession {
             failure: Failure::default(),
             state: Mutex::new(State::new(place, content)),
             before: Mutex::default(),
-            closed_at: Mutex::default(),
-            settled: Condvar::new(),
+            release: AwaitedRelease::default(),
         };
         session.published().inspect(|base| session.goes_on_from(&**base));
         session
@@ -265,7 +233,7 @@ impl WriteSession {
         self.object.load(Ordering::SeqCst) == object
     }
 
-    fn goes_on_from(&self, value: &dyn Value) {
+    pub(super) fn goes_on_from(&self, value: &dyn Value) {
         let object = value.attributes().map_or(NO_RECORD, |attributes| attributes.stamp.object);
         self.object.store(object, Ordering::SeqCst);
     }
@@ -329,7 +297,7 @@ impl WriteSession {
             share.take_part(state.generation);
             share.is_written_by(mode.by);
         }
-        self.settle();
+        self.release.has_come();
         // A writer that was told of an error has not written what it meant to.
         if let Err(FsError::Storage(error @ Error::Io { .. })) = &written {
             self.failure.note(error);
@@ -451,107 +419,6 @@ impl WriteSession {
         Ok(())
     }
 
-    /// Whether a close of this handle would publish anything, or has to be told of a failure. `None` if somebody is
-    /// just doing something to the record.
-    pub(in crate::fs) fn would_publish(&self, share: &Share) -> Option<bool> {
-        let state = self.state.try_lock()?;
-        Some(state.is_of(share) && (state.is_changed() || self.failure.has_happened()))
-    }
-
-    /// After a failure, no call succeeds any more.
-    pub(in crate::fs) fn refuse_after_failure(&self) -> FsResult<()> {
-        self.failure.refuse()
-    }
-
-    /// Whether a close of this handle might publish only a truncation or creation.
-    pub(in crate::fs) fn is_merely_opened(&self, share: &Share) -> bool {
-        let state = self.state.lock();
-        let change = matches!(
-            &state.content,
-            Content::Staged { change: Change::Opened | Change::Closed, .. }
-        );
-        change && state.is_of(share)
-    }
-
-    /// A handle is being closed: publishes what it took part in. A truncation or creation alone is published if this is
-    /// known to be its last descriptor; else it waits for the release. For who holds the record.
-    pub(in crate::fs) fn close(
-        &self,
-        target: &Target<'_>,
-        share: &Share,
-        is_last: bool,
-    ) -> FsResult<()> {
-        let mut state = self.state.lock();
-        if !state.is_of(share) {
-            return Ok(());
-        }
-        self.failure.refuse()?;
-        match &mut state.content {
-            Content::Staged { change: change @ (Change::Opened | Change::Closed), .. }
-                if !is_last =>
-            {
-                *change = Change::Closed;
-                *self.closed_at.lock() = Some(Instant::now());
-                Ok(())
-            }
-            Content::Staged {
-                change: Change::Opened | Change::Closed | Change::Written, ..
-            } => {
-                self.publish_state(&mut state, target, false)?;
-                share.close();
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Publishes what is unpublished; with `durable`, so that it survives a power cut. For who holds the record.
-    pub(in crate::fs) fn publish(&self, target: &Target<'_>, durable: bool) -> FsResult<()> {
-        let mut state = self.state.lock();
-        self.failure.refuse()?;
-        if state.is_changed() {
-            return self.publish_state(&mut state, target, durable);
-        }
-        let Place::At(_, key) = &state.place else { return Ok(()) };
-        if !durable {
-            return Ok(());
-        }
-        let _long = self.begin_long(&state);
-        match target.store.sync_record(key) {
-            // Somebody has removed what this session had published.
-            Err(Error::NoSuchRecord { .. }) => Ok(()),
-            synced => Ok(synced?),
-        }
-    }
-
-    /// Publishes a record that is all its session's, or what a close has left to its release, before its name goes
-    /// elsewhere. For who holds the record.
-    pub(in crate::fs) fn publish_closed(&self, target: &Target<'_>) -> FsResult<()> {
-        let mut state = self.state.lock();
-        let is_due = matches!(
-            state.content,
-            Content::Staged { base: None, .. } | Content::Staged { change: Change::Closed, .. }
-        );
-        if !is_due {
-            return Ok(());
-        }
-        self.failure.refuse()?;
-        self.publish_state(&mut state, target, false)
-    }
-
-    /// A handle is gone: publishes what it took part in and no close has. For who holds the record.
-    pub(in crate::fs) fn release(&self, target: &Target<'_>, share: &Share) -> FsResult<()> {
-        let mut state = self.state.lock();
-        let is_due = state.is_of(share) && state.is_changed();
-        let published = if is_due && !self.failure.has_happened() {
-            self.publish_state(&mut state, target, false)
-        } else {
-            Ok(())
-        };
-        self.settle();
-        published
-    }
-
     /// The last writer is gone: lets go of all that is open, since the kernel may remember the inode for long. Who
     /// followed the writers goes on with what they have left, published or not.
     pub(in crate::fs) fn end(&self) -> Left {
@@ -610,6 +477,11 @@ impl WriteSession {
         follow(&mut self.state.lock());
     }
 
+    /// Waits for the release that follows a close, if one has just been. Not for who holds the record.
+    pub(in crate::fs) fn wait_for_release(&self) {
+        self.release.wait();
+    }
+
     /// The record's name is gone. For who holds the record.
     pub(in crate::fs) fn detach(&self) {
         let mut state = self.state.lock();
@@ -617,110 +489,7 @@ impl WriteSession {
         follow(&mut state);
         drop(state);
         self.object.store(NO_RECORD, Ordering::SeqCst);
-        self.settle();
-    }
-
-    /// Waits for the release that follows a close, if one has just been, so that what close() promised is true. Not for
-    /// who holds the record: the release does.
-    pub(in crate::fs) fn wait_for_release(&self) {
-        let mut held_up: Option<Stragglers> = None;
-        let mut closed_at = self.closed_at.lock();
-        while let Some(at) = *closed_at {
-            let waited = at.elapsed();
-            let pause = if waited < RELEASE_FOLLOWS_WITHIN {
-                RELEASE_FOLLOWS_WITHIN - waited
-            } else {
-                drop(closed_at);
-                let are_left = held_up.get_or_insert_with(Stragglers::now).are_left();
-                if waited >= RELEASE_IS_HELD_UP_FOR || !are_left {
-                    return;
-                }
-                closed_at = self.closed_at.lock();
-                LOOK_AT_THREADS_EVERY
-            };
-            self.settled.wait_for(&mut closed_at, pause);
-        }
-    }
-
-    /// No release is to publish what a close has left.
-    fn settle(&self) {
-        *self.closed_at.lock() = None;
-        self.settled.notify_all();
-    }
-
-    /// Refuses to replace what others have put in the record's place if any of those whose bytes these are may not write
-    /// that.
-    fn refuse_replacing(&self, state: &State, target: &Target<'_>, key: &Key) -> Result<()> {
-        let there = target.store.record(key)?;
-        let writers = self.users.lock().shares();
-        let mut writers = writers.iter().filter(|share| state.is_of(share));
-        let may = |opener| target.options.permit(opener, &there, Access::Write);
-        if writers.all(|share| may(share.opener())) {
-            return Ok(());
-        }
-        let denied = io::Error::from_raw_os_error(libc::EACCES);
-        Err(Error::io(format!("replace record '{key}', which is another's by now"), denied))
-    }
-
-    fn publish_state(
-        &self,
-        state: &mut MutexGuard<'_, State>,
-        target: &Target<'_>,
-        durable: bool,
-    ) -> FsResult<()> {
-        let Place::At(_, key) = state.place.clone() else {
-            state.settle();
-            return Ok(());
-        };
-        let _long = self.begin_long(state);
-        let (staging, base, change) =
-            match std::mem::replace(&mut state.content, Content::Ended(None)) {
-                Content::Staged { staging, base, change } => (staging, base, change),
-                content => {
-                    state.content = content;
-                    return Ok(());
-                }
-            };
-        // What was removed or replaced by others never comes back by those who had it open.
-        let over = match base.as_ref().map(|base| base.attributes()).transpose() {
-            Ok(base) => base.map_or(Over::Anything, |base| Over::Version(base.stamp)),
-            Err(error) => {
-                state.content = Content::Staged { staging, base, change };
-                return Err(error.into());
-            }
-        };
-        let publish = PublishAs { content_type: target.content_type, durable, over };
-        let _panicked = self.failure.on_panic();
-        let published = match target.store.publish(&key, staging, &publish) {
-            // Of two that have written a record anew, the last one wins.
-            Err((Error::RecordReplaced { .. }, staging)) if !state.holds_base => {
-                match self.refuse_replacing(state, target, &key) {
-                    Ok(()) => {
-                        let publish = PublishAs { over: Over::Anything, ..publish };
-                        target.store.publish(&key, staging, &publish)
-                    }
-                    Err(error) => Err((error, staging)),
-                }
-            }
-            published => published,
-        };
-        match published {
-            Ok(value) => {
-                self.goes_on_from(&*value);
-                state.content = Content::Published(value);
-                state.end_shares();
-                self.settle();
-                Ok(())
-            }
-            Err((error, staging)) => {
-                state.content = Content::Staged { staging, base, change };
-                // To write what others have removed is no failure: it is written nowhere.
-                if !matches!(error, Error::NoSuchRecord { .. }) {
-                    self.failure.note(&error);
-                }
-                Err(error.into())
-            }
-        }
+        self.release.has_come();
     }
 }
 
