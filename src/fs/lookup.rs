@@ -155,6 +155,7 @@ impl FileSystem {
                 _ => self.directory_entry(&plain::top(name).ok_or(FsError::NotFound)?),
             },
             Node::Private(_) => self.private_entry(parent, name),
+            Node::Stores if name == name::PRIVATE => self.private_entry(parent, name),
             Node::Stores => self.directory_entry(&store_name(name).map_err(|_| FsError::NotFound)?),
             Node::Store(store) => match store.parse(name) {
                 Ok(Name::Status) => self.status_entry(),

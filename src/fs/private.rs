@@ -1,5 +1,5 @@
-//! `.storefs` in a mount: a copy of a storage brings the directory that storefs has in it, and the empty directories in
-//! that. They are taken, so that the copy comes to its end, and are nowhere but in this mount: what is staged in one
+//! `.storefs` in a mount: a copy of a storage brings the directory that storefs has in it, and of a volume that is mounted at
+//! `key_value_stores` the one in there, with the empty directories in that. They are taken, so that the copy comes to its end, and are nowhere but in this mount: what is staged in one
 //! storage is nothing in another.
 
 use super::entry::Entry;

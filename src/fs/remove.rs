@@ -35,7 +35,9 @@ impl FileSystem {
         }
         let store = match &*node {
             Node::Private(_) => return self.make_private(parent, name),
-            Node::Root if name == PRIVATE => return self.make_private(parent, name),
+            Node::Root | Node::Stores if name == PRIVATE => {
+                return self.make_private(parent, name);
+            }
             Node::Stores => self.storage.create_store(&store_name(name)?)?,
             node => self.storage.create_directory(&plain::made_in(node, name)?)?,
         };
@@ -116,9 +118,11 @@ impl FileSystem {
         self.refuse_if_read_only()?;
         let node = self.node(parent)?;
         match &*node {
+            Node::Root | Node::Stores if name == PRIVATE => {
+                return self.remove_private(parent, name);
+            }
             Node::Stores => {}
             Node::Private(_) => return self.remove_private(parent, name),
-            Node::Root if name == PRIVATE => return self.remove_private(parent, name),
             node => {
                 let directory = plain::made_in(node, name)?;
                 self.storage.remove_directory(&directory)?;

@@ -104,8 +104,17 @@ fn p7_a_volume_at_the_stores_takes_what_is_written() {
         );
         let stores = ["default", "other"].map(String::from);
         assert_eq!(names(&mount.stores()), stores.clone().into());
-        assert_eq!(errno(fs::create_dir(mount.store(".storefs"))), Errno::INVAL);
         assert_eq!(errno(fs::metadata(mount.store(".storefs"))), Errno::NOENT);
+        // A copy of the whole storage comes to its end, where nothing is under way.
+        let stores_dir = storage.path().join(STORES);
+        wait_until("what was purged is gone", || staged(&stores_dir).is_empty());
+        let copied = TempStorage::empty();
+        let into = TempMount::new(&copied);
+        sh(&format!("cp -r storage/. {}", into.path().display()), storage.beside());
+        assert_eq!(names(&into.stores()), stores.clone().into());
+        assert!(!copied.path().join(STORES).join(".storefs").exists());
+        sh("rm -r .storefs", &into.stores());
+        drop(into);
         assert_eq!(errno(fs::rename(mount.store("other"), mount.store(".storefs"))), Errno::INVAL);
         // The rest of the storage is where it was.
         write(&mount.path().join("datasets/default/1.json"), "{}").unwrap();
