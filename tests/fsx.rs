@@ -21,8 +21,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::{TempMount, TempStorage, can_mount, clean_environment, fsx, wait_until};
-use rustix::fs::FallocateFlags;
-use rustix::io::Errno;
 use sdk::Python;
 use serde_json::Value;
 
@@ -66,24 +64,6 @@ fn p5_fsx_with_msync_leaves_in_a_record_what_it_leaves_in_a_plain_file() {
 #[test]
 fn p3_fsx_leaves_in_a_large_record_what_it_leaves_in_a_plain_file() {
     exercise("large", 0..1);
-}
-
-/// Why no configuration punches holes.
-#[test]
-fn p8_punching_a_hole_is_refused_and_changes_nothing() {
-    if !can_mount() {
-        return;
-    }
-    let storage = TempStorage::empty();
-    let mount = TempMount::new(&storage);
-    let path = new_record(&mount);
-    fs::write(&path, "value").unwrap();
-    let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
-    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    assert_eq!(rustix::fs::fallocate(&file, flags, 0, 4), Err(Errno::OPNOTSUPP));
-    drop(file);
-    assert_eq!(fs::read(&path).unwrap(), b"value");
-    assert_eq!(on_disk(&storage), b"value");
 }
 
 /// Runs fsx by `tests/fsx/<name>.toml` on a record, and on a plain file to compare with. Each of the runs has a seed of

@@ -1,16 +1,18 @@
 //! What goes on in a round: writers, readers, purges and an SDK, until the daemon is killed.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::fs::OFlags;
 
+use crate::common::opener::{Opener, Theirs};
 use crate::common::{self, TempMount, disk_name, file_name};
 use crate::model::{Answer, Change, Group, INPUT, Place, Records};
 use crate::sdk::PythonClient;
@@ -54,6 +56,8 @@ pub(crate) struct World {
     shared: (Vec<Place>, Mutex<Group>),
     lines: Vec<Mutex<Lines>>,
     sdk: Mutex<Records>,
+    /// One for each writer: who reads here must not be one of those who write.
+    openers: Vec<Mutex<Opener>>,
 }
 
 impl World {
@@ -69,6 +73,7 @@ impl World {
             shared: (shared_places(), group()),
             lines: (0..WRITERS).map(|_| Mutex::default()).collect(),
             sdk: Mutex::default(),
+            openers: (0..WRITERS).map(|_| Mutex::new(Opener::start())).collect(),
         }
     }
 
@@ -79,6 +84,8 @@ impl World {
     }
 
     pub(crate) fn begin_round(&self) {
+        // What the killed daemon had open is let go of.
+        self.openers.iter().for_each(|opener| *opener.lock() = Opener::start());
         self.killed.store(false, Ordering::SeqCst);
     }
 
@@ -158,43 +165,58 @@ impl World {
         (number, value::plain(number, &place.1, &padding).into_bytes())
     }
 
+    fn open(&self, writer: usize, path: &Path, flags: OFlags) -> io::Result<Theirs> {
+        Ok(self.openers[writer].lock().open(path, flags | OFlags::WRONLY | OFlags::CREATE)?)
+    }
+
+    /// Closes a file; a drop would not say whether that went well.
+    fn close(&self, writer: usize, theirs: Theirs) -> io::Result<()> {
+        Ok(self.openers[writer].lock().close(theirs)?)
+    }
+
     /// Writes a whole value under a name.
-    fn set(&self, group: &Mutex<Group>, place: &Place, choices: &mut Choices) -> Work {
+    fn set(
+        &self,
+        writer: usize,
+        group: &Mutex<Group>,
+        place: &Place,
+        choices: &mut Choices,
+    ) -> Work {
         let (number, bytes) = self.value(place, choices);
         let path = self.path(place);
         let mut open = None;
         let is_synced = choices.one_in(2);
         self.run(group, &Change::Set(place.clone(), number), || {
-            let mut file = File::create(&path)?;
-            write_in_parts(&mut file, &bytes, choices)?;
+            let mut theirs = self.open(writer, &path, OFlags::TRUNC)?;
+            write_in_parts(&mut theirs.file, &bytes, choices)?;
             if !is_synced {
-                return close(file);
+                return self.close(writer, theirs);
             }
-            file.sync_all()?;
-            open = Some(file);
+            theirs.file.sync_all()?;
+            open = Some(theirs);
             Ok(())
         })?;
-        let Some(mut file) = open else { return Ok(()) };
+        let Some(mut theirs) = open else { return Ok(()) };
         // What is purged between the two versions does not come back by the second.
         if choices.one_in(2) || place.0 == SWEPT {
-            return close(file).map_err(|error| self.over("close", &error));
+            return self.close(writer, theirs).map_err(|error| self.over("close", &error));
         }
         // A further version by the same handle.
         let (number, bytes) = self.value(place, choices);
         let is_synced = choices.one_in(2);
         let mut open = None;
         self.run(group, &Change::Set(place.clone(), number), || {
-            file.set_len(0)?;
-            io::Seek::rewind(&mut file)?;
-            write_in_parts(&mut file, &bytes, choices)?;
+            theirs.file.set_len(0)?;
+            io::Seek::rewind(&mut theirs.file)?;
+            write_in_parts(&mut theirs.file, &bytes, choices)?;
             if !is_synced {
-                return close(file);
+                return self.close(writer, theirs);
             }
-            file.sync_all()?;
-            open = Some(file);
+            theirs.file.sync_all()?;
+            open = Some(theirs);
             Ok(())
         })?;
-        open.map_or(Ok(()), close).map_err(|error| self.over("close", &error))
+        open.map_or(Ok(()), |theirs| self.close(writer, theirs)).map_err(|error| self.over("close", &error))
     }
 
     fn rename(&self, group: &Mutex<Group>, from: &Place, to: &Place) -> Work {
@@ -248,7 +270,7 @@ impl World {
     fn append(&self, writer: usize, choices: &mut Choices) -> Work {
         let path = self.path(&(WORK, LOG.to_owned()));
         let mut appended = || -> io::Result<()> {
-            let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
+            let mut theirs = self.open(writer, &path, OFlags::APPEND)?;
             let count = 1 + choices.below(2);
             let mut last = 0;
             for _ in 0..count {
@@ -256,13 +278,11 @@ impl World {
                 lines.begun += 1;
                 last = lines.begun;
                 drop(lines);
-                file.write_all(line(writer, last, choices).as_bytes())?;
+                theirs.file.write_all(line(writer, last, choices).as_bytes())?;
             }
-            if choices.one_in(2) {
-                file.sync_all()?;
-            } else {
-                close(file)?;
-            }
+            let synced = if choices.one_in(2) { theirs.file.sync_all() } else { Ok(()) };
+            self.close(writer, theirs)?;
+            synced?;
             self.lines[writer].lock().acknowledged = last;
             Ok(())
         };
@@ -279,10 +299,10 @@ impl World {
         // The last ones are this writer's temporary names.
         let (kept, temporary) = places.split_at(places.len() - STORES.len());
         match choices.below(12) {
-            0..=3 => self.set(group, choices.one_of(kept), choices),
+            0..=3 => self.set(writer, group, choices.one_of(kept), choices),
             4..=5 => {
                 let (from, to) = (choices.one_of(temporary), choices.one_of(kept));
-                self.set(group, from, choices)?;
+                self.set(writer, group, from, choices)?;
                 if to.1 == INPUT { self.delete(group, from) } else { self.rename(group, from, to) }
             }
             6 => {
@@ -301,7 +321,7 @@ impl World {
                 if choices.one_in(4) {
                     return self.delete(group, to);
                 }
-                self.set(group, temporary, choices)?;
+                self.set(writer, group, temporary, choices)?;
                 self.rename(group, temporary, to)
             }
         }
@@ -448,11 +468,6 @@ fn read_in_parts(mut file: File, choices: &mut Choices) -> io::Result<Vec<u8>> {
     }
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// Closes a file; a drop would not say whether that went well.
-fn close(file: File) -> io::Result<()> {
-    nix::unistd::close(file).map_err(io::Error::from)
 }
 
 fn line(writer: usize, number: u64, choices: &mut Choices) -> String {
