@@ -9,7 +9,6 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use crate::caller::Caller;
 use crate::common::skipped;
 
 /// The folder of scripts, and what is put before each of them.
@@ -19,23 +18,55 @@ const PRELUDE: &str = "tests/programs/prelude.sh";
 /// Directories in which programs are looked up, by the scripts as well.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Themes that take most of the time, and do little with a file that the others do not do.
+const HEAVY: [&str; 4] = ["archives", "editors", "media", "text"];
+
+/// A part of the scripts.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Part {
+    /// Themes that are run for each caller.
+    Light,
+    /// Themes that are run for one only.
+    Heavy,
+}
+
 /// One script.
 pub(crate) struct Script {
     /// Its name, unique, and fit for a directory.
     pub(crate) name: String,
+    /// The file that it is in.
+    theme: String,
+    /// Programs that not every system has.
+    needed: Vec<String>,
     /// What bash gets.
     pub(crate) text: String,
 }
 
-/// Themes that take most of the time, and do little with a file that the others do not do. Run for one caller only.
-const HEAVY: [&str; 4] = ["archives", "editors", "media", "text"];
+impl Script {
+    /// Whether it is to be run with a part. Where a program is missing it is not, and that is said; where `CI` is set,
+    /// that is a failure.
+    #[track_caller]
+    pub(crate) fn is_wanted(&self, part: Part) -> bool {
+        let wanted = env::var("STOREFS_PROGRAMS").unwrap_or_default();
+        let is_heavy = HEAVY.contains(&self.theme.as_str());
+        if is_heavy != (part == Part::Heavy)
+            || !(self.name.contains(&wanted) || self.theme == wanted)
+        {
+            return false;
+        }
+        let missing: Vec<_> = self.needed.iter().filter(|program| !has(program)).collect();
+        if !missing.is_empty() {
+            let name = &self.name;
+            skipped(&format!("{name}: missing: {missing:?}; run scripts/install-test-deps"));
+        }
+        missing.is_empty()
+    }
+}
 
-/// A caller's scripts whose programs are installed; where `CI` is set, a missing program is a failure.
-#[track_caller]
-pub(crate) fn scripts(caller: Caller) -> Vec<Script> {
+/// All scripts.
+pub(crate) fn scripts() -> Vec<Script> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let prelude = fs::read_to_string(root.join(PRELUDE)).unwrap();
-    let wanted = env::var("STOREFS_PROGRAMS").unwrap_or_default();
     let mut files: Vec<_> =
         fs::read_dir(root.join(SCRIPTS)).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -43,9 +74,6 @@ pub(crate) fn scripts(caller: Caller) -> Vec<Script> {
     let mut scripts = Vec::new();
     for file in files {
         let theme = file.file_stem().unwrap().to_string_lossy().into_owned();
-        if caller != Caller::Same && HEAVY.contains(&theme.as_str()) {
-            continue;
-        }
         let text = fs::read_to_string(&file).unwrap();
         for part in text.split("\n### ").skip(1) {
             let (heading, body) = part.split_once('\n').unwrap();
@@ -53,22 +81,17 @@ pub(crate) fn scripts(caller: Caller) -> Vec<Script> {
             assert!(names.insert(name.to_owned()), "{name} is there twice");
             let fit = |c: char| c.is_ascii_alphanumeric() || c == '-';
             assert!(name.chars().all(fit), "{name:?} is no name for a script");
-            if !name.contains(&wanted) && theme != wanted {
-                continue;
-            }
-            let missing: Vec<_> = needed.split(' ').filter(|program| !has(program)).collect();
-            if missing.is_empty() {
-                let text = format!("{prelude}\n{body}");
-                scripts.push(Script { name: name.to_owned(), text });
-            } else {
-                skipped(&format!("{name}: missing: {missing:?}; run scripts/install-test-deps"));
-            }
+            scripts.push(Script {
+                name: name.to_owned(),
+                theme: theme.clone(),
+                needed: needed.split_whitespace().map(str::to_owned).collect(),
+                text: format!("{prelude}\n{body}"),
+            });
         }
     }
-    assert!(!scripts.is_empty(), "no script has {wanted:?} in its name");
     scripts
 }
 
 fn has(program: &str) -> bool {
-    program.is_empty() || PATH.split(':').any(|dir| Path::new(dir).join(program).exists())
+    PATH.split(':').any(|dir| Path::new(dir).join(program).exists())
 }

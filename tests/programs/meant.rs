@@ -5,25 +5,22 @@
 //! is in the mount only. `NAME (CALLER, CALLER)` is an entry for some kinds of callers; it goes before the one for all.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fs;
 use std::path::Path;
 
 use crate::caller::Caller;
+use crate::corpus::Script;
 
 /// The list's file.
 const LIST: &str = "tests/programs/meant.txt";
 
-/// The list, and which of its entries were met.
-pub(crate) struct Meant {
-    entries: BTreeMap<String, Vec<String>>,
-    /// Scripts that must be among those that are run.
-    needed: Vec<String>,
-}
+/// The differences, by script.
+pub(crate) struct Meant(BTreeMap<String, Vec<String>>);
 
 impl Meant {
-    /// The entries for a caller.
-    pub(crate) fn read(caller: Caller) -> Self {
+    /// The entries for a caller. Each entry is of one of the scripts.
+    #[track_caller]
+    pub(crate) fn read(caller: Caller, scripts: &[Script]) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(LIST);
         let text = fs::read_to_string(path).unwrap();
         let mut read: Vec<(String, Vec<String>)> = Vec::new();
@@ -37,23 +34,24 @@ impl Meant {
                 read.push((name.to_owned(), Vec::new()));
             }
         }
-        let (general, special): (Vec<_>, Vec<_>) =
-            read.into_iter().partition(|(name, _)| !name.contains(' '));
-        let special = special.into_iter().filter_map(|(name, difference)| {
-            let (name, callers) = name.strip_suffix(')')?.split_once(" (")?;
-            let is_own = callers.split(", ").any(|name| name == caller.name());
-            is_own.then(|| (name.to_owned(), difference))
-        });
-        let special: Vec<_> = special.collect();
-        // One caller runs all scripts.
-        let needed = if caller == Caller::Same { &general } else { &special };
-        let needed = needed.iter().map(|(name, _)| name.clone()).collect();
-        Self { entries: general.into_iter().chain(special).collect(), needed }
+        let mut general = BTreeMap::new();
+        let mut special = BTreeMap::new();
+        for (heading, difference) in read {
+            let (name, callers) = heading.split_once(" (").unwrap_or((&heading, ""));
+            assert!(scripts.iter().any(|script| script.name == name), "{name} is no script");
+            if callers.is_empty() {
+                general.insert(name.to_owned(), difference);
+            } else if callers.trim_end_matches(')').split(", ").any(|of| of == caller.name()) {
+                special.insert(name.to_owned(), difference);
+            }
+        }
+        general.extend(special);
+        Self(general)
     }
 
     /// Says what is wrong with a difference, which is empty where there is none.
-    pub(crate) fn judge(&mut self, name: &str, difference: &[String]) -> Option<String> {
-        let meant = self.entries.remove(name).unwrap_or_default();
+    pub(crate) fn judge(&self, name: &str, difference: &[String]) -> Option<String> {
+        let meant = self.0.get(name).map(Vec::as_slice).unwrap_or_default();
         if meant == difference {
             return None;
         }
@@ -66,14 +64,5 @@ impl Meant {
             fault.push_str("\n    which is not what meant.txt says");
         }
         Some(fault)
-    }
-
-    /// Entries of scripts that were not run. A run of some scripts says nothing about them.
-    pub(crate) fn unused(&self) -> Vec<String> {
-        if env::var_os("STOREFS_PROGRAMS").is_some() {
-            return Vec::new();
-        }
-        let unused = self.needed.iter().filter(|name| self.entries.contains_key(*name));
-        unused.map(|name| format!("{name}: in meant.txt, and no script")).collect()
     }
 }

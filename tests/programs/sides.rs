@@ -39,7 +39,8 @@ impl<'a> Sides<'a> {
             fs::create_dir(&store).unwrap();
             fs::create_dir_all(&plain).unwrap();
             // The plain side has the one file more that a store has.
-            fs::copy(store.join(METADATA), plain.join(METADATA)).unwrap();
+            let on_disk = self.place.storage().join(STORES).join(&dir);
+            fs::copy(on_disk.join(METADATA), plain.join(METADATA)).unwrap();
             if self.caller == Caller::Other {
                 for path in [&store, &plain] {
                     chown(path, Some(NOBODY), Some(NOBODY)).unwrap();

@@ -98,3 +98,17 @@ touch f; lsattr f > /dev/null 2>&1; chattr +i f 2> /dev/null; chattr -i f 2> /de
 
 ### statx-birth
 touch f; stat -c %W f > /dev/null && echo answered; stat -c '%d' f > /dev/null && [ "$(stat -c %d f)" = "$(stat -c %d .)" ] && echo 'one device'; [ "$(stat -c %m f)" = "$(stat -c %m .)" ] && echo 'one mount'
+
+### set-id-cleared-while-open
+exec 3> f; chmod 6755 f; echo x >&3; stat -c %a f; exec 3>&-; stat -c %a f; python3 -c '
+import mmap, os
+f = open("f", "r+b"); os.chmod("f", 0o6755); os.pwrite(f.fileno(), b"y", 0); print(oct(os.stat("f").st_mode & 0o7777)); os.chmod("f", 0o6755); os.ftruncate(f.fileno(), 1); print(oct(os.stat("f").st_mode & 0o7777)); f.close()'; stat -c %a f
+
+### set-id-copied
+echo x > f; chmod 6755 f; cp f g; cp -p f h; stat -c '%n %a' g h; install -m 4755 f i; stat -c %a i; mv i j; stat -c %a j
+
+### set-id-of-program
+cp /usr/bin/id prog; chmod 755 prog; ./prog -u; chmod 4755 prog; ./prog -u; stat -c %a prog; rm prog
+
+### mode-x-and-scripts
+printf '#!/bin/sh\necho ran\n' > s; ./s; echo $?; chmod 700 s; ./s; chmod 100 s; ./s > /dev/null 2>&1; chmod 644 s; sh ./s; [ -x s ] || echo 'not executable'

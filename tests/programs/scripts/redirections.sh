@@ -100,7 +100,7 @@ echo x > f; chmod 444 f; stat -c '%a' f; cat f; rm -f f; ls
 ### redirect-tail-follow
 echo start > log; ( tail -s 0.1 -n +1 -F log > "$OUT/seen" 2> /dev/null & echo $! > "$OUT/pid" )
 until grep -qs start "$OUT/seen"; do sleep 0.01; done
-echo more >> log; for n in $(seq 1000); do grep -q more "$OUT/seen" && break; sleep 0.02; done
+echo more >> log; for n in $(seq 200); do grep -q more "$OUT/seen" && break; sleep 0.02; done
 kill "$(cat "$OUT/pid")"; sort -u "$OUT/seen"
 
 ### redirect-timeout-tail
