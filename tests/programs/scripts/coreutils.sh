@@ -243,6 +243,9 @@ touch f; find . -links 1 -type f -name f; find . -maxdepth 1 -type d; find . -us
 ### xargs-shapes
 seq 10 | xargs -n 3 echo > f; cat f; ls f | xargs -I{} cp {} copy-{}; ls; seq 4 | xargs -P 4 -I{} sh -c 'echo {} > p{}'; cat p*
 
+### xargs-append
+seq 40 | xargs -P 4 -I{} sh -c 'echo {} >> log'; sort -n -o log log; md5sum log; wc -l < log
+
 ### grep-shapes
 printf 'alpha\nbeta\n' > a; printf 'beta\n' > b; grep -n beta a; grep -l alpha *; grep -L alpha a b; grep -c . a b; grep -r alpha . ; grep -v alpha a > c; cat c; grep -f b a; grep -q none a; echo $?; grep -h beta a b
 

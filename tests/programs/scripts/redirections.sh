@@ -67,6 +67,12 @@ until [ -s finished ]; do sleep 0.01; done; cat z finished
 ### redirect-background
 ( for n in 1 2 3; do echo $n; done ) > f & wait; cat f
 
+### redirect-many-appenders
+for w in 1 2 3 4; do ( for n in $(seq 50); do echo "$w $n"; done ) >> log & done; wait; wc -l < log; sort -o log -u log; wc -l < log
+
+### redirect-many-appending-commands
+for w in 1 2 3; do ( for n in $(seq 20); do echo "$w $n" >> log; done ) & done; wait; wc -l < log; sort -o log -u log; wc -l < log
+
 ### redirect-errors-too
 ls missing > out 2> err; echo $?; cat out err
 
