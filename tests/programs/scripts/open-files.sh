@@ -88,6 +88,9 @@ PY
 ### large-append
 head -c 20000000 /dev/zero > f; for n in 1 2 3; do echo end >> f; done; stat -c %s f; tail -c 4 f; truncate -s 5 f; stat -c %s f
 
+### large-sparse
+truncate -s 1G f; stat -c %s f; [ "$(stat -c %b f)" -lt 1000 ] && echo sparse; echo x >> f; stat -c %s f; [ "$(stat -c %b f)" -lt 1000 ] && echo sparse; tail -c 2 f; printf y | dd of=f bs=1 seek=500M conv=notrunc 2> /dev/null; [ "$(stat -c %b f)" -lt 1000 ] && echo sparse; rm f
+
 ### large-random-writes
 python3 - <<'PY'
 import os, random
