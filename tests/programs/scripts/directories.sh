@@ -28,7 +28,7 @@ exec 3> "$SECOND/f"; echo one >&3; mv "$SECOND" "$SECOND-b"; echo two >&3; cat "
 touch f; mv -T f "$SECOND" 2> /dev/null; echo $?; mv -T "$SECOND" f 2> /dev/null; echo $?; ls; [ -d "$SECOND" ] && echo there
 
 ### directory-link-count
-[ "$(stat -c %h .)" -ge 1 ] && echo sane; find "$SECOND" -maxdepth 0 -empty; find . -type d | wc -l; find .. -maxdepth 1 -type d -name "${PWD##*/}" | wc -l
+[ "$(stat -c %h .)" -ge 1 ] && echo sane; find "$SECOND" -maxdepth 0 -empty; find . -type d | wc -l; find .. -maxdepth 1 -type d -name "${PWD##*/}" 2> /dev/null | wc -l
 
 ### directory-searched-upwards
 ls -d ../"${PWD##*/}" | sed 's|.*/||'; cd ..; cd - > /dev/null; pwd | sed 's|.*/||'; realpath . | sed 's|.*/||'; [ . -ef "../${PWD##*/}" ] && echo same; cd "$SECOND/../${PWD##*/}" && ls
