@@ -91,7 +91,7 @@ cat g
 ### gcc-and-make: gcc make
 printf '#include <stdio.h>\nint main(void) { puts("hello"); return 0; }\n' > hello.c
 printf 'hello: hello.o\n\tcc -o $@ $<\nhello.o: hello.c\n\tcc -c -o $@ $<\nclean:\n\trm -f hello hello.o\n' > Makefile
-make; ./hello; make; touch -d '+2 seconds' hello.c; make -q; echo $?; make clean; ls
+make; ./hello; make; touch -d 2001-01-01 hello hello.o; make -q; echo $?; make clean; ls
 
 ### gcc-temporaries: gcc
 printf 'int f(void) { return 3; }\n' > a.c; gcc -save-temps -c a.c; ls; gcc -shared -fPIC -o a.so a.c; ar rc liba.a a.o; nm liba.a | grep -c ' T f'; strip a.so; objcopy a.o b.o; ls; rm -f *.o *.so *.a *.i *.s
