@@ -216,7 +216,8 @@ impl World {
             open = Some(theirs);
             Ok(())
         })?;
-        open.map_or(Ok(()), |theirs| self.close(writer, theirs)).map_err(|error| self.over("close", &error))
+        open.map_or(Ok(()), |theirs| self.close(writer, theirs))
+            .map_err(|error| self.over("close", &error))
     }
 
     fn rename(&self, group: &Mutex<Group>, from: &Place, to: &Place) -> Work {
