@@ -8,11 +8,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
+use rustix::fs::OFlags;
 use serde_json::{Value, json};
 
+use crate::common::opener::Opener;
 use crate::common::{TempMount, TempStorage, names, sh, wait_until};
 use crate::sdk::{Client, Js, Python, STORE};
-use crate::work::{unless_gone, while_working, write};
+use crate::work::{unless_gone, while_working};
 
 /// Rounds of the threads that write and read while a store is emptied again and again.
 const ROUNDS: usize = 400;
@@ -266,7 +268,7 @@ fn p07_p17_writers_and_times_never_bring_back_a_store_that_an_sdk_dropped() {
 /// A new record is seen as it grows. So one is made under a name that nobody reads, and gets its own once it is whole;
 /// after that it is written over as long as it is there, which nobody sees before it is published.
 #[track_caller]
-fn work_in(mounted: &Path, round: usize) {
+fn work_in(opener: &mut Opener, mounted: &Path, round: usize) {
     // A name that needs no escape: JS 3 raises over any other that has a sidecar (FORMAT 6.6).
     let thread = format!("{:?}", thread::current().id());
     let own = format!("own-{}", thread.replace(|letter: char| !letter.is_ascii_digit(), ""));
@@ -275,10 +277,11 @@ fn work_in(mounted: &Path, round: usize) {
         let filler = "x".repeat(round * 17);
         json!({"round": round, "version": version, "filler": filler, "end": round}).to_string()
     };
-    if unless_gone("write", write(&new, value("made").as_bytes())).is_some() {
+    if unless_gone("write", write_anew(opener, &new, OFlags::CREATE, &value("made"))).is_some() {
         unless_gone("rename", fs::rename(&new, &path));
     }
-    if unless_gone("write over", write_over(&path, value("written over").as_bytes())).is_some()
+    if unless_gone("write over", write_anew(opener, &path, OFlags::empty(), &value("written over")))
+        .is_some()
         && let Some(got) = unless_gone("read back", fs::read(&path))
     {
         assert_eq!(String::from_utf8(got).unwrap(), value("written over"));
@@ -300,11 +303,12 @@ fn work_in(mounted: &Path, round: usize) {
     }
 }
 
-/// Writes a record anew that is there, and closes it.
-fn write_over(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).truncate(true).open(path)?;
-    file.write_all(bytes)?;
-    nix::unistd::close(file).map_err(std::io::Error::from)
+/// Writes a record anew, and closes it. Others of this process read it, who must not be its writers.
+fn write_anew(opener: &mut Opener, path: &Path, flags: OFlags, text: &str) -> std::io::Result<()> {
+    let mut theirs = opener.open(path, flags | OFlags::WRONLY | OFlags::TRUNC)?;
+    let written = theirs.file.write_all(text.as_bytes());
+    opener.close(theirs)?;
+    written
 }
 
 /// Lets two threads work in a store while an SDK empties it again and again.
@@ -312,7 +316,10 @@ fn write_over(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 fn work_while(mounted: &Path, empty: impl FnMut() + Send) {
     while_working(empty, || {
         thread::scope(|scope| {
-            let work = || (0..ROUNDS).for_each(|round| work_in(mounted, round));
+            let work = || {
+                let mut opener = Opener::start();
+                (0..ROUNDS).for_each(|round| work_in(&mut opener, mounted, round));
+            };
             for worker in [scope.spawn(work), scope.spawn(work)] {
                 worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             }

@@ -1,13 +1,15 @@
 //! Two mounts of one storage, and commands beside a mount: each sees at once what another has published.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::thread;
 
+use rustix::fs::OFlags;
 use serde_json::{Value, json};
 
+use crate::common::opener::Opener;
 use crate::common::{
     METADATA, TempMount, TempStorage, can_mount, mime_type, names, storefs, wait_until,
 };
@@ -144,10 +146,16 @@ fn p03_p04_p06_of_two_mounts_that_write_one_record_each_version_is_whole() {
     let (first, second) = (TempMount::new(&storage), TempMount::new(&storage));
     fs::create_dir(first.store(STORE)).unwrap();
     let paths: [PathBuf; 2] = [&first, &second].map(|mount| mount.store(STORE).join("state"));
-    let write = |path: &Path, version: usize| {
+    // By other processes, since this one reads.
+    let write = |opener: &mut Opener, path: &Path, version: usize| {
         let lines = vec![version.to_string(); 1 + version % 700];
-        fs::write(path, json!({"lines": lines, "count": lines.len()}).to_string()).unwrap();
+        let value = json!({"lines": lines, "count": lines.len()}).to_string();
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+        let mut theirs = opener.open(path, flags).unwrap();
+        theirs.file.write_all(value.as_bytes()).unwrap();
+        opener.close(theirs).unwrap();
     };
+    let (mut of_first, mut of_second) = (Opener::start(), Opener::start());
     let check = |path: &Path| {
         let Some(seen) = unless_gone("read", Seen::read(path)) else { return };
         let value: Value =
@@ -155,18 +163,18 @@ fn p03_p04_p06_of_two_mounts_that_write_one_record_each_version_is_whole() {
         assert_eq!(value["lines"].as_array().unwrap().len(), value["count"]);
         assert_eq!(seen.content_types[0].as_deref(), Some("application/json; charset=utf-8"));
     };
-    write(&paths[0], 0);
+    write(&mut of_first, &paths[0], 0);
     let mut version = 0;
     while_working(
         || {
             version += 1;
-            write(&paths[0], version);
+            write(&mut of_first, &paths[0], version);
             check(&paths[0]);
         },
         || {
             thread::scope(|scope| {
                 let reader = scope.spawn(|| (0..VERSIONS).for_each(|_| check(&paths[1])));
-                (0..VERSIONS).for_each(|version| write(&paths[1], version));
+                (0..VERSIONS).for_each(|version| write(&mut of_second, &paths[1], version));
                 reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             });
         },

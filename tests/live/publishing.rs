@@ -20,7 +20,7 @@ const DEEDS: &[&str] = &[
     r#"mkdir -p "$O/tree"; echo '{}' > "$O/tree/x.json"; echo y > "$O/tree/y"; rsync -a "$O/tree/" ./"#,
     r#"echo k > 'a%2Fb'; echo k > 'with space'; echo k > '@at'; echo k > '100%.txt'; echo k > '%41'; echo k > .hidden; echo k > foo.tmp"#,
     r#"mv x.json y; touch empty; tar cf - y empty | tar xf - --overwrite"#,
-    r#"echo '{"input": 1}' > INPUT.json; sed -i 's/1/2/' INPUT.json"#,
+    r#"rm -f INPUT; echo '{"input": 1}' > INPUT.json; sed -i 's/1/2/' INPUT.json"#,
     r#"mv INPUT.json INPUT.txt; echo more >> INPUT.txt"#,
     r#"printf '{"input": 3}' > "$O/INPUT"; rm INPUT.txt; cp "$O/INPUT" INPUT"#,
     r#"printf 1 > @purge"#,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -87,14 +87,6 @@ pub(crate) fn content_type(file: &File) -> io::Result<Option<String>> {
         Err(rustix::io::Errno::NODATA) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Writes a record anew and closes it. [`std::fs::write`] does not tell what close says, which is whether the record
-/// was published.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    nix::unistd::close(file).map_err(io::Error::from)
 }
 
 /// What has become of something that others remove and make again at any moment: `None` if it was gone just then.
