@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use storefs::backend::memory::MemoryBackend;
 use storefs::engine::{Storage, Store};
-use storefs::model::{ContentType, Key, StoreName};
+use storefs::model::{ContentType, Error, Key, StoreName};
 
 static STORE: LazyLock<Store> = LazyLock::new(|| {
     let storage = Storage::with_backend(Arc::new(MemoryBackend::new()), Some("INPUT".to_owned()));
@@ -30,7 +30,15 @@ fuzz_target!(|input: &[u8]| {
     }
 
     let Ok(key) = Key::new(&String::from_utf8_lossy(name)) else { return };
-    STORE.set_value(&key, bytes, None).unwrap();
+    let set = || STORE.set_value(&key, bytes, None);
+    match set() {
+        // The input of another run, of which there is but one.
+        Err(Error::SecondInput { other, .. }) => {
+            STORE.delete(&Key::new(&other).unwrap()).unwrap();
+            set().unwrap();
+        }
+        set => set.unwrap(),
+    }
     let found = STORE.content_type(&key).unwrap();
     assert!(found.fits(&mut &*bytes).unwrap(), "{found}");
     if key.as_str() != Some("INPUT") {

@@ -11,7 +11,7 @@ use storefs::fs::{Caller, FileSystem, FsOptions, Handle, OpenMode, Position, STO
 use storefs::model::{Key, StoreName};
 
 const CALLER: Caller = Caller { uid: 0, gid: 0, thread: 1 };
-const WRITE: OpenMode = OpenMode { write: true, truncate: false, exclusive: false };
+const WRITE: OpenMode = OpenMode { read: true, write: true, truncate: false, exclusive: false };
 
 /// Longest metadata that is taken.
 const MAX_METADATA: u64 = 1024 * 1024;
