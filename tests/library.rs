@@ -90,6 +90,7 @@ impl Value for Long {
         Ok(Attributes {
             size,
             blocks,
+            links: 1,
             mode,
             uid,
             gid,

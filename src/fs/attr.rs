@@ -7,17 +7,22 @@ use super::entry::{AttrChange, Caller, FileAttr, FileKind};
 use super::error::{FsError, FsResult};
 use super::handle::{Handle, Open, Writer};
 use super::ino::{Ino, ROOT, STATUS, STORES};
+use super::name;
+use super::plain;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::{Node, VersionNode};
 use super::writers::{Join, Purpose, Share, WriteSession, has_open};
-use crate::model::{AttributeChange, Attributes, Error, Space, Stamp};
+use crate::model::{AttributeChange, Attributes, Error, Space, Stamp, StoreName};
 
 /// Permission bits of `@purge`.
 pub(super) const PURGE_MODE: u32 = 0o644;
 
 /// Permission bits of what only shows a text.
 pub(super) const TEXT_MODE: u32 = 0o444;
+
+/// Links of a directory without another in it: its name and its own `.`.
+const EMPTY_DIRECTORY_LINKS: u32 = 2;
 
 impl FileSystem {
     /// Attributes of an inode. Those of a version that was replaced are the last that were seen: the kernel asks in
@@ -145,17 +150,32 @@ impl FileSystem {
 
     pub(super) fn store_attr(&self, store: &StoreNode) -> FsResult<FileAttr> {
         let attributes = self.shown(self.store(store).attributes()?);
-        Ok(FileAttr { ino: store.ino, kind: FileKind::Directory, links: 2, attributes })
+        let links = attributes.links.max(EMPTY_DIRECTORY_LINKS);
+        Ok(FileAttr { ino: store.ino, kind: FileKind::Directory, links, attributes })
     }
 
     pub(super) fn virtual_directory(&self, ino: Ino) -> FileAttr {
         debug_assert!(matches!(ino, ROOT | STORES));
-        self.made_up_directory(ino)
+        let shown = self.made_up_directory(ino);
+        let root = StoreName::plain_root();
+        let directory = |name| {
+            let directory = root.child(name).ok()?;
+            self.storage.store(&directory).attributes().ok()
+        };
+        let links = match ino {
+            STORES => directory(name::STORES_TEXT).map_or(EMPTY_DIRECTORY_LINKS, |it| it.links),
+            _ => {
+                let others = plain::TOP.into_iter().filter_map(directory).count();
+                // One more for that of the stores.
+                EMPTY_DIRECTORY_LINKS + 1 + u32::try_from(others).unwrap_or_default()
+            }
+        };
+        FileAttr { links: links.max(EMPTY_DIRECTORY_LINKS), ..shown }
     }
 
     pub(super) fn made_up_directory(&self, ino: Ino) -> FileAttr {
         let attributes = self.shown(self.made_up(0o755, None));
-        FileAttr { ino, kind: FileKind::Directory, links: 2, attributes }
+        FileAttr { ino, kind: FileKind::Directory, links: EMPTY_DIRECTORY_LINKS, attributes }
     }
 
     pub(super) fn virtual_file(
@@ -176,6 +196,7 @@ impl FileSystem {
         Attributes {
             size: 0,
             blocks: 0,
+            links: 1,
             mode,
             uid,
             gid,

@@ -56,8 +56,8 @@ mod tests {
         let at = SystemTime::UNIX_EPOCH;
         let stamp = Stamp { object: 0, size: 0, modified_ns: 0, changed_ns: 0 };
         let file = |uid, gid, mode| {
-            let (size, blocks, accessed, modified, changed) = (0, 0, at, at, at);
-            Attributes { size, blocks, mode, uid, gid, accessed, modified, changed, stamp }
+            let (size, blocks, links, accessed, modified, changed) = (0, 0, 1, at, at, at);
+            Attributes { size, blocks, links, mode, uid, gid, accessed, modified, changed, stamp }
         };
         let somebody = Caller { uid: 1000, gid: 100, thread: 0 };
         let rows = [

@@ -9,6 +9,8 @@ pub struct Attributes {
     pub size: u64,
     /// Space that the value takes, in units of 512 bytes.
     pub blocks: u64,
+    /// Names of a file; of a directory, two and one for each directory in it, as far as the backend tells.
+    pub links: u32,
     /// Permission bits (the low twelve of `st_mode`).
     pub mode: u32,
     /// Owner.

@@ -277,6 +277,7 @@ pub(super) fn attributes(stat: &Stat) -> Attributes {
     Attributes {
         size,
         blocks: u64::try_from(stat.st_blocks).unwrap_or(0),
+        links: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
         mode: stat.st_mode & 0o7777,
         uid: stat.st_uid,
         gid: stat.st_gid,

@@ -419,6 +419,7 @@ impl Facts {
         Attributes {
             size,
             blocks: size.div_ceil(BLOCK),
+            links: 1,
             mode: self.mode,
             uid: self.uid,
             gid: self.gid,

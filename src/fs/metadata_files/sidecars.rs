@@ -256,6 +256,7 @@ mod tests {
         let attributes = Attributes {
             size: 0,
             blocks: 0,
+            links: 1,
             mode: 0o644,
             uid: 0,
             gid: 0,

@@ -102,6 +102,7 @@ impl VersionNode {
         Attributes {
             size: state.stamp.size,
             blocks: state.blocks,
+            links: 1,
             mode: state.mode.into(),
             uid: state.uid,
             gid: state.gid,

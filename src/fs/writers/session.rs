@@ -295,7 +295,7 @@ impl WriteSession {
             state.is_mapped = true;
         } else {
             share.take_part(state.generation);
-            share.is_written_by(mode.by);
+            share.note_writer(mode.by);
         }
         self.release.has_come();
         // A writer that was told of an error has not written what it meant to.

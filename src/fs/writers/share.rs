@@ -48,7 +48,7 @@ impl Share {
         self.is_closed.store(false, Ordering::Relaxed);
     }
 
-    pub(super) fn is_written_by(&self, thread: u32) {
+    pub(super) fn note_writer(&self, thread: u32) {
         self.written_by.store(thread, Ordering::Relaxed);
     }
 
