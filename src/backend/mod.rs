@@ -21,7 +21,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-pub(crate) use directory::{key_of_value_file, read_sidecar, value_file_of};
+pub(crate) use directory::read_sidecar;
+#[cfg(feature = "mount")]
+pub(crate) use directory::{key_of_value_file, value_file_of};
 pub use publishing::{DecideType, Over, Publish, PublishError, PublishType, RenameRecord};
 pub use purging::{Counting, Purge, Purged, Purging, is_input_key, is_item, is_spared};
 pub use reader::Reader;

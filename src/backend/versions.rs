@@ -12,19 +12,19 @@ pub trait Value: Debug + Send + Sync {
     /// Reads at an offset; fewer bytes than asked for only at the end.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`crate::model::Error::Io`].
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
 
     /// Attributes of this version, also after the record has been replaced or removed.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`crate::model::Error::Io`].
     fn attributes(&self) -> Result<Attributes>;
 
     /// Changes owner, mode and times of this version, whatever has its name; without effect where they are not kept.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`crate::model::Error::Io`].
     fn set_attributes(&self, _change: &AttributeChange) -> Result<()> {
         Ok(())
     }
@@ -33,7 +33,7 @@ pub trait Value: Debug + Send + Sync {
     /// none. A backend that does not know of holes gives back `offset`.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`crate::model::Error::Io`].
     fn next_data(&self, offset: u64) -> Result<u64> {
         Ok(offset)
     }
@@ -42,7 +42,7 @@ pub trait Value: Debug + Send + Sync {
     /// none.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`crate::model::Error::Io`].
     fn next_hole(&self, _offset: u64) -> Result<u64> {
         Ok(self.attributes()?.size)
     }
@@ -58,13 +58,13 @@ pub trait Staging: Debug + Send + Sync {
     /// Reads back at an offset; fewer bytes than asked for only at the end.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`crate::model::Error::Io`].
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
 
     /// Where the next bytes begin that may be other than zero, as [`Value::next_data`].
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`crate::model::Error::Io`].
     fn next_data(&self, offset: u64) -> Result<u64> {
         Ok(offset)
     }
@@ -72,7 +72,7 @@ pub trait Staging: Debug + Send + Sync {
     /// Where the next hole begins, as [`Value::next_hole`].
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`crate::model::Error::Io`].
     fn next_hole(&self, _offset: u64) -> Result<u64> {
         Ok(self.attributes()?.size)
     }
@@ -81,7 +81,7 @@ pub trait Staging: Debug + Send + Sync {
     /// behind its end is passed over.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`crate::model::Error::Io`].
     fn zero(&self, offset: u64, len: u64) -> Result<()> {
         self.write_zeros(offset, len)
     }
@@ -89,7 +89,7 @@ pub trait Staging: Debug + Send + Sync {
     /// The same by writing, for a backend that has no holes.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`crate::model::Error::Io`].
     fn write_zeros(&self, offset: u64, len: u64) -> Result<()> {
         const ZEROS: [u8; 4096] = [0; 4096];
         let end = offset.saturating_add(len).min(self.attributes()?.size);
@@ -105,43 +105,43 @@ pub trait Staging: Debug + Send + Sync {
     /// Writes all of `data` at an offset.
     ///
     /// # Errors
-    /// [`Error::Io`], such as ENOSPC.
+    /// [`crate::model::Error::Io`], such as ENOSPC.
     fn write_at(&self, data: &[u8], offset: u64) -> Result<()>;
 
     /// Cuts or extends with zeroes.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`crate::model::Error::Io`].
     fn set_len(&self, len: u64) -> Result<()>;
 
     /// Reserves room for `len` bytes from `offset`, extending the value unless `keep_size`.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`crate::model::Error::Io`].
     fn reserve(&self, offset: u64, len: u64, keep_size: bool) -> Result<()>;
 
     /// Begins with the first `len` bytes of a published version, and with its owner and mode.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`crate::model::Error::Io`].
     fn begin_with(&self, value: &dyn Value, len: u64) -> Result<()>;
 
     /// Changes owner, mode and times; they pass to the published version.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`crate::model::Error::Io`].
     fn set_attributes(&self, change: &AttributeChange) -> Result<()>;
 
     /// Attributes of what is staged.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`crate::model::Error::Io`].
     fn attributes(&self) -> Result<Attributes>;
 
     /// The staged bytes are another record's from now on; with `None` nobody's any more, and not kept aside.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`crate::model::Error::Io`].
     fn belongs_to(&mut self, _record: Option<&StagedFor<'_>>) -> Result<()> {
         Ok(())
     }
@@ -150,7 +150,7 @@ pub trait Staging: Debug + Send + Sync {
     /// or those that are published, or a backend that cannot. They are not to be published afterwards.
     ///
     /// # Errors
-    /// [`Error::Io`]; then the bytes are where they were.
+    /// [`crate::model::Error::Io`]; then the bytes are where they were.
     fn keep_aside(&mut self) -> Result<Option<Unpublished>> {
         Ok(None)
     }
@@ -159,8 +159,8 @@ pub trait Staging: Debug + Send + Sync {
     /// error leaves the old version in place and the staged bytes as they are.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`],
-    /// [`Error::RecordExists`], [`Error::NoSuchRecord`] and [`Error::RecordReplaced`] as `over` says,
-    /// [`Error::Io`].
+    /// [`crate::model::Error::NoSuchStore`],
+    /// [`crate::model::Error::RecordExists`], [`crate::model::Error::NoSuchRecord`] and [`crate::model::Error::RecordReplaced`] as `over` says,
+    /// [`crate::model::Error::Io`].
     fn publish(self: Box<Self>, publish: &Publish<'_>) -> Result<Arc<dyn Value>, PublishError>;
 }

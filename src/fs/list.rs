@@ -41,7 +41,7 @@ impl FileSystem {
     /// Opens a directory.
     ///
     /// # Errors
-    /// [`FsError::NotDirectory`], [`FsError::Stale`], [`Error::NoSuchStore`].
+    /// [`FsError::NotDirectory`], [`FsError::Stale`], [`crate::model::Error::NoSuchStore`].
     pub fn opendir(&self, ino: Ino) -> FsResult<Handle> {
         match &*self.node(ino)? {
             Node::Root | Node::Stores | Node::Private(_) => {}

@@ -98,6 +98,7 @@ use jiff::Timestamp;
 use dialect::Dialect;
 pub use dialect::DialectChoice;
 pub(crate) use given_sidecar::read_sidecar;
+#[cfg(feature = "mount")]
 pub(crate) use layout::{decode as key_of_value_file, encode as value_file_of};
 use staging::Session;
 pub use state::{DirectoryBackend, DirectoryOptions};
