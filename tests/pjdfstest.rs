@@ -88,10 +88,13 @@ impl Suite {
     #[track_caller]
     fn run(&self, dir: &Path, stores: Option<&Path>) -> Findings {
         let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pjdfstest");
-        let mut command = Command::new(&self.program);
+        // At a short path, which only it sees: that of a socket is 107 bytes long at most.
+        let mut command = Command::new("unshare");
         clean_environment(&mut command);
+        command.args(["--mount", "sh", "-c", "mount --bind \"$0\" /mnt && exec \"$@\""]);
+        command.arg(dir).arg(&self.program);
         command.arg("--configuration-file").arg(files.join("config.toml"));
-        command.arg("--path").arg(dir).env("NO_COLOR", "1").env("RUST_BACKTRACE", "0");
+        command.args(["--path", "/mnt"]).env("NO_COLOR", "1").env("RUST_BACKTRACE", "0");
         if let Some(stores) = stores {
             let built = self.storage.beside();
             let source = files.join("base.c");
