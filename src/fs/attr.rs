@@ -7,13 +7,11 @@ use super::entry::{AttrChange, Caller, FileAttr, FileKind};
 use super::error::{FsError, FsResult};
 use super::handle::{Handle, Open, Writer};
 use super::ino::{Ino, ROOT, STATUS, STORES};
-use super::name;
-use super::plain;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::{Node, VersionNode};
 use super::writers::{Join, Purpose, Share, WriteSession, has_open};
-use crate::model::{AttributeChange, Attributes, Error, Space, Stamp, StoreName};
+use crate::model::{AttributeChange, Attributes, Error, Space, Stamp};
 
 /// Permission bits of `@purge`.
 pub(super) const PURGE_MODE: u32 = 0o644;
@@ -23,6 +21,9 @@ pub(super) const TEXT_MODE: u32 = 0o444;
 
 /// Links of a directory without another in it: its name and its own `.`.
 const EMPTY_DIRECTORY_LINKS: u32 = 2;
+
+/// Says of a directory, as on btrfs, that its links do not tell how many are in it.
+const LINKS_NOT_COUNTED: u32 = 1;
 
 impl FileSystem {
     /// Attributes of an inode. Those of a version that was replaced are the last that were seen: the kernel asks in
@@ -149,28 +150,20 @@ impl FileSystem {
     }
 
     pub(super) fn store_attr(&self, store: &StoreNode) -> FsResult<FileAttr> {
-        let attributes = self.shown(self.store(store).attributes()?);
+        Ok(self.directory(store.ino, self.store(store).attributes()?))
+    }
+
+    /// A store or plain directory, as it is shown.
+    pub(super) fn directory(&self, ino: Ino, attributes: Attributes) -> FileAttr {
+        let attributes = self.shown(attributes);
         let links = attributes.links.max(EMPTY_DIRECTORY_LINKS);
-        Ok(FileAttr { ino: store.ino, kind: FileKind::Directory, links, attributes })
+        FileAttr { ino, kind: FileKind::Directory, links, attributes }
     }
 
     pub(super) fn virtual_directory(&self, ino: Ino) -> FileAttr {
         debug_assert!(matches!(ino, ROOT | STORES));
-        let shown = self.made_up_directory(ino);
-        let root = StoreName::plain_root();
-        let directory = |name| {
-            let directory = root.child(name).ok()?;
-            self.storage.store(&directory).attributes().ok()
-        };
-        let links = match ino {
-            STORES => directory(name::STORES_TEXT).map_or(EMPTY_DIRECTORY_LINKS, |it| it.links),
-            _ => {
-                let others = plain::TOP.into_iter().filter_map(directory).count();
-                // One more for that of the stores.
-                EMPTY_DIRECTORY_LINKS + 1 + u32::try_from(others).unwrap_or_default()
-            }
-        };
-        FileAttr { links: links.max(EMPTY_DIRECTORY_LINKS), ..shown }
+        // They are on the way to every record, and to count what is in them would take several calls each time.
+        FileAttr { links: LINKS_NOT_COUNTED, ..self.made_up_directory(ino) }
     }
 
     pub(super) fn made_up_directory(&self, ino: Ino) -> FileAttr {
@@ -307,8 +300,12 @@ impl FileSystem {
             return Ok(());
         }
         let held = self.writers.hold_session(session);
-        let record = held.as_ref().map(|(_, store, key)| (self.store(store), key));
-        let record = record.filter(|(store, key)| session.is_of(store.record(key).ok().as_ref()));
+        let record = match &held {
+            Some((_, store, key)) if session.is_of(self.published(store, key)?.as_ref()) => {
+                Some((self.store(store), key))
+            }
+            _ => None,
+        };
         let by_name = record.as_ref().map(|(store, key)| {
             |change: &AttributeChange| {
                 store.set_record_attributes(key, change)?;

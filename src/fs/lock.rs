@@ -59,18 +59,19 @@ impl FileSystem {
         }
     }
 
-    /// Gives back what an owner has locked of some bytes.
-    pub fn give_lock_back(&self, handle: Handle, owner: u64, first: u64, last: u64) {
-        self.locks.give_back(handle, owner, first, last);
-    }
-
-    /// A descriptor is closed by a process whose locks of fcntl(2) are this owner's.
-    pub fn close_locks(&self, ino: Ino, handle: Handle, owner: u64) {
+    /// Gives back what an owner has locked of some bytes of a file, through whichever descriptor of it.
+    pub fn give_lock_back(&self, ino: Ino, handle: Handle, owner: u64, first: u64, last: u64) {
         if !self.locks.is_empty()
             && let Ok(on) = self.locked(ino, handle)
         {
-            self.locks.close(&on, handle, owner);
+            self.locks.give_back(&on, handle, owner, first, last);
         }
+    }
+
+    /// A descriptor is closed: its process gives back all that it has locked of the file by fcntl(2), through whichever
+    /// descriptor. These locks are this owner's.
+    pub fn close_locks(&self, ino: Ino, handle: Handle, owner: u64) {
+        self.give_lock_back(ino, handle, owner, 0, u64::MAX);
     }
 
     /// What is locked through a handle.

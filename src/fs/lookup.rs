@@ -175,9 +175,9 @@ impl FileSystem {
 
     /// The entry of a store or plain directory.
     fn directory_entry(&self, name: &StoreName) -> FsResult<Entry> {
-        self.storage.store(name).attributes()?;
+        let attributes = self.storage.store(name).attributes()?;
         let store = self.versions.store(name);
-        self.told(self.counted(store.ino), |_| Ok(self.entry(self.store_attr(&store)?)))
+        self.told(self.counted(store.ino), |ino| Ok(self.entry(self.directory(ino, attributes))))
     }
 
     fn purge_entry(&self, store: &Arc<StoreNode>) -> FsResult<Entry> {

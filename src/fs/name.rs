@@ -11,10 +11,7 @@ use crate::model::{Key, StoreName};
 pub(super) const PRIVATE: &[u8] = b".storefs";
 
 /// The directory of all key-value stores, in the root.
-pub(super) const STORES: &[u8] = STORES_TEXT.as_bytes();
-
-/// The same as text.
-pub(super) const STORES_TEXT: &str = "key_value_stores";
+pub(super) const STORES: &[u8] = b"key_value_stores";
 
 /// What each of these holds can be purged.
 const COLLECTIONS: [&[u8]; 3] = [STORES, b"datasets", b"request_queues"];

@@ -510,7 +510,7 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         if kind == libc::F_UNLCK {
-            self.fs.give_lock_back(handle(fh), owner.0, start, end);
+            self.fs.give_lock_back(ino(number), handle(fh), owner.0, start, end);
             return reply.ok();
         }
         let Some(lock) = lock((fh, owner, pid), kind, start, end) else {

@@ -65,6 +65,9 @@ fcntl.lockf(f, fcntl.LOCK_UN, 1, 3)
 child(*ranges, (fcntl.LOCK_EX, 1, 3))
 fcntl.lockf(f, fcntl.LOCK_SH, 4, 2)
 child(*ranges)
+# What was taken through one descriptor is given back through another.
+h = open('f', 'r+'); fcntl.lockf(h, fcntl.LOCK_UN, 1, 4)
+child(*ranges, (fcntl.LOCK_EX, 1, 4))
 # Whoever closes any descriptor of the file gives all back.
 g = open('f'); g.close()
 child(*ranges)

@@ -104,25 +104,19 @@ impl Locks {
         }
     }
 
-    /// Gives back what an owner has of some bytes.
-    pub(in crate::fs) fn give_back(&self, handle: Handle, owner: u64, first: u64, last: u64) {
-        if self.is_empty() {
-            return;
-        }
-        let mut inner = self.inner.lock();
-        if let Some(ranges) = inner.ranges_of(handle) {
-            ranges.remove(owner, first, last);
-            grant(inner, Vec::new());
-        }
-    }
-
-    /// A descriptor of a file is closed: its process gives back all that it has locked of the file by fcntl(2), through
-    /// whichever descriptor.
-    pub(in crate::fs) fn close(&self, on: &On, handle: Handle, owner: u64) {
+    /// Gives back what an owner has of some bytes of the file that the handle has open.
+    pub(in crate::fs) fn give_back(
+        &self,
+        on: &On,
+        handle: Handle,
+        owner: u64,
+        first: u64,
+        last: u64,
+    ) {
         let mut inner = self.inner.lock();
         let file = inner.by_handle.get(&handle).or_else(|| inner.named.get(on)).copied();
         if let Some(ranges) = file.and_then(|file| inner.files.get_mut(&file)) {
-            ranges.remove(owner, 0, u64::MAX);
+            ranges.remove(owner, first, last);
             grant(inner, Vec::new());
         }
     }
@@ -224,10 +218,6 @@ fn grant(mut inner: MutexGuard<'_, Inner>, mut told: Vec<(Done, FsResult<()>)>) 
 }
 
 impl Inner {
-    fn ranges_of(&mut self, handle: Handle) -> Option<&mut Ranges> {
-        self.files.get_mut(self.by_handle.get(&handle)?)
-    }
-
     /// Whether any of those who keep a lock from being taken waits, in the end, for its owner.
     fn would_wait_for_itself(&self, file: FileId, lock: &Lock) -> bool {
         let mut seen = Vec::new();
@@ -285,12 +275,12 @@ mod tests {
         let second = ask(&locks, lock(2, 0), true);
         let third = ask(&locks, lock(3, 0), true);
         assert!(second.try_recv().is_err());
-        locks.give_back(Handle(1), 1, 0, 0);
+        locks.give_back(&on(), Handle(1), 1, 0, 0);
         assert_eq!(second.recv().unwrap(), Ok(()));
         assert!(third.try_recv().is_err());
         locks.release(Handle(2));
         assert_eq!(third.recv().unwrap(), Ok(()));
-        locks.close(&on(), Handle(9), 3);
+        locks.give_back(&on(), Handle(9), 3, 0, u64::MAX);
         assert!(locks.find(on(), &lock(4, 0)).is_none());
         locks.release(Handle(1));
         locks.release(Handle(3));
@@ -306,9 +296,9 @@ mod tests {
         let first = ask(&locks, lock(1, 2), true);
         let second = ask(&locks, lock(2, 3), true);
         assert_eq!(ask(&locks, lock(3, 1), true).recv().unwrap(), Err(FsError::Deadlock));
-        locks.give_back(Handle(3), 3, 0, 9);
+        locks.give_back(&on(), Handle(3), 3, 0, 9);
         assert_eq!(second.recv().unwrap(), Ok(()));
-        locks.give_back(Handle(2), 2, 0, 9);
+        locks.give_back(&on(), Handle(2), 2, 0, 9);
         assert_eq!(first.recv().unwrap(), Ok(()));
     }
 
