@@ -13,6 +13,7 @@ use super::open::{OpenMode, Opened};
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use crate::engine::{MetadataText, Over, PublishAs, Value};
+use crate::failpoint;
 use crate::model::{AttributeChange, Attributes, Error, Key};
 
 impl FileSystem {
@@ -216,21 +217,32 @@ impl FileSystem {
             return Err(FsError::Exists);
         }
         let store = self.store(from);
-        let unkept = {
+        loop {
+            let taken = {
+                let _held = self.writers.hold(from, key);
+                if let Some(session) = self.writers.get(from, key) {
+                    self.publish_held(&session, from, key, |target| {
+                        session.publish_closed(target)
+                    })?;
+                }
+                store.open_value(key)?
+            };
+            let attributes = taken.attributes()?;
+            let unkept = Unkept::new(read_whole(&*taken, name.most_bytes())?, attributes);
+            // Holds records of its own, so that this one cannot be held meanwhile.
+            self.keep_text(to, name, &unkept)?;
+            failpoint::pass("rename to metadata: kept");
             let _held = self.writers.hold(from, key);
-            if let Some(session) = self.writers.get(from, key) {
-                self.publish_held(&session, from, key, |target| session.publish_closed(target))?;
+            // What has been written since is in it, too.
+            let now = self.published(from, key)?;
+            if now.is_some_and(|now| !now.stamp.same_bytes(&attributes.stamp)) {
+                continue;
             }
-            let value = store.open_value(key)?;
-            let attributes = value.attributes()?;
-            Unkept::new(read_whole(&*value, name.most_bytes())?, attributes)
-        };
-        self.keep_text(to, name, &unkept)?;
-        let _held = self.writers.hold(from, key);
-        store.delete(key)?;
-        self.versions.become_metadata((from, key), to, name);
-        self.unlinked(from, key);
-        Ok(())
+            store.delete(key)?;
+            self.versions.become_metadata((from, key), to, name);
+            self.unlinked(from, key);
+            return Ok(());
+        }
     }
 
     /// Gives a metadata file another name, which may be a record's.

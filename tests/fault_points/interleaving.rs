@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rustix::fs::XattrFlags;
+use rustix::fs::{OFlags, XattrFlags};
 use serde_json::Value;
 
+use crate::common::opener::Opener;
 use crate::common::{METADATA, mime_type, names, wait_until};
 use crate::help::{close, sidecar_of};
 use crate::{Faulty, in_time};
@@ -403,4 +404,37 @@ fn p06_a_log_that_is_rotated_under_its_writers_loses_no_line_and_has_none_twice(
     }
     assert!(seen.is_empty(), "nobody has written {seen:?}");
     faulty.is_well("after the rotations");
+}
+
+#[test]
+fn p17_what_is_written_to_a_record_while_it_becomes_the_metadata_is_in_that() {
+    let Some((faulty, store)) = faulty_store("default") else { return };
+    let (metadata, saved) = (store.join(METADATA), store.join("saved"));
+    let marked = |mark: u64| {
+        let mut fields: Value = serde_json::from_slice(&fs::read(&metadata).unwrap()).unwrap();
+        fields["mark"] = mark.into();
+        fields.to_string()
+    };
+    fs::write(&saved, marked(1)).unwrap();
+    let later = marked(2);
+    // Opened before, since a look at the name would wait for the rename; and by another process, since the kernel locks the
+    // inode that it renames, which is the writers' for who is one of them.
+    let mut opener = Opener::start();
+    let mut theirs = opener.open(&saved, OFlags::WRONLY).unwrap();
+    let step = "rename to metadata: kept";
+    let hold = Hold::arm(&faulty, step);
+    let renaming = thread::spawn({
+        let (saved, metadata) = (saved.clone(), metadata.clone());
+        move || fs::rename(saved, metadata)
+    });
+    hold.is_met(step);
+    theirs.file.set_len(0).unwrap();
+    theirs.file.write_all(later.as_bytes()).unwrap();
+    opener.close(theirs).unwrap();
+    drop(hold);
+    renaming.join().unwrap().unwrap();
+    assert!(!saved.exists());
+    let kept: Value = serde_json::from_slice(&fs::read(&metadata).unwrap()).unwrap();
+    assert_eq!(kept["mark"], 2, "{kept}");
+    faulty.is_well(step);
 }
