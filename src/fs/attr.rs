@@ -7,10 +7,11 @@ use super::entry::{AttrChange, Caller, FileAttr, FileKind};
 use super::error::{FsError, FsResult};
 use super::handle::{Handle, Open, Writer};
 use super::ino::{Ino, ROOT, STATUS, STORES};
+use super::processes::has_open;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::{Node, VersionNode};
-use super::writers::{Join, Purpose, Share, WriteSession, has_open};
+use super::writers::{Join, Purpose, Share, WriteSession};
 use crate::model::{AttributeChange, Attributes, Error, Space, Stamp};
 
 /// Permission bits of `@purge`.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::ino::Ino;
+use super::processes::has_supplementary_group;
 use crate::model::{AttributeChange, Attributes};
 
 /// Who asks: what the kernel says of the caller.
@@ -24,7 +25,7 @@ impl Caller {
 
     /// Whether the caller's process is of a group: by its own number, or as `/proc` tells as long as the thread lives.
     pub(super) fn is_in_group(&self, gid: u32) -> bool {
-        self.gid == gid || supplementary_groups(self.thread).contains(&gid)
+        self.gid == gid || has_supplementary_group(self.thread, gid)
     }
 
     /// Mode and owner of something that the caller makes, where they differ from how it was made. If it `inherits` the
@@ -99,14 +100,4 @@ pub struct AttrChange {
     pub size: Option<u64>,
     /// Owner, mode and times.
     pub attributes: AttributeChange,
-}
-
-/// The supplementary groups of a thread; none if it has ended or has no number here.
-fn supplementary_groups(thread: u32) -> Vec<u32> {
-    if thread == 0 {
-        return Vec::new();
-    }
-    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
-    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
-    groups.split_whitespace().filter_map(|group| group.parse().ok()).collect()
 }

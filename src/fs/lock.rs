@@ -1,22 +1,16 @@
 //! Locking files.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::entry::Caller;
 use super::error::{FsError, FsResult};
 use super::handle::{Follower, Handle, Open, Writer};
 use super::ino::Ino;
 use super::locks::{Done, Lock, On};
-use super::stragglers::Stragglers;
+use super::stragglers::{HELD_UP_FOR, LOOK_EVERY, Stragglers};
 use super::system::FileSystem;
 use super::versions::Node;
-
-/// How long is waited while a release may be in the hands of a thread that is held up.
-const RELEASE_IS_HELD_UP_FOR: Duration = Duration::from_secs(1);
-
-/// How often it is looked whether it has come.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(1);
 
 impl FileSystem {
     /// The lock that keeps this one from being taken, if any does.
@@ -40,10 +34,10 @@ impl FileSystem {
                 // Who has had it may have closed the file: the release that gives it back has been queued, and may be in
                 // the hands of another thread.
                 Err(FsError::Locked)
-                    if begun.elapsed() < RELEASE_IS_HELD_UP_FOR
+                    if begun.elapsed() < HELD_UP_FOR
                         && held_up.get_or_insert_with(Stragglers::now).are_left() =>
                 {
-                    std::thread::sleep(LOOK_AGAIN_AFTER);
+                    std::thread::sleep(LOOK_EVERY);
                 }
                 taken => return taken,
             }

@@ -48,6 +48,7 @@ mod permits;
 mod pinned;
 mod plain;
 mod private;
+mod processes;
 mod purge;
 mod remove;
 mod rename;

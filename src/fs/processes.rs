@@ -1,15 +1,51 @@
-//! What `/proc` tells of the processes that use the mount: which one a thread is of, by whom it was started, and whether
-//! it has an inode open for writing.
+//! What `/proc` tells of the processes that use the mount: which one a thread is of, by whom it was started, which groups
+//! and signals it has, and whether it has an inode open.
 
 use std::fs;
 
-use crate::fs::ino::Ino;
+use super::ino::Ino;
 
 /// Whether a thread's process has an inode open; also if that cannot be seen, as of one in another PID namespace.
-pub(in crate::fs) fn has_open(thread: u32, inode: Ino) -> bool {
+pub(super) fn has_open(thread: u32, inode: Ino) -> bool {
     let seen =
         Process::of(thread).and_then(|process| process.has_descriptor(|ino, _| ino == inode));
     seen.unwrap_or(true)
+}
+
+/// What is told of a thread. `None` if it has ended, or has no number here.
+struct Status(String);
+
+impl Status {
+    fn of(thread: u32) -> Option<Self> {
+        if thread == 0 {
+            return None;
+        }
+        fs::read_to_string(format!("/proc/{thread}/status")).ok().map(Self)
+    }
+
+    fn number(&self, name: &str) -> Option<u32> {
+        field(&self.0, name)?.parse().ok()
+    }
+
+    fn signals(&self, name: &str) -> u64 {
+        let set = field(&self.0, name).unwrap_or_default();
+        u64::from_str_radix(set, 16).unwrap_or_default()
+    }
+}
+
+/// Whether a thread is of a group by more than its own number; also `false` where that is not known.
+pub(super) fn has_supplementary_group(thread: u32, group: u32) -> bool {
+    let Some(status) = Status::of(thread) else { return false };
+    let groups = field(&status.0, "Groups:").unwrap_or_default();
+    groups.split_whitespace().any(|other| other.parse() == Ok(group))
+}
+
+/// Whether a signal is pending for a thread that would wake it, or the thread has ended. What cannot be seen, as of a
+/// caller in another PID namespace, is not.
+pub(super) fn is_interrupted(thread: u32) -> bool {
+    let Some(status) = Status::of(thread) else { return thread != 0 };
+    let pending = status.signals("SigPnd:") | status.signals("ShdPnd:");
+    pending & !status.signals("SigBlk:") & !status.signals("SigIgn:") != 0
 }
 
 /// A process.
@@ -23,12 +59,8 @@ pub(super) struct Process {
 impl Process {
     /// The process that a thread is of. `None` if it has ended, or has no number here.
     pub(super) fn of(thread: u32) -> Option<Self> {
-        if thread == 0 {
-            return None;
-        }
-        let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
-        let number = |name| field(&status, name)?.parse().ok();
-        Some(Self { id: number("Tgid:")?, parent: number("PPid:")? })
+        let status = Status::of(thread)?;
+        Some(Self { id: status.number("Tgid:")?, parent: status.number("PPid:")? })
     }
 
     /// The process, who has started that, and so on.

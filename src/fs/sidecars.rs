@@ -209,14 +209,7 @@ impl FileSystem {
         if held.waits_for.as_ref().is_some_and(|awaited| !awaited.is_met_by(record.size)) {
             return;
         }
-        let HeldSidecar { text, attributes, change, waits_for } = &*held;
-        let held = HeldSidecar {
-            text: text.clone(),
-            attributes: *attributes,
-            change: *change,
-            waits_for: waits_for.clone(),
-        };
-        if let Err(error) = self.place_sidecar(store, key, &file, held) {
+        if let Err(error) = self.place_sidecar(store, key, &file, HeldSidecar::clone(&held)) {
             log::warn!("record '{key}' of store '{}' lacks its sidecar: {error}", store.name());
         }
     }

@@ -5,8 +5,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::thread::{Pid, gettid};
+
+/// How long is waited for what such a thread may have been given.
+pub(super) const HELD_UP_FOR: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether it has come to rest.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// How fuser begins the names of the threads that serve the kernel.
 const SERVING: &str = "fuser-";

@@ -20,18 +20,3 @@ pub(super) fn watch(look: impl Fn() -> bool + Send + 'static) {
         log::error!("who waits for a lock cannot be interrupted: no thread for it: {error}");
     }
 }
-
-/// Whether a signal is pending for a thread that would wake it, or the thread has ended. What cannot be seen, as of a
-/// caller in another PID namespace, is not.
-pub(super) fn is_interrupted(thread: u32) -> bool {
-    if thread == 0 {
-        return false;
-    }
-    let Ok(status) = std::fs::read_to_string(format!("/proc/{thread}/status")) else { return true };
-    let set = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-        u64::from_str_radix(line.trim(), 16).unwrap_or_default()
-    };
-    let pending = set("SigPnd:") | set("ShdPnd:");
-    pending & !set("SigBlk:") & !set("SigIgn:") != 0
-}

@@ -10,6 +10,7 @@ use super::ranges::{Lock, Ranges};
 use crate::fs::error::{FsError, FsResult};
 use crate::fs::handle::Handle;
 use crate::fs::ino::Ino;
+use crate::fs::processes::is_interrupted;
 use crate::fs::store_node::RecordId;
 use crate::ranks::{Mutex, MutexGuard, Table};
 
@@ -167,8 +168,7 @@ impl Locks {
     /// Ends the waiting of those who are sent a signal. Gives back false if nobody waits any more.
     fn interrupt(&self) -> bool {
         let threads: Vec<u32> = self.inner.lock().waiting.iter().map(|it| it.thread).collect();
-        let over: Vec<u32> =
-            threads.into_iter().filter(|it| interrupts::is_interrupted(*it)).collect();
+        let over: Vec<u32> = threads.into_iter().filter(|it| is_interrupted(*it)).collect();
         let mut inner = self.inner.lock();
         let is_over = |waiter: &mut Waiter| over.contains(&waiter.thread);
         let interrupted: Vec<Waiter> = inner.waiting.extract_if(.., is_over).collect();

@@ -54,7 +54,7 @@ pub(in crate::fs) enum Brought {
 }
 
 /// A sidecar that is held.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::fs) struct HeldSidecar {
     pub(in crate::fs) text: Vec<u8>,
     pub(in crate::fs) attributes: Attributes,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::fs::stragglers::Stragglers;
+use crate::fs::stragglers::{HELD_UP_FOR, LOOK_EVERY, Stragglers};
 use crate::ranks::{Condvar, Mutex, TableEntry};
 
 /// How long a look at a record waits for it.
@@ -12,12 +12,6 @@ use crate::ranks::{Condvar, Mutex, TableEntry};
 /// at once and publishes; a look that comes between the two waits for it, since close() has returned. Only a bound:
 /// nobody waits longer than it takes.
 const RELEASE_FOLLOWS_WITHIN: Duration = Duration::from_millis(20);
-
-/// How long is waited while the release may be in the hands of a thread that is held up.
-const RELEASE_IS_HELD_UP_FOR: Duration = Duration::from_secs(1);
-
-/// How often it is looked whether such a thread has come to rest.
-const LOOK_AT_THREADS_EVERY: Duration = Duration::from_millis(1);
 
 /// The release of a session's handle, if one is awaited. Looked at without waiting for what is done to the session.
 #[derive(Debug, Default)]
@@ -51,11 +45,11 @@ impl AwaitedRelease {
             } else {
                 drop(closed_at);
                 let are_left = held_up.get_or_insert_with(Stragglers::now).are_left();
-                if waited >= RELEASE_IS_HELD_UP_FOR || !are_left {
+                if waited >= HELD_UP_FOR || !are_left {
                     return;
                 }
                 closed_at = self.closed_at.lock();
-                LOOK_AT_THREADS_EVERY
+                LOOK_EVERY
             };
             self.has_come.wait_for(&mut closed_at, pause);
         }

@@ -4,8 +4,8 @@
 //! first close comes with an empty record that nobody is to see. `: > f` does the same without writing, and there the
 //! last close is to publish it. Which of the two a close is, the kernel does not say; `/proc` does.
 
-use super::processes::Process;
 use crate::fs::ino::Ino;
+use crate::fs::processes::Process;
 
 /// Whether the thread's process has opened the file itself and has no other descriptor that writes to it. `false` where
 /// that is not known, as of a caller in another PID namespace.

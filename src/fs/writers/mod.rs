@@ -12,7 +12,6 @@
 //! | `announcements` | how an open for writing comes by the writers' inode |
 //! | `by_hand` | content types that were set by hand |
 //! | `duplicates`, `awaited_release` | which close is the last one, and the release that follows it |
-//! | `processes` | what `/proc` tells of who asks |
 
 mod announcements;
 mod awaited_release;
@@ -20,7 +19,6 @@ mod by_hand;
 mod duplicates;
 mod failure;
 mod kept_aside;
-mod processes;
 mod publishing;
 mod record_locks;
 mod session;
@@ -32,7 +30,6 @@ mod users;
 pub(in crate::fs) use announcements::{Announced, FOLLOWS_WITHIN, Led, Purpose};
 pub(in crate::fs) use duplicates::is_last;
 pub(in crate::fs) use kept_aside::KeptAside;
-pub(in crate::fs) use processes::has_open;
 pub(in crate::fs) use publishing::Target;
 pub(in crate::fs) use session::{Left, WriteSession};
 pub(in crate::fs) use share::Share;

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::awaited_release::AwaitedRelease;
 use super::failure::Failure;
-use super::processes::Process;
 use super::share::Share;
 use super::state::{Change, Content, Place, Stage, State};
 use super::users::Users;
@@ -21,6 +20,7 @@ use crate::fs::bytes::{Extent, WriteMode};
 use crate::fs::entry::Caller;
 use crate::fs::error::{FsError, FsResult};
 use crate::fs::ino::Ino;
+use crate::fs::processes::Process;
 use crate::fs::store_node::StoreNode;
 use crate::model::{AttributeChange, Attributes, Error, Key, Stamp};
 use crate::ranks::{Mutex, OpenFile, TableEntry};

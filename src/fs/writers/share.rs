@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use super::processes::Process;
 use crate::fs::entry::Caller;
+use crate::fs::processes::Process;
 
 /// What a handle has done that is not published: the session's generation at the time, or 0.
 ///
