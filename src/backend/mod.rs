@@ -11,6 +11,8 @@ pub mod memory;
 mod publishing;
 mod purging;
 mod reader;
+#[cfg(feature = "sql")]
+mod sql;
 mod texts;
 mod unpublished;
 mod versions;

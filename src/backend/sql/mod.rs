@@ -1,0 +1,3 @@
+//! A storage in a database of Crawlee's SQL client.
+
+mod database;
