@@ -7,7 +7,7 @@ mod backend_suite;
 
 mod memory {
     use storefs::backend::memory::MemoryBackend;
-    use storefs::backend::{Backend, Purge};
+    use storefs::backend::{Backend, KeyOrder, Purge, Traits, capabilities_of};
     use storefs::model::{ContentType, Key, StoreMetadata, StoreName, StoreTimes};
 
     fn run(test: fn(&dyn Backend)) {
@@ -15,6 +15,16 @@ mod memory {
     }
 
     crate::backend_suite::all_tests!(run);
+
+    #[test]
+    fn it_is_what_it_declares() {
+        let backend = MemoryBackend::new();
+        assert_eq!(capabilities_of(&backend), ["posix"]);
+        let mut traits = Traits::all_kept("memory");
+        traits.key_order = KeyOrder::Bytes;
+        traits.limits.value_bytes = Some(1 << 30);
+        assert_eq!(backend.traits(), traits);
+    }
 
     #[test]
     fn p11_a_bare_record_is_one_without_a_content_type() {
@@ -64,8 +74,8 @@ mod memory {
 }
 
 mod directory {
-    use storefs::backend::Backend;
     use storefs::backend::directory::{DirectoryBackend, DirectoryOptions};
+    use storefs::backend::{Backend, Precision, Traits, capabilities_of};
 
     fn run(test: fn(&dyn Backend)) {
         let storage = tempfile::tempdir().unwrap();
@@ -74,4 +84,26 @@ mod directory {
     }
 
     crate::backend_suite::all_tests!(run);
+
+    #[test]
+    fn it_is_what_it_declares() {
+        let storage = tempfile::tempdir().unwrap();
+        let options = DirectoryOptions::default();
+        let backend = DirectoryBackend::open(storage.path(), options).unwrap();
+        let all = [
+            "posix",
+            "durability",
+            "metadata-files",
+            "plain-directories",
+            "repair",
+            "dialects",
+            "watchable",
+            "kept-aside",
+        ];
+        assert_eq!(capabilities_of(&backend), all);
+        let mut traits = Traits::all_kept("directory");
+        traits.replace_version = Precision::LookedAt;
+        traits.limits.key_bytes = Some(237);
+        assert_eq!(backend.traits(), traits);
+    }
 }

@@ -5,6 +5,8 @@
 // Clippy exempts tests from these, but not the functions that tests share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "fs_room/capabilities.rs"]
+mod capabilities;
 #[path = "fs_room/control.rs"]
 mod control;
 #[path = "fs_room/inodes.rs"]
@@ -17,7 +19,7 @@ mod sessions;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -25,7 +27,7 @@ use parking_lot::Mutex;
 use serde_json::Value as Json;
 use storefs::backend::memory::MemoryBackend;
 use storefs::backend::{
-    Backend, MetadataText, Publish, PublishError, Purge, Purging, RenameRecord, Scan, Staging,
+    Backend, Posix, Publish, PublishError, Purge, Purging, RenameRecord, Scan, Staging, Traits,
     Value,
 };
 use storefs::engine::{Storage, Store};
@@ -58,6 +60,12 @@ macro_rules! pass_on {
 struct Watched {
     inner: MemoryBackend,
     fails: Arc<AtomicBool>,
+    /// Whether a listing tells more than keys.
+    tells: bool,
+    /// Whether owner, mode and times are kept nowhere.
+    lacks_posix: bool,
+    /// How often a record was looked at.
+    looks: Arc<AtomicUsize>,
     /// A record that cannot be looked at.
     bad: Arc<Mutex<Option<Key>>>,
     /// Each value and each staging that somebody holds has a share in this.
@@ -91,6 +99,17 @@ struct WatchedStaging {
 }
 
 impl Backend for Watched {
+    fn traits(&self) -> Traits {
+        let mut traits = self.inner.traits();
+        traits.keeps_owner_and_mode = !self.lacks_posix;
+        traits.keeps_times = !self.lacks_posix;
+        traits
+    }
+
+    fn posix(&self) -> Option<&dyn Posix> {
+        self.inner.posix().filter(|_| !self.lacks_posix)
+    }
+
     pass_on! {
         stores() -> Result<Vec<StoreName>>;
         store_attributes(store: &StoreName) -> Result<Attributes>;
@@ -100,26 +119,26 @@ impl Backend for Watched {
         drop_store_if_empty(store: &StoreName) -> Result<bool>;
         purge_store(store: &StoreName, purge: &Purge<'_>) -> Result<Purging>;
         metadata(store: &StoreName) -> Result<StoreMetadata>;
-        metadata_text(store: &StoreName) -> Result<Option<MetadataText>>;
-        set_metadata_text(store: &StoreName, text: Option<&[u8]>) -> Result<()>;
-        complete_metadata(store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
-        complete_written_store(store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
+        set_metadata(store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
         touch_store(store: &StoreName, read: Option<Timestamp>, changed: Option<Timestamp>) -> Result<()>;
-        scan(store: &StoreName) -> Result<Scan>;
         kept_type(store: &StoreName, key: &Key) -> Result<Option<RecordType>>;
         set_type(store: &StoreName, key: &Key, record_type: &RecordType) -> Result<()>;
         check_key(store: &StoreName, key: &Key) -> Result<()>;
-        set_attributes(store: &StoreName, key: &Key, change: &AttributeChange) -> Result<Attributes>;
-        set_store_attributes(store: &StoreName, change: &AttributeChange) -> Result<Attributes>;
         delete(store: &StoreName, key: &Key) -> Result<()>;
         rename_record(rename: &RenameRecord<'_>) -> Result<()>;
-        sync_store(store: &StoreName) -> Result<()>;
-        sync_record(store: &StoreName, key: &Key) -> Result<()>;
-        sync_stores() -> Result<()>;
         space() -> Result<Space>;
     }
 
+    fn scan(&self, store: &StoreName) -> Result<Scan> {
+        let listed = self.inner.scan(store)?;
+        if self.tells {
+            return Ok(listed);
+        }
+        Ok(Box::new(listed.map(|listed| Ok(listed?.key.into()))))
+    }
+
     fn record(&self, store: &StoreName, key: &Key) -> Result<Attributes> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         if self.bad.lock().as_ref() == Some(key) {
             let source = io::Error::from_raw_os_error(libc::EIO);
             return Err(Error::Io { action: "look".to_owned(), source });
@@ -189,7 +208,10 @@ impl Room {
     }
 
     fn with_options(options: FsOptions) -> Self {
-        let backend = Watched::default();
+        Self::over(Watched::default(), options)
+    }
+
+    fn over(backend: Watched, options: FsOptions) -> Self {
         let storage = Storage::with_backend(Arc::new(backend.clone()), Some("INPUT".to_owned()));
         storage.create_store(&StoreName::default_store()).unwrap();
         let fs = FileSystem::new(storage, options);

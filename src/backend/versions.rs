@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use super::{Publish, PublishError, StagedFor};
-use crate::model::{AttributeChange, Attributes, Result, Unpublished};
+use crate::model::{AttributeChange, Attributes, RecordType, Result, Unpublished};
 
 /// One published version of a record, open for reading. It never changes, whatever becomes of the record.
 pub trait Value: Debug + Send + Sync {
@@ -20,6 +20,12 @@ pub trait Value: Debug + Send + Sync {
     /// # Errors
     /// [`crate::model::Error::Io`].
     fn attributes(&self) -> Result<Attributes>;
+
+    /// The content type that came with this version, where one look has told both; `None` asks
+    /// [`Backend::kept_type`](super::Backend::kept_type). It stays as it was, whatever type the record is given.
+    fn record_type(&self) -> Option<RecordType> {
+        None
+    }
 
     /// Changes owner, mode and times of this version, whatever has its name; without effect where they are not kept.
     ///

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use super::Storage;
 use super::types;
 use crate::backend::{
-    Backend, Look, MetadataText, Over, Publish, PublishError, PublishType, Purge, Purging, Reader,
-    RenameRecord, Scan, StagedFor, Staging, Value, is_input_key,
+    Backend, Look, Over, Publish, PublishError, PublishType, Purge, Purging, Reader, RenameRecord,
+    Scan, StagedFor, Staging, Value, is_input_key,
 };
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Key, RecordType, Result, StoreMetadata,
@@ -108,7 +108,7 @@ impl Store {
     ) -> Result<()> {
         content_type.map_or(Ok(()), types::check)?;
         let resolved = self.resolve(key)?;
-        let key = match self.backend().resolve_key(&self.name, &resolved, content_type)? {
+        let key = match self.own_key(&resolved, content_type)? {
             Some(own) => own,
             None => resolved,
         };
@@ -159,10 +159,7 @@ impl Store {
         if self.name.is_plain() {
             return self.purge_collection();
         }
-        if self.backend().metadata_text(&self.name)?.is_none() {
-            let metadata = super::new_metadata(self.name.metadata_name());
-            self.backend().complete_metadata(&self.name, &metadata)?;
-        }
+        self.complete_metadata(&super::new_metadata(self.name.metadata_name()))?;
         let purge = Purge { input_key: self.storage.input_key(), at: Timestamp::now() };
         let purge = || self.backend().purge_store(&self.name, &purge);
         let purging = self.storage.instead_of_times(&self.name, purge, |_| true)?;
@@ -210,31 +207,18 @@ impl Store {
         self.backend().store_attributes(&self.name)
     }
 
-    /// Changes owner, mode and times of the store.
+    /// Changes owner, mode and times of the store, as far as the storage keeps them.
     ///
     /// # Errors
     /// [`Error::NoSuchStore`], [`Error::Io`].
     pub fn set_attributes(&self, change: &AttributeChange) -> Result<Attributes> {
-        self.backend().set_store_attributes(&self.name, change)
+        match self.backend().posix() {
+            Some(posix) => posix.set_store_attributes(&self.name, change),
+            None => self.attributes(),
+        }
     }
 
-    /// The text of the store's metadata, if it has any.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchStore`], [`Error::Io`].
-    pub fn metadata_text(&self) -> Result<Option<MetadataText>> {
-        self.backend().metadata_text(&self.name)
-    }
-
-    /// Replaces or removes the text of the store's metadata.
-    ///
-    /// # Errors
-    /// [`Error::DamagedMetadata`] if no SDK could read the text.
-    pub fn set_metadata_text(&self, text: Option<&[u8]>) -> Result<()> {
-        self.backend().set_metadata_text(&self.name, text)
-    }
-
-    /// All keys, in no particular order.
+    /// All records, in the order that the storage has, with what a listing tells of them.
     ///
     /// # Errors
     /// [`Error::NoSuchStore`], [`Error::Io`].
@@ -272,12 +256,15 @@ impl Store {
         self.backend().look_at_records(&self.name, act)
     }
 
-    /// Changes owner, mode and times of a record's value.
+    /// Changes owner, mode and times of a record's value, as far as the storage keeps them.
     ///
     /// # Errors
     /// [`Error::NoSuchRecord`], [`Error::Io`].
     pub fn set_record_attributes(&self, key: &Key, change: &AttributeChange) -> Result<Attributes> {
-        self.backend().set_attributes(&self.name, key, change)
+        match self.backend().posix() {
+            Some(posix) => posix.set_attributes(&self.name, key, change),
+            None => self.record(key),
+        }
     }
 
     /// Opens a record's current version.
@@ -423,7 +410,10 @@ impl Store {
     /// [`Error::NoSuchRecord`], [`Error::Io`].
     pub fn sync_record(&self, key: &Key) -> Result<()> {
         self.storage.write_back_store(&self.name)?;
-        self.backend().sync_record(&self.name, key)
+        match self.backend().durability() {
+            Some(durability) => durability.sync_record(&self.name, key),
+            None => self.record(key).map(drop),
+        }
     }
 
     /// Makes durable what was published.
@@ -432,7 +422,10 @@ impl Store {
     /// [`Error::NoSuchStore`], [`Error::Io`].
     pub fn sync(&self) -> Result<()> {
         self.storage.write_back_store(&self.name)?;
-        self.backend().sync_store(&self.name)
+        match self.backend().durability() {
+            Some(durability) => durability.sync_store(&self.name),
+            None => self.attributes().map(drop),
+        }
     }
 
     // Inside
@@ -453,9 +446,27 @@ impl Store {
         let found = if key.as_bytes() == self.storage.input_key().as_bytes() {
             self.find_input()?
         } else {
-            self.backend().resolve_key(&self.name, key, None)?
+            self.own_key(key, None)?
         };
         Ok(found.unwrap_or_else(|| key.clone()))
+    }
+
+    /// The key under which a dialect keeps, or would keep, the record of a key, where that is another one.
+    fn own_key(&self, key: &Key, content_type: Option<&ContentType>) -> Result<Option<Key>> {
+        match self.backend().dialects() {
+            Some(dialects) => dialects.resolve_key(&self.name, key, content_type),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes the store's metadata if it has none and keeps some.
+    pub(super) fn complete_metadata(&self, metadata: &StoreMetadata) -> Result<()> {
+        match self.backend().dialects() {
+            Some(dialects) if !self.has_metadata()? => {
+                dialects.complete_metadata(&self.name, metadata)
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn reading(&self, key: &Key, error: io::Error) -> Error {
