@@ -18,6 +18,8 @@ mod publishing;
 mod purging;
 mod reader;
 #[cfg(feature = "sql")]
+mod spool;
+#[cfg(feature = "sql")]
 mod sql;
 mod texts;
 mod traits;

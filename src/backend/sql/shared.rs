@@ -11,6 +11,7 @@ use super::versions::{RecordId, Seen, Versions};
 use crate::backend::spool::{Fetched, Spool};
 use crate::model::{
     Attributes, BackendErrorKind, ContentType, Error, Key, RecordType, Result, Stamp, StoreName,
+    system_time,
 };
 
 /// Permissions of a record and of a store: a database keeps none.
@@ -59,6 +60,11 @@ impl Shared {
         self.attributes(RECORD_MODE, 0, size, modified)
     }
 
+    /// Attributes of an item of a dataset.
+    pub(super) fn item_attributes(&self, number: u64, size: u64, made: SystemTime) -> Attributes {
+        self.attributes(RECORD_MODE & !0o222, number, size, made)
+    }
+
     pub(super) fn store_attributes(&self, modified: SystemTime) -> Attributes {
         Attributes { links: 2, ..self.attributes(STORE_MODE, 0, 0, modified) }
     }
@@ -100,7 +106,7 @@ impl Shared {
             Some(committed) => committed,
             None => modified()?,
         };
-        Ok(self.versions.note(record, row, modified.into()))
+        Ok(self.versions.note(record, row, time(modified)))
     }
 
     // Looks
@@ -279,3 +285,7 @@ impl Shared {
     }
 }
 
+/// A moment as a file has it.
+pub(super) fn time(moment: Timestamp) -> SystemTime {
+    system_time(i64::try_from(moment.as_nanosecond()).unwrap_or(i64::MAX))
+}

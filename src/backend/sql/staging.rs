@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rustix::fs::FallocateFlags;
 
 use super::database::{Put, PutOver, RecordRow};
-use super::shared::Shared;
+use super::shared::{Shared, time};
 use super::value::{Bytes, INLINE, SqlValue};
 use super::versions::{RecordId, Seen};
 use crate::backend::spool::Fetched;
@@ -117,7 +117,7 @@ impl Published {
             None => Bytes::Spool(Arc::new(Fetched::whole(file, row.size))),
         };
         let guessed = Some(&record_type).filter(|record_type| is_guessed(record_type));
-        let facts = (row.committed_at.unwrap_or(at).into(), guessed.cloned());
+        let facts = (time(row.committed_at.unwrap_or(at)), guessed.cloned());
         let seen = shared.versions.published(&record, &row, facts, before.as_ref());
         if let Some(version) = row.version {
             shared.kept.keep(&record, version, &bytes);
@@ -127,12 +127,12 @@ impl Published {
 }
 
 /// Whether a type holds for the bytes only that it was guessed from.
-fn is_guessed(record_type: &RecordType) -> bool {
+pub(super) fn is_guessed(record_type: &RecordType) -> bool {
     record_type.declared() != Some(&record_type.content_type)
 }
 
 /// Now, in whole microseconds: no database keeps more.
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or_default()
 }
 
@@ -171,8 +171,7 @@ impl Staging for SqlStaging {
 
     fn reserve(&self, offset: u64, len: u64, keep_size: bool) -> Result<()> {
         self.refuse_beyond(offset.saturating_add(len))?;
-        let flags =
-            if keep_size { FallocateFlags::KEEP_SIZE } else { FallocateFlags::empty() };
+        let flags = if keep_size { FallocateFlags::KEEP_SIZE } else { FallocateFlags::empty() };
         let reserved = rustix::fs::fallocate(&self.file, flags, offset, len);
         reserved.map_err(|error| Error::io("reserve room in the spool", error))
     }
