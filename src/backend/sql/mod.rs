@@ -2,3 +2,5 @@
 
 mod database;
 mod schema;
+#[cfg(feature = "sqlite")]
+mod sqlite;
