@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_')
 pub(super) struct Place {
     /// Absolute, so that it is no URI.
     pub(super) path: PathBuf,
+    /// The file's device and inode.
+    identity: (u64, u64),
     /// Why it is opened for reading only, if so.
     pub(super) read_only: Option<String>,
     /// Nothing can write it, so that no files beside it are needed: they could not be made.
@@ -50,7 +53,8 @@ impl Place {
             false => unwritable(&path),
         };
         let schema = Schema { has_buffer: false, has_lock: false, has_datasets: false };
-        let mut place = Self { path, read_only, is_immutable: false, schema };
+        let identity = (metadata.dev(), metadata.ino());
+        let mut place = Self { path, identity, read_only, is_immutable: false, schema };
         let columns = match place.columns(timeout) {
             Err(Failure::Sqlite(error)) if cannot_open(&error) && place.may_be_immutable() => {
                 place.is_immutable = true;
@@ -69,6 +73,21 @@ impl Place {
         place.schema = schema::detect(&columns)
             .map_err(|reason| Error::backend(BackendErrorKind::Damaged, action, reason))?;
         Ok(place)
+    }
+
+    /// Looks whether the file is still the one that was opened. What is written to one that has lost its name is lost,
+    /// and a connection that is opened later would be to another one.
+    ///
+    /// # Errors
+    /// [`BackendErrorKind::Unreachable`] if it is not.
+    pub(super) fn check(&self) -> Result<()> {
+        let found = fs::metadata(&self.path).map(|it| (it.dev(), it.ino()));
+        if found.is_ok_and(|identity| identity == self.identity) {
+            return Ok(());
+        }
+        let reason = "the file that was opened is not there any more";
+        let action = format!("use the database '{}'", self.path.display());
+        Err(Error::backend(BackendErrorKind::Unreachable, action, reason))
     }
 
     /// A connection that writes, or one that only reads.

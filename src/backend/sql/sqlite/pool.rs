@@ -115,6 +115,7 @@ impl Pool {
         };
         drop(slots);
         let mut lease = Lease { pool: self, for_what, connection };
+        self.place.check()?;
         let connection = match lease.connection.take() {
             Some(connection) => connection,
             None => self.connect(for_what)?,

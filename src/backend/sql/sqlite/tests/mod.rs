@@ -41,6 +41,8 @@ impl Fixture {
     fn altered(sql: &str) -> Self {
         let fixture = Self { directory: TempDir::new().unwrap() };
         let connection = Connection::open(fixture.path()).unwrap();
+        // The tables are in the order of their names, not in that of their keys.
+        connection.pragma_update(None, "foreign_keys", false).unwrap();
         connection.execute_batch(FIXTURE).unwrap();
         connection.execute_batch(sql).unwrap();
         fixture

@@ -118,6 +118,26 @@ fn the_journal_mode_stays_as_it_is() {
 
 #[test]
 fn room_is_told() {
-    let (bytes, free) = Fixture::new().open().space().unwrap();
+    let fixture = Fixture::new();
+    let (bytes, free) = fixture.open().space().unwrap();
     assert!(bytes >= 4096 && free.unwrap() > 0);
+}
+
+#[test]
+fn a_file_that_was_put_in_the_place_of_the_open_one_is_not_taken_for_it() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    assert_eq!(bytes(&database, "num"), b"42");
+    std::fs::rename(fixture.path(), fixture.directory.path().join("old.db")).unwrap();
+    let lost = |database: &SqliteDatabase| {
+        let error = database.delete("default", "num").unwrap_err();
+        assert_eq!(kind(&error), BackendErrorKind::Unreachable);
+        error.to_string()
+    };
+    assert!(lost(&database).contains("not there any more"));
+    let other = Connection::open(fixture.path()).unwrap();
+    other.pragma_update(None, "foreign_keys", false).unwrap();
+    other.execute_batch(FIXTURE).unwrap();
+    assert!(lost(&database).contains("not there any more"));
+    assert_eq!(fixture.tell::<i64>("SELECT count(*) FROM key_value_store_records"), 5);
 }

@@ -17,7 +17,8 @@ fn rename<'a>(from: (&'a str, &'a str), to: (&'a str, &'a str)) -> Rename<'a> {
 
 #[test]
 fn what_the_client_wrote_is_read() {
-    let database = Fixture::new().open();
+    let fixture = Fixture::new();
+    let database = fixture.open();
     let opened = opened(&database, "INPUT", None);
     assert_eq!(opened.row.content_type, "application/json; charset=utf-8");
     assert_eq!(opened.row.size, 39);
@@ -145,7 +146,8 @@ fn a_record_moves_with_its_row() {
 
 #[test]
 fn pages_follow_one_another() {
-    let database = Fixture::new().open();
+    let fixture = Fixture::new();
+    let database = fixture.open();
     let page = |after, limit| {
         let rows = database.page("default", after, limit).unwrap().unwrap();
         rows.into_iter().map(|row| row.key).collect::<Vec<_>>()

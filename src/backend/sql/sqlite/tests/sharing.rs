@@ -30,7 +30,8 @@ fn writers_and_readers_of_ours_get_on() {
             let stop = &stop;
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    for row in database.page("default", Some("j"), 9).unwrap().unwrap() {
+                    let rows = database.page("default", Some("j"), 9).unwrap().unwrap();
+                    for row in rows.into_iter().filter(|row| row.key.starts_with('k')) {
                         let Lookup::Found(opened) =
                             database.open("default", &row.key, 1 << 20, None).unwrap()
                         else {
@@ -38,7 +39,7 @@ fn writers_and_readers_of_ours_get_on() {
                         };
                         let bytes = opened.bytes.unwrap();
                         assert_eq!(bytes.len() as u64, opened.row.size);
-                        assert!(bytes.windows(2).all(|pair| pair[0] == pair[1] || row.key > *"k9"));
+                        assert!(bytes.windows(2).all(|pair| pair[0] == pair[1]));
                     }
                 }
             });
@@ -195,8 +196,7 @@ fn two_processes_write_one_store() {
     let fixture = Fixture::new();
     let database = fixture.open();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["another_process_writes", "--exact", "--nocapture"])
-        .arg("backend::sql::sqlite::tests::sharing::another_process_writes")
+        .args(["--exact", "backend::sql::sqlite::tests::sharing::another_process_writes"])
         .env("STOREFS_TEST_SQLITE", fixture.path())
         .stdout(Stdio::null())
         .spawn()

@@ -80,7 +80,8 @@ fn notes_are_folded_before_they_are_many() {
 
 #[test]
 fn a_store_is_made_once() {
-    let database = Fixture::new().open();
+    let fixture = Fixture::new();
+    let database = fixture.open();
     let made = store("AbCdEfGhIjKlMnOp1", "new", Some("new"));
     assert!(database.create_store(&made).unwrap());
     assert_eq!(database.store("new").unwrap(), Some(made.clone()));
@@ -119,7 +120,8 @@ fn a_row_is_replaced_and_its_records_stay() {
 
 #[test]
 fn a_store_is_renamed() {
-    let database = Fixture::new().open();
+    let fixture = Fixture::new();
+    let database = fixture.open();
     let rename = |from: &str, to: &str| database.rename_store(from, to, Some(to)).unwrap();
     assert_eq!(rename("no", "new"), Outcome::NoStore);
     assert_eq!(rename("runlocal", "my-store"), Outcome::Taken);
@@ -182,7 +184,8 @@ fn a_purge_leaves_what_is_spared() {
 
 #[test]
 fn datasets_are_read_in_the_order_of_their_items() {
-    let database = Fixture::new().open();
+    let fixture = Fixture::new();
+    let database = fixture.open();
     let mut datasets = database.datasets().unwrap();
     datasets.sort();
     assert_eq!(datasets, [("default".to_owned(), 0), ("items".to_owned(), 2)]);
@@ -192,7 +195,8 @@ fn datasets_are_read_in_the_order_of_their_items() {
     assert_eq!(items(2, 9), Vec::<String>::new());
     assert_eq!(database.dataset_items("no", 0, 9).unwrap(), None);
 
-    let without = Fixture::altered("DROP TABLE dataset_records; DROP TABLE datasets").open();
+    let fixture = Fixture::altered("DROP TABLE dataset_records; DROP TABLE datasets");
+    let without = fixture.open();
     assert_eq!(without.datasets().unwrap(), []);
     assert_eq!(without.dataset_items("items", 0, 9).unwrap(), None);
 }

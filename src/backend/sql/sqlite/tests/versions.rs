@@ -9,7 +9,8 @@ fn set(connection: &Connection, key: &str, value: &str) {
 
 #[test]
 fn what_is_known_is_not_sent_again() {
-    let database = Fixture::new().open();
+    let fixture = Fixture::new();
+    let database = fixture.open();
     let first = opened(&database, "num", None);
     assert_eq!(first.bytes.as_deref(), Some(&b"42"[..]));
     let again = opened(&database, "num", first.row.version);
