@@ -8,6 +8,7 @@ mod datasets;
 mod durability;
 mod failures;
 mod functions;
+mod manners;
 mod pool;
 mod records;
 mod stores;

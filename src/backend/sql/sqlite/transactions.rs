@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::connect::Place;
 use super::durability::Durability;
 use super::failures::{Failure, Step};
+use super::manners::Manners;
 use super::pool::{Deadline, Pool, Use};
 use super::versions::{Generation, Versions};
 use crate::backend::sql::database::Version;
@@ -21,6 +22,7 @@ pub(super) struct Transactions {
     pub(super) pool: Pool,
     pub(super) versions: Arc<Versions>,
     durability: Durability,
+    manners: Manners,
     timeout: Duration,
 }
 
@@ -51,7 +53,8 @@ impl Transactions {
     pub(super) fn new(place: Place, timeout: Duration) -> rusqlite::Result<Self> {
         let versions = Arc::new(Versions::new(place.connect(false)?)?);
         let durability = Durability::new(&place);
-        Ok(Self { pool: Pool::new(place, Arc::clone(&versions)), versions, durability, timeout })
+        let pool = Pool::new(place, Arc::clone(&versions));
+        Ok(Self { pool, versions, durability, manners: Manners::default(), timeout })
     }
 
     /// Reads by one statement, which sees one state. `action` completes "cannot ...".
@@ -115,10 +118,14 @@ impl Transactions {
             // In WAL mode, EXTRA syncs the log at each commit; in the other modes also the directory, without which the
             // journal could be there again after a power cut, and undo the commit.
             let ease = durable.then(|| Ease::after_strict(connection)).transpose()?;
+            self.manners.wait();
             // Our own writers may have had the connection for some of the time.
             connection.busy_timeout(deadline.left())?;
             connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             let begun = self.versions.begun(connection)?;
+            if let Some(begun) = &begun {
+                self.manners.begun(begun.data_version);
+            }
             let generation = Versions::generation_of(begun.as_ref());
             let reading = Reading { connection, versions: &self.versions, generation };
             let schema = self.pool.place.schema;
@@ -128,6 +135,7 @@ impl Transactions {
             connection.busy_timeout(deadline.left())?;
             connection.prepare_cached("COMMIT")?.execute([])?;
             self.versions.committed(connection, begun.as_ref(), &made);
+            self.manners.ended();
             drop(ease);
             if durable {
                 self.durability.complete()?;

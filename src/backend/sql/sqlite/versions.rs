@@ -69,7 +69,8 @@ struct Remembered {
 pub(super) struct Begun {
     generation: u64,
     floor: u64,
-    data_version: i64,
+    /// The writer's own.
+    pub(super) data_version: i64,
 }
 
 /// A record and its version, for [`Versions::remember`].
