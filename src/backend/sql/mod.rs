@@ -1,3 +1,4 @@
 //! A storage in a database of Crawlee's SQL client.
 
 mod database;
+mod schema;
