@@ -27,7 +27,9 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, TimeoutType, Timeouts};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, TimeoutType, Timeouts,
+};
 use log::debug;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -115,8 +117,13 @@ impl Attempt<'_> {
         part: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failure> {
         let done = timeout_at(self.deadline.get(), part).await.map_err(|_| Failure::Late)?;
-        self.deadline.set(Instant::now() + self.timeout);
+        self.extend();
         done.map_err(Into::into)
+    }
+
+    /// Notes that the stream has come on, by the server or by who reads it.
+    pub(super) fn extend(&self) {
+        self.deadline.set(Instant::now() + self.timeout);
     }
 }
 

@@ -5,6 +5,7 @@ use tokio_postgres::Row;
 use super::calls::{Attempt, Calls, Repeat};
 use super::failure::Failure;
 use super::rows::column;
+use super::texts::ServerTells;
 use crate::backend::sql::database::Facts;
 use crate::backend::sql::schema::{self, Columns, Schema};
 use crate::model::{BackendErrorKind, Error, Result};
@@ -37,14 +38,15 @@ const DENIED: &str = "SELECT t.name FROM unnest($1::text[]) AS t (name) \
 
 /// The oldest server that the statements work on, as the server numbers itself.
 const OLDEST: i32 = 120_000;
+/// The first that tells how a value was compressed.
+const TELLS_COMPRESSION: i32 = 140_000;
 
 /// What is known of a database.
 #[derive(Debug)]
 pub(super) struct Catalog {
     pub(super) facts: Facts,
     pub(super) schema: Schema,
-    /// Whether the server keeps when transactions were committed.
-    pub(super) tells_commits: bool,
+    pub(super) tells: ServerTells,
 }
 
 /// Looks at the database. Nothing is tried twice, so that who waits for a mount hears at once what is wrong.
@@ -56,7 +58,8 @@ pub(super) fn look(calls: &Calls, is_opened_to_read: bool) -> Result<Catalog> {
         let columns = client.query(COLUMNS, &[&&schema::TABLES[..]]).await?;
         let server: String = column(&state, 0)?;
         if column::<i32>(&state, 5)? < OLDEST {
-            let said = format!("the server is PostgreSQL {server}, and 12 is the oldest that works");
+            let said =
+                format!("the server is PostgreSQL {server}, and 12 is the oldest that works");
             return Err(unusable(said));
         }
         let (columns, lengths) = of_rows(&columns)?;
@@ -83,7 +86,11 @@ pub(super) fn look(calls: &Calls, is_opened_to_read: bool) -> Result<Catalog> {
             read_only,
             is_remote: true,
         };
-        Ok(Catalog { facts, schema, tells_commits: column(&state, 3)? })
+        let tells = ServerTells {
+            commits: column(&state, 3)?,
+            compression: column::<i32>(&state, 5)? >= TELLS_COMPRESSION,
+        };
+        Ok(Catalog { facts, schema, tells })
     })
 }
 
@@ -95,7 +102,8 @@ fn of_rows(rows: &[Row]) -> Result<(Columns, Lengths), Failure> {
     let mut lengths = Lengths::new();
     for row in rows {
         let (table, name): (String, String) = (column(row, 0)?, column(row, 1)?);
-        if let Some(length) = column::<Option<i32>>(row, 2)?.and_then(|it| usize::try_from(it).ok()) {
+        if let Some(length) = column::<Option<i32>>(row, 2)?.and_then(|it| usize::try_from(it).ok())
+        {
             lengths.push((table.clone(), name.clone(), length));
         }
         columns.entry(table).or_default().insert(name);

@@ -65,13 +65,26 @@ impl Failure {
             Self::Outrun => true,
             Self::Late | Self::Exhausted | Self::Own(_) => false,
             Self::Server(error) => match error.as_db_error() {
-                None => !is_about_tls(error) && kind_of_transport(error) == BackendErrorKind::Unreachable,
-                Some(error) => matches!(
-                    error.code().code(),
-                    // Serialization, deadlock; a prepared statement that is gone; too many connections; shutting down,
-                    // crashed, starting up.
-                    "40001" | "40P01" | "26000" | "0A000" | "53300" | "57P01" | "57P02" | "57P03" | "57P05"
-                ) || error.code().code().starts_with("08"),
+                None => {
+                    !is_about_tls(error)
+                        && kind_of_transport(error) == BackendErrorKind::Unreachable
+                }
+                Some(error) => {
+                    matches!(
+                        error.code().code(),
+                        // Serialization, deadlock; a prepared statement that is gone; too many connections; shutting down,
+                        // crashed, starting up.
+                        "40001"
+                            | "40P01"
+                            | "26000"
+                            | "0A000"
+                            | "53300"
+                            | "57P01"
+                            | "57P02"
+                            | "57P03"
+                            | "57P05"
+                    ) || error.code().code().starts_with("08")
+                }
             },
         }
     }
@@ -83,9 +96,7 @@ impl Failure {
             Self::Late => {
                 (BackendErrorKind::TimedOut, "the server has not answered in time".to_owned())
             }
-            Self::Exhausted => {
-                (BackendErrorKind::Busy, "all connections are in use".to_owned())
-            }
+            Self::Exhausted => (BackendErrorKind::Busy, "all connections are in use".to_owned()),
             Self::Outrun => (BackendErrorKind::Busy, "others were faster".to_owned()),
             Self::Server(error) => match error.as_db_error() {
                 Some(said) => {

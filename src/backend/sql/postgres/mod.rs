@@ -36,7 +36,7 @@ use self::calls::Calls;
 use self::catalog::Catalog;
 use self::connect::Connector;
 use self::settings::Environment;
-use self::texts::Texts;
+use self::texts::{ServerTells, Texts};
 use super::database::{
     Database, Facts, Lookup, Opened, Outcome, PurgedRows, Put, RecordRow, Rename, StoreRow,
     Touched, Version, Written,
@@ -68,8 +68,7 @@ pub(super) struct PostgresDatabase {
     facts: Facts,
     schema: Schema,
     texts: Texts,
-    /// Whether the server keeps when transactions were committed.
-    tells_commits: bool,
+    tells: ServerTells,
 }
 
 /// Opens the database of a text such as `postgresql+asyncpg://user@host/dbname`, with what libpq's variables and files
@@ -104,9 +103,9 @@ fn open_in(
     let share = timeout / u32::try_from(attempts).unwrap_or(u32::MAX).max(1);
     connector.server_timeout = share.min(connect_timeout);
     let calls = Calls::new(connector, options.connections, timeout)?;
-    let Catalog { facts, schema, tells_commits } = catalog::look(&calls, options.read_only)?;
-    let texts = Texts::new(schema, tells_commits);
-    Ok(PostgresDatabase { calls, facts, schema, texts, tells_commits })
+    let Catalog { facts, schema, tells } = catalog::look(&calls, options.read_only)?;
+    let texts = Texts::new(schema, tells);
+    Ok(PostgresDatabase { calls, facts, schema, texts, tells })
 }
 
 impl Database for PostgresDatabase {

@@ -93,8 +93,7 @@ mod tests {
 
     use super::*;
 
-    const LOGIN: Login<'_> =
-        Login { host: "db", port: 5432, database: "crawl", user: "an:ne" };
+    const LOGIN: Login<'_> = Login { host: "db", port: 5432, database: "crawl", user: "an:ne" };
 
     #[test]
     fn the_first_line_that_fits_has_the_password() {

@@ -128,18 +128,11 @@ impl PostgresDatabase {
         let statement = client.prepare_cached(text).await?;
         let head = client.prepare_cached(&self.texts.head).await?;
         let version = replaced(put.over)?;
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![
-            &put.internal_name,
-            &put.key,
-            &put.content_type,
-            &size,
-            &at,
-            &put.durable,
-            &value,
-        ];
+        let mut parameters: Vec<&(dyn ToSql + Sync)> =
+            vec![&put.internal_name, &put.key, &put.content_type, &size, &at, &put.durable, &value];
         parameters.extend(version.as_ref().map(|version| version as &(dyn ToSql + Sync)));
         attempt.sends();
-        let row = if self.tells_commits {
+        let row = if self.tells.commits {
             // Sent along behind it, so that the time of the commit takes no round trip of its own.
             let (put_row, head_row) = join(
                 client.query_one(&statement, &parameters),
@@ -171,7 +164,7 @@ impl PostgresDatabase {
         attempt.sends();
         attempt.part(client.batch_execute("COMMIT")).await?;
         attempt.ends();
-        let found = if self.tells_commits {
+        let found = if self.tells.commits {
             match attempt.part(self.find(attempt, put.internal_name, put.key)).await {
                 Ok(Lookup::Found(row)) => Some(row),
                 _ => None,
@@ -229,9 +222,8 @@ impl PostgresDatabase {
             let client = attempt.client()?;
             let statement = client.prepare_cached(&self.texts.set_type).await?;
             attempt.sends();
-            let row = client
-                .query_one(&statement, &[&internal_name, &key, &content_type, &at])
-                .await?;
+            let row =
+                client.query_one(&statement, &[&internal_name, &key, &content_type, &at]).await?;
             if column::<i64>(&row, 0)? == 0 {
                 return Ok(Written::NoStore);
             }
@@ -290,7 +282,11 @@ impl PostgresDatabase {
                 Ok(row) => row,
                 Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
                     // Made by others since the statement began.
-                    return if rename.replace { Err(Failure::Outrun) } else { Ok(Written::Refused) };
+                    return if rename.replace {
+                        Err(Failure::Outrun)
+                    } else {
+                        Ok(Written::Refused)
+                    };
                 }
                 Err(error) => return Err(error.into()),
             };
@@ -317,7 +313,7 @@ impl PostgresDatabase {
             return Ok(Written::NoRecord);
         };
         let version = rows::version(version)?;
-        let committed_at = if self.tells_commits {
+        let committed_at = if self.tells.commits {
             match self.find(attempt, internal_name, key).await {
                 Ok(Lookup::Found(found)) if found.version == Some(version) => found.committed_at,
                 _ => None,

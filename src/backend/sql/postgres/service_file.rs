@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_service_is_the_first_section_of_its_name() {
-        let text = "# c\n[other]\nhost=x\n\n[crawl]\nhost=db\nport = 6000\nhost=late\n[crawl]\nuser=y\n";
+        let text =
+            "# c\n[other]\nhost=x\n\n[crawl]\nhost=db\nport = 6000\nhost=late\n[crawl]\nuser=y\n";
         let found = section(text, "crawl").unwrap().unwrap();
         let found: Vec<_> = found.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(found, ["host=db", "port=6000"]);

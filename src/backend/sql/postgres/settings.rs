@@ -145,17 +145,18 @@ fn of_text(text: &str) -> Result<Settings> {
     set("host", names);
     set("port", ports);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').ok_or_else(|| {
-            malformed("a parameter behind the '?' is not written as name=value")
-        })?;
+        let (name, value) = pair
+            .split_once('=')
+            .ok_or_else(|| malformed("a parameter behind the '?' is not written as name=value"))?;
         add_parameter(&mut settings, &decoded(name)?, decoded(value)?)?;
     }
     Ok(settings)
 }
 
 fn without_scheme(text: &str) -> Result<&str> {
-    let (scheme, rest) =
-        text.split_once("://").ok_or_else(|| malformed("it does not begin with 'postgresql://'"))?;
+    let (scheme, rest) = text
+        .split_once("://")
+        .ok_or_else(|| malformed("it does not begin with 'postgresql://'"))?;
     let (scheme, driver) = match scheme.split_once('+') {
         Some((scheme, driver)) => (scheme, Some(driver)),
         None => (scheme, None),

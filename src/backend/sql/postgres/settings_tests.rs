@@ -16,7 +16,10 @@ fn texts_of_crawlers_are_accepted_as_they_stand() {
     for driver in ["", "+asyncpg", "+psycopg", "+psycopg2"] {
         for scheme in SCHEMES {
             let text = format!("{scheme}{driver}://anne:p%40ss@db:6000/crawl");
-            assert_eq!(said(&text), ["dbname=crawl", "host=db", "password=p@ss", "port=6000", "user=anne"]);
+            assert_eq!(
+                said(&text),
+                ["dbname=crawl", "host=db", "password=p@ss", "port=6000", "user=anne"]
+            );
         }
     }
     assert_eq!(said("postgresql://"), [""; 0]);

@@ -152,8 +152,7 @@ impl PostgresDatabase {
         at: Timestamp,
         spares: &dyn Fn(&str) -> bool,
     ) -> Result<Option<PurgedRows>> {
-        const KEYS: &str =
-            "SELECT key FROM key_value_store_records WHERE key_value_store_id = $1";
+        const KEYS: &str = "SELECT key FROM key_value_store_records WHERE key_value_store_id = $1";
         const REMOVE: &str = "DELETE FROM key_value_store_records \
              WHERE key_value_store_id = $1 AND key <> ALL ($2)";
         let action = || format!("purge store '{internal_name}'");
@@ -208,7 +207,8 @@ impl PostgresDatabase {
 }
 
 /// Holds a store as it is: nobody puts a record into it, and nobody drops it.
-const LOCK: &str = "SELECT key_value_store_id FROM key_value_stores WHERE internal_name = $1 FOR UPDATE";
+const LOCK: &str =
+    "SELECT key_value_store_id FROM key_value_stores WHERE internal_name = $1 FOR UPDATE";
 
 fn done_if(is_done: bool) -> Result<Outcome, Failure> {
     Ok(if is_done { Outcome::Done } else { Outcome::NoStore })

@@ -6,6 +6,15 @@
 
 use crate::backend::sql::schema::Schema;
 
+/// What a server tells beyond what each does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ServerTells {
+    /// When a transaction was committed (`track_commit_timestamp`).
+    pub(super) commits: bool,
+    /// How a value was compressed (PostgreSQL 14).
+    pub(super) compression: bool,
+}
+
 /// The statements on records.
 #[derive(Debug)]
 pub(super) struct Texts {
@@ -19,6 +28,7 @@ pub(super) struct Texts {
     pub(super) page: String,
     pub(super) head: String,
     pub(super) open: String,
+    pub(super) parts: String,
     pub(super) put: Puts,
     /// The same with a value that was staged before.
     pub(super) put_staged: Puts,
@@ -51,24 +61,11 @@ pub(super) const STAGED: &str = "pg_temp.storefs_staged";
 pub(super) const STAGE: &str = "CREATE TEMPORARY TABLE storefs_staged (value bytea) ON COMMIT DROP; \
      ALTER TABLE pg_temp.storefs_staged ALTER COLUMN value SET STORAGE EXTERNAL";
 
-/// The parts of a value, each of `$5` bytes, from the byte `$4` on, of the version `$3` alone.
-///
-/// The value is taken out of its storage once, as a whole, by the server; joining nothing to it is what has it do so. The
-/// join is lateral, so that it is not taken out again for each part. Without a row, the version is gone.
-pub(super) const PARTS: &str = "WITH v AS MATERIALIZED (SELECT r.value || ''::bytea AS value \
-     FROM key_value_stores k JOIN key_value_store_records r USING (key_value_store_id) \
-     WHERE k.internal_name = $1 AND r.key = $2 AND r.xmin::text::bigint = $3) \
-     SELECT substring(v.value FROM g.at FOR $5::int4) FROM v \
-     LEFT JOIN LATERAL generate_series($4::int4 + 1, octet_length(v.value), $5::int4) AS g (at) ON true";
-
 impl Texts {
-    /// The statements for a database of this schema. `tells_commits` if it keeps when transactions were committed.
-    pub(super) fn new(schema: Schema, tells_commits: bool) -> Self {
-        let committed = if tells_commits {
-            "pg_xact_commit_timestamp(r.xmin)"
-        } else {
-            "NULL::timestamptz"
-        };
+    /// The statements for a database of this schema on this server.
+    pub(super) fn new(schema: Schema, server: ServerTells) -> Self {
+        let committed =
+            if server.commits { "pg_xact_commit_timestamp(r.xmin)" } else { "NULL::timestamptz" };
         let row = format!(
             "r.key, octet_length(r.value)::int8 AS size, r.content_type, {VERSION} AS version, \
              {committed} AS committed"
@@ -165,6 +162,7 @@ impl Texts {
                 ", CASE WHEN octet_length(r.value) <= $3 AND {VERSION} IS DISTINCT FROM $4 \
                  THEN r.value END AS value"
             )),
+            parts: parts(server.compression),
             put: Puts::new("$7::bytea", &of_change),
             put_staged: Puts::new(&format!("(SELECT value FROM {STAGED})"), &of_change),
             set_type: format!(
@@ -184,15 +182,42 @@ impl Texts {
                 "d AS (DELETE FROM key_value_store_records r USING t, f \
                  WHERE r.key_value_store_id = t.id AND r.key = $4 RETURNING 1), ",
                 "AND (SELECT count(*) FROM d) >= 0",
-                &buffered("(SELECT DISTINCT s.id FROM s, w) s", "$6::timestamptz", "$6::timestamptz"),
+                &buffered(
+                    "(SELECT DISTINCT s.id FROM s, w) s",
+                    "$6::timestamptz",
+                    "$6::timestamptz",
+                ),
             ),
             rename_to_nothing: rename(
                 "",
                 "",
-                &buffered("(SELECT DISTINCT s.id FROM s, w) s", "$6::timestamptz", "$6::timestamptz"),
+                &buffered(
+                    "(SELECT DISTINCT s.id FROM s, w) s",
+                    "$6::timestamptz",
+                    "$6::timestamptz",
+                ),
             ),
         }
     }
+}
+
+/// The parts of a value, each of `$5` bytes, from behind the byte `$4` on, of the version `$3` alone. Without a row, the
+/// version is gone.
+///
+/// A value that was compressed is taken out of its storage once, as a whole, by the server: joining nothing to it is what
+/// has it do so. A part of one that was not is read by itself. The join is lateral, so that the value is what the parts
+/// are made of, and not the other way round.
+fn parts(tells_compression: bool) -> String {
+    let is_whole =
+        if tells_compression { "pg_column_compression(r.value) IS NULL" } else { "false" };
+    format!(
+        "WITH v AS MATERIALIZED (SELECT CASE WHEN {is_whole} THEN r.value \
+         ELSE r.value || ''::bytea END AS value \
+         FROM key_value_stores k JOIN key_value_store_records r USING (key_value_store_id) \
+         WHERE k.internal_name = $1 AND r.key = $2 AND {VERSION} = $3::int8) \
+         SELECT substring(v.value FROM g.at FOR $5::int4) FROM v LEFT JOIN LATERAL \
+         generate_series($4::int4 + 1, octet_length(v.value), $5::int4) AS g (at) ON true"
+    )
 }
 
 impl Puts {

@@ -92,9 +92,9 @@ pub(super) fn tls(settings: &Settings, environment: Environment<'_>) -> Result<T
             let key_text = read(&key)?;
             let key = PrivateKeyDer::from_pem_slice(&key_text)
                 .map_err(|_| unusable(&key, "there is no private key in it"))?;
-            builder
-                .with_client_auth_cert(certificates(&own)?, key)
-                .map_err(|error| malformed(format!("the client certificate is unusable: {error}")))?
+            builder.with_client_auth_cert(certificates(&own)?, key).map_err(|error| {
+                malformed(format!("the client certificate is unusable: {error}"))
+            })?
         }
         _ => builder.with_no_client_auth(),
     };
