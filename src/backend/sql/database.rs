@@ -113,6 +113,9 @@ pub(super) trait Database: Debug + Send + Sync {
 
     /// Bytes that the database takes, and that its medium has free, as far as it tells.
     fn space(&self) -> Result<(u64, Option<u64>)>;
+
+    /// Makes durable what was committed before, by whom ever.
+    fn sync(&self) -> Result<()>;
 }
 
 /// What a database is and can.

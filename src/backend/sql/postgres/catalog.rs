@@ -2,6 +2,7 @@
 
 use tokio_postgres::Row;
 
+use super::PostgresDatabase;
 use super::calls::{Attempt, Calls, Repeat};
 use super::failure::Failure;
 use super::rows::column;
@@ -29,7 +30,8 @@ const COLUMNS: &str = "SELECT c.relname::text, a.attname::text, \
 const STATE: &str = "SELECT current_setting('server_version'), pg_is_in_recovery(), \
      current_setting('transaction_read_only') = 'on', \
      current_setting('track_commit_timestamp') = 'on', current_user::text, \
-     current_setting('server_version_num')::int4";
+     current_setting('server_version_num')::int4, \
+     current_setting('synchronous_commit') = 'off'";
 
 /// The tables that the role may not write, of those that a mount writes.
 const DENIED: &str = "SELECT t.name FROM unnest($1::text[]) AS t (name) \
@@ -40,6 +42,25 @@ const DENIED: &str = "SELECT t.name FROM unnest($1::text[]) AS t (name) \
 const OLDEST: i32 = 120_000;
 /// The first that tells how a value was compressed.
 const TELLS_COMPRESSION: i32 = 140_000;
+
+impl PostgresDatabase {
+    /// A commit is durable when it is told, unless the server or the role is set to `synchronous_commit = off`. Then one
+    /// that waits makes all before it durable; it is of a message that nobody reads, so that there is something to wait
+    /// for.
+    pub(super) fn flush_commits(&self) -> Result<()> {
+        const TEXT: &str = "SELECT set_config('synchronous_commit', 'on', true), \
+             pg_logical_emit_message(true, 'storefs', '')";
+        if !self.tells.commits_late || self.facts.read_only.is_some() {
+            return Ok(());
+        }
+        let action = || "make what was committed durable".to_owned();
+        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+            attempt.sends();
+            attempt.client()?.query_one(TEXT, &[]).await?;
+            Ok(())
+        })
+    }
+}
 
 /// What is known of a database.
 #[derive(Debug)]
@@ -89,6 +110,7 @@ pub(super) fn look(calls: &Calls, is_opened_to_read: bool) -> Result<Catalog> {
         let tells = ServerTells {
             commits: column(&state, 3)?,
             compression: column::<i32>(&state, 5)? >= TELLS_COMPRESSION,
+            commits_late: column(&state, 6)?,
         };
         Ok(Catalog { facts, schema, tells })
     })

@@ -142,7 +142,7 @@ fn kind_of_code(code: &str) -> BackendErrorKind {
 /// What kind of no it is that no server has said. The crate keeps its own kinds to itself, but for their words.
 fn kind_of_transport(error: &tokio_postgres::Error) -> BackendErrorKind {
     let said = error.to_string();
-    if said.starts_with("authentication error") {
+    if said.starts_with("authentication error") || chain(error).ends_with("password missing") {
         return BackendErrorKind::Denied;
     }
     if said.starts_with("invalid") {

@@ -210,4 +210,8 @@ impl Database for PostgresDatabase {
     fn space(&self) -> Result<(u64, Option<u64>)> {
         self.space_taken()
     }
+
+    fn sync(&self) -> Result<()> {
+        self.flush_commits()
+    }
 }

@@ -6,13 +6,15 @@
 
 use crate::backend::sql::schema::Schema;
 
-/// What a server tells beyond what each does.
+/// What a server tells, of itself and of others' commits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ServerTells {
     /// When a transaction was committed (`track_commit_timestamp`).
     pub(super) commits: bool,
     /// How a value was compressed (PostgreSQL 14).
     pub(super) compression: bool,
+    /// That commits are told before they are durable (`synchronous_commit = off`).
+    pub(super) commits_late: bool,
 }
 
 /// The statements on records.
