@@ -153,6 +153,17 @@ impl PostgresDatabase {
         let size = length_of(put)?;
         let text = text_of(&self.texts.put_staged, put.over);
         let client = attempt.client()?;
+        // What is refused already is so before a long value is sent.
+        let found = attempt.part(self.find(attempt, put.internal_name, put.key)).await?;
+        match (found, put.over) {
+            (Lookup::NoStore, _) => return Ok(Written::NoStore),
+            (Lookup::NoRecord, PutOver::Version(_)) => return Ok(Written::NoRecord),
+            (Lookup::Found(_), PutOver::Nothing) => return Ok(Written::Refused),
+            (Lookup::Found(row), PutOver::Version(version)) if row.version != Some(version) => {
+                return Ok(Written::Refused);
+            }
+            _ => {}
+        }
         attempt.begins();
         values::stage(attempt, client, put).await?;
         let statement = attempt.part(client.prepare(text)).await?;

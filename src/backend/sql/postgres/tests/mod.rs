@@ -1,5 +1,6 @@
 //! The backend against real servers, started by the tests.
 
+mod client;
 mod faults;
 mod logins;
 mod measured;
