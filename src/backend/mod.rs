@@ -11,8 +11,9 @@ pub mod memory;
 mod publishing;
 mod purging;
 mod reader;
+pub(crate) mod source;
 #[cfg(feature = "sql")]
-mod sql;
+pub(crate) mod sql;
 mod texts;
 mod unpublished;
 mod versions;
