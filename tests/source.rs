@@ -7,13 +7,12 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
+use std::io::{self, PipeReader, PipeWriter};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, TempMount, TempStorage, can_mount, is_mounted, storefs, temp_dir, wait_until};
+use common::{TempMount, TempStorage, can_mount, is_mounted, storefs, temp_dir, wait_until};
 use tempfile::TempDir;
 
 /// No output may hold it.
@@ -75,7 +74,10 @@ const REFUSED: [(&str, &str); 21] = [
     ("redis://:hunter2@h", "'redis:' is a Redis database, which is not built in"),
     ("s3://key:hunter2@bucket", "'s3:' is a bucket, which is not built in"),
     ("apify:hunter2", "'apify:' is on the Apify platform, which is not built in"),
-    ("https://u:hunter2@h/d", "'https:' has a scheme that is not known; there is a storage directory"),
+    (
+        "https://u:hunter2@h/d",
+        "'https:' has a scheme that is not known; there is a storage directory",
+    ),
     ("URL=https://u:hunter2@h/d", "no scheme that can be read; there is a storage directory"),
     ("postgresql://u:hunter2@x@h/d", "postgresql:"),
     ("postgresql://u:hunter2", "postgresql:"),
@@ -148,13 +150,44 @@ fn a_file_is_told_from_a_database_by_how_it_begins() {
         for line in [&["stores", "--source", file][..], &["mount", file, "mnt"]] {
             let said = refusal(&run(storefs_in(place.path()).args(line)), 1);
             let expected = format!("'{file}' is not a directory, nor an SQLite database");
-            assert!(said.contains(&expected) || said.contains(&at(file).display().to_string()), "{said}");
+            assert!(
+                said.contains(&expected) || said.contains(&at(file).display().to_string()),
+                "{said}"
+            );
         }
     }
     fs::remove_file(at("text")).unwrap();
     let _listener = std::os::unix::net::UnixListener::bind(at("text")).unwrap();
     let said = refusal(&run(storefs_in(place.path()).args(["stores", "--source", "text"])), 1);
     assert!(said.contains("not a directory, nor an SQLite database"), "{said}");
+}
+
+#[cfg(feature = "sql")]
+#[test]
+fn what_only_the_daemon_finds_out_is_one_line_too() {
+    let place = place();
+    let mut page = b"SQLite format 3\0".to_vec();
+    page.resize(4096, 0);
+    fs::write(place.path().join("damaged.db"), page).unwrap();
+    // Nobody listens at the first port.
+    for source in ["damaged.db", "postgresql://user:hunter2@127.0.0.1:1/db?connect_timeout=5"] {
+        let mut command = storefs_in(place.path());
+        command.env("XDG_STATE_HOME", place.path().join("state"));
+        refusal(&run(command.args(["mount", source, "mnt"])), 1);
+        assert!(!is_mounted(&place.path().join("mnt")));
+        refusal(&run(storefs_in(place.path()).args(["stores", "--source", source])), 1);
+    }
+}
+
+#[test]
+fn the_files_of_a_database_cannot_be_shown() {
+    let place = place();
+    let mut page = b"SQLite format 3\0".to_vec();
+    page.resize(4096, 0);
+    fs::write(place.path().join("a.db"), page).unwrap();
+    let mut command = storefs_in(place.path());
+    let said = refusal(&run(command.args(["mount", "a.db", "mnt", "--show-sidecars"])), 1);
+    assert!(said.contains("--show-sidecars"), "{said}");
 }
 
 #[test]
@@ -177,7 +210,7 @@ fn a_directory_with_a_database_instead_of_stores_is_no_empty_storage() {
 
 #[test]
 fn a_directory_is_named_by_path_or_url() {
-    let storage = TempStorage::with_default();
+    let storage = TempStorage::empty();
     let path = storage.path();
     let shown = path.display().to_string();
     for source in [shown.clone(), format!("file://{shown}"), format!("file:{shown}")] {
@@ -188,17 +221,20 @@ fn a_directory_is_named_by_path_or_url() {
     if !can_mount() {
         return;
     }
-    let mount = TempMount::of(&storage);
+    let mount = TempMount::new(&storage);
     let within = mount.path().join("key_value_stores");
     for source in [within.display().to_string(), format!("file://{}", within.display())] {
         let said = refusal(&run(storefs().args(["stores", "--source", &source])), 1);
-        assert!(said.contains("is in a mount of storefs") && said.contains(&format!("'{shown}'")), "{said}");
+        assert!(
+            said.contains("is in a mount of storefs") && said.contains(&format!("'{shown}'")),
+            "{said}"
+        );
     }
 }
 
 #[test]
 fn timeouts_and_cache_directories_are_options_of_every_command() {
-    let storage = TempStorage::with_default();
+    let storage = TempStorage::empty();
     let with = |words: &[&str]| {
         run(storefs().args(["stores", "--source"]).arg(storage.path()).args(words)).status.code()
     };
@@ -229,23 +265,19 @@ fn holds(line: &[u8], text: &str) -> bool {
 fn no_command_shows_a_password_on_its_command_line() {
     let place = place();
     for source in ["postgresql+asyncpg://user:hunter2@host/db", "mysql://user:hunter2@host/db"] {
-        for arguments in [vec!["--source".to_owned(), source.to_owned()], vec![format!("--source={source}")]] {
-            // Waits for its standard error to be read, so that it is still there when it is looked at.
-            let (reader, writer) = std::io::pipe().unwrap();
-            let full = vec![b'x'; 1 << 20];
-            rustix::io::ioctl_fionbio(&writer, true).unwrap();
-            while rustix::io::write(&writer, &full).is_ok() {}
-            rustix::io::ioctl_fionbio(&writer, false).unwrap();
+        for arguments in [&["--source", source][..], &[&format!("--source={source}")]] {
+            // It cannot say what is wrong before this is read, and so is still there when it is looked at.
+            let (reader, writer) = full_pipe();
             let mut command = storefs_in(place.path());
-            command.arg0("storefs").arg("stores").args(&arguments).arg("--json").stderr(writer);
+            command.arg("stores").args(arguments).arg("--json").stderr(writer);
             let mut child = command.spawn().unwrap();
             drop(command);
-            let pid = child.id();
-            wait_until("the password is hidden", || !holds(&command_line_of(pid).1, PASSWORD));
-            let (shown, line) = command_line_of(pid);
-            assert!(!shown.contains(PASSWORD), "{shown}");
+            let line = || command_line_of(child.id());
+            wait_until("the password is hidden", || !holds(&line().1, PASSWORD));
+            let (shown, line) = line();
+            assert!(!shown.contains(PASSWORD) && !holds(&line, PASSWORD), "{shown}");
             assert!(shown.contains("stores") && shown.ends_with("--json"), "{shown}");
-            assert!(shown.contains(&source[..5]) && !holds(&line, PASSWORD), "{shown}");
+            assert!(shown.contains(&source[..5]), "{shown}");
             if cfg!(feature = "postgres") && source.starts_with("postgres") {
                 assert!(shown.contains("postgresql://user@host/db"), "{shown}");
             }
@@ -253,4 +285,41 @@ fn no_command_shows_a_password_on_its_command_line() {
             child.wait().unwrap();
         }
     }
+}
+
+/// A pipe that takes no more.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    while rustix::io::write(&writer, &[b'x'; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&writer, false).unwrap();
+    (reader, writer)
+}
+
+/// That a mount is there takes a storage that can be mounted; what is hidden does not depend on what it is. So here it is the
+/// mountpoint that looks like a source with a password.
+#[test]
+fn a_daemon_shows_no_password_on_its_command_line() {
+    if !can_mount() {
+        return;
+    }
+    let (storage, place) = (TempStorage::empty(), place());
+    let mountpoint = "user:hunter2@host";
+    fs::create_dir(place.path().join(mountpoint)).unwrap();
+    let mut command = storefs_in(place.path());
+    command.arg("mount").arg(storage.path()).arg(mountpoint).arg("--read-only");
+    let mounted = run(&mut command);
+    assert!(mounted.status.success(), "{mounted:?}");
+    let status = fs::read(place.path().join(mountpoint).join("@status")).unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
+    let seen = command_line_of(status["pid"].as_u64().unwrap().try_into().unwrap());
+    let unmounted = run(storefs_in(place.path()).args(["unmount", mountpoint]));
+    assert!(unmounted.status.success(), "{unmounted:?}");
+    let (shown, line) = seen;
+    assert!(!holds(&line, PASSWORD) && !shown.contains(PASSWORD), "{shown}");
+    assert!(
+        shown.contains(storage.path().to_str().unwrap()) && shown.contains("user:***"),
+        "{shown}"
+    );
+    assert!(shown.ends_with("--read-only"), "{shown}");
 }
