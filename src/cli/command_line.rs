@@ -81,17 +81,26 @@ impl Secrets {
         Self { arguments: arguments.filter_map(secret).collect() }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.arguments.is_empty()
     }
 
-    /// The text without any of them.
+    /// What is told to whoever has written the command line, without any password in it. Other words stay, which may well
+    /// be keys that look like URLs.
     pub(super) fn hidden_in(&self, text: &str) -> String {
-        self.arguments.iter().fold(text.to_owned(), |text, (argument, shown)| {
+        let arguments = self.arguments.iter();
+        let secret = arguments.filter(|(argument, _)| is_like_login(&argument.to_string_lossy()));
+        secret.fold(text.to_owned(), |text, (argument, shown)| {
             let argument = argument.to_string_lossy();
             let value = argument.strip_prefix(SOURCE_OPTION).unwrap_or(&argument);
             let shown = shown.strip_prefix(SOURCE_OPTION).unwrap_or(shown);
-            text.replace(value, shown)
+            let text = text.replace(value, shown);
+            // Taken for a path and made absolute, it has one slash less.
+            let login = value.split_once("//").map(|(_, login)| login);
+            match login.filter(|login| is_like_login(login)) {
+                Some(login) => text.replace(login, "***"),
+                None => text,
+            }
         })
     }
 
@@ -137,6 +146,11 @@ fn secret(argument: OsString) -> Option<(OsString, String)> {
     Some((argument, format!("{option}{shown}")))
 }
 
+/// Whether there may be a password in an argument that is not shown.
+fn is_like_login(argument: &str) -> bool {
+    argument.contains('@') || argument.to_ascii_lowercase().contains("pass")
+}
+
 fn address_of_arguments() -> io::Result<u64> {
     let stat = fs::read_to_string(STAT)?;
     // The name of the program, in brackets, may hold anything.
@@ -159,7 +173,7 @@ mod tests {
                 "./storage",
                 "/a:b@c",
                 "http://u:hunter2@h",
-                "--source=postgres//u:hunter2@h",
+                "--source=postgres//v:hunter2@h",
             ]
             .map(OsString::from)
             .into_iter(),
@@ -167,8 +181,9 @@ mod tests {
         let shown: Vec<&str> = secrets.arguments.iter().map(|(_, shown)| shown.as_str()).collect();
         assert_eq!(shown, ["http:***", "--source=postgres:***"]);
         let said =
-            secrets.hidden_in("there is no 'http://u:hunter2@h', nor 'postgres//u:hunter2@h'");
+            secrets.hidden_in("there is no 'http://u:hunter2@h', nor 'postgres//v:hunter2@h'");
         assert_eq!(said, "there is no 'http:***', nor 'postgres:***'");
+        assert_eq!(secrets.hidden_in("no '/dir/http:/u:hunter2@h'"), "no '/dir/http:/***'");
         let text = SourceText::from("http://u:hunter2@h");
         assert_eq!(
             format!("{text:?} {:?}", SourceText::from("./storage")),

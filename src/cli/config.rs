@@ -48,6 +48,7 @@ pub(super) fn mount_config(args: &MountArgs, common: &CommonArgs) -> Outcome<Mou
     if args.storage.is_some() && common.source.is_some() {
         return Err(Failure::Usage("give the source once: as SOURCE or as --source".to_owned()));
     }
+    refuse_source_as_mountpoint(args)?;
     let words = words(args);
     let defaults = FsOptions::default();
     let fs = FsOptions {
@@ -70,6 +71,17 @@ pub(super) fn mount_config(args: &MountArgs, common: &CommonArgs) -> Outcome<Mou
         allow_other: args.allow_other || words.allow_other,
         nonempty: args.nonempty || words.nonempty,
     })
+}
+
+/// One word is the mountpoint. Where it can only be a source, the other one was forgotten.
+fn refuse_source_as_mountpoint(args: &MountArgs) -> Outcome {
+    let is_source = |text| Source::parse(text).is_ok_and(|source| source.directory().is_none());
+    if args.storage.is_none() && is_source(args.mountpoint.as_os_str()) {
+        return Err(Failure::Usage(
+            "the mountpoint is missing: storefs mount SOURCE MOUNTPOINT".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// The file that a mount's log goes to, if one is given; absolute, since the daemon leaves the directory.

@@ -36,23 +36,24 @@ pub fn main() -> ExitCode {
     let parsed = Cli::try_parse();
     // Parsed by now, and nobody asks for it again.
     secrets.hide();
-    match parsed {
-        Ok(cli) => finish(logging::start(&cli).and_then(|()| commands::dispatch(&cli))),
+    let outcome = match parsed {
+        Ok(cli) => logging::start(&cli).and_then(|()| commands::dispatch(&cli)),
         // A request for help or version ends here, too, with the status of success.
-        Err(error) => {
-            if let Some(said) = unknown_command(&error) {
-                return finish(Err(Failure::Usage(secrets.hidden_in(&said))));
-            }
-            if secrets.is_empty() {
-                // Nowhere is left to complain if the output is closed.
-                let _ = error.print();
-            } else {
-                // The parser repeats what it does not understand.
-                let _ = write!(io::stderr(), "{}", secrets.hidden_in(&error.to_string()));
-            }
-            if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success }
-        }
-    }
+        Err(error) => match unknown_command(&error) {
+            Some(said) => Err(Failure::Usage(said)),
+            None => return print(&error, &secrets),
+        },
+    };
+    finish(outcome, &secrets)
+}
+
+/// Prints what the parser says, which repeats what it does not understand.
+fn print(error: &clap::Error, secrets: &Secrets) -> ExitCode {
+    let said = error.to_string();
+    let hidden = secrets.hidden_in(&said);
+    // Nowhere is left to complain if the output is closed.
+    let _ = if hidden == said { error.print() } else { write!(io::stderr(), "{hidden}") };
+    if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success }
 }
 
 /// What to say instead of the parser, if the command line's first word is no command.
@@ -68,12 +69,12 @@ fn unknown_command(error: &clap::Error) -> Option<String> {
     Some(suggest::unknown_command(word, names))
 }
 
-fn finish(outcome: Outcome) -> ExitCode {
+fn finish(outcome: Outcome, secrets: &Secrets) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::Success,
         Err(failure) => {
             if let Some(message) = failure.message() {
-                output::tell(message);
+                output::tell(&secrets.hidden_in(message));
             }
             failure.exit_code()
         }
