@@ -168,7 +168,6 @@ fn a_file_is_told_from_a_database_by_how_it_begins() {
     assert!(said.contains("not a directory, nor an SQLite database"), "{said}");
 }
 
-#[cfg(feature = "sql")]
 #[test]
 fn what_only_the_daemon_finds_out_is_one_line_too() {
     let place = place();

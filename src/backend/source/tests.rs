@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 
 use proptest::prelude::*;
-use tempfile::TempDir;
 
 use super::*;
 
@@ -11,6 +10,7 @@ fn parse(text: &str) -> Result<Source> {
     Source::parse(OsStr::new(text))
 }
 
+#[cfg(feature = "postgres")]
 fn shown(text: &str) -> String {
     parse(text).map_or_else(|error| panic!("{error}"), |source| source.shown())
 }
@@ -19,7 +19,8 @@ fn refusal(text: &str) -> String {
     parse(text).map_or_else(|error| error.to_string(), |source| panic!("{text}: {source:?}"))
 }
 
-fn directory() -> TempDir {
+#[cfg(feature = "sqlite")]
+fn directory() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("storefs-test-").tempdir().unwrap()
 }
 
