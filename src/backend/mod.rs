@@ -17,6 +17,7 @@ pub mod memory;
 mod publishing;
 mod purging;
 mod reader;
+pub(crate) mod source;
 #[cfg(feature = "sql")]
 mod spool;
 #[cfg(feature = "sql")]
@@ -44,6 +45,8 @@ pub use listed::{Listed, Scan};
 pub use publishing::{DecideType, Over, Publish, PublishError, PublishType, RenameRecord};
 pub use purging::{Counting, Purge, Purged, Purging, is_input_key, is_item, is_spared};
 pub use reader::Reader;
+#[cfg(feature = "sql")]
+pub use sql::{SqlOptions, open as open_database};
 pub use texts::{KeptSidecar, MetadataText, SidecarSays};
 #[cfg(feature = "mount")]
 pub(crate) use traits::describe;

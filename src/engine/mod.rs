@@ -30,12 +30,13 @@ use activity::Activity;
 pub use iterate::{IterateKeys, KeyPage, Keys, RecordMetadata};
 use moved_aside::MovedAside;
 pub use open::OpenStore;
-pub use options::StorageOptions;
+pub use options::{DEFAULT_TIMEOUT, StorageOptions};
 pub use store::{PublishAs, Record, Store};
 
 #[cfg(feature = "mount")]
 use crate::backend::describe;
 pub use crate::backend::directory::{DialectChoice, DirectoryOptions};
+pub use crate::backend::source::{Source, concealed};
 pub use crate::backend::watch::{Change, Tell, Watch, Watched};
 use crate::backend::{Backend, PlainDirectories, directory::DirectoryBackend};
 pub use crate::backend::{
@@ -65,9 +66,38 @@ impl Storage {
     /// [`Error::Io`] if it is missing, no directory, or not readable.
     pub fn open_directory(path: &Path, options: StorageOptions) -> Result<Self> {
         let input_key = options::input_key(options.input_key);
-        let directory = DirectoryOptions { input_key: input_key.clone(), ..options.directory };
+        let read_only = options.read_only || options.directory.read_only;
+        let directory =
+            DirectoryOptions { input_key: input_key.clone(), read_only, ..options.directory };
         let backend = DirectoryBackend::open(path, directory)?;
         Ok(Self::with_backend(Arc::new(backend), Some(input_key)))
+    }
+
+    /// Opens the storage that a source names, by what is there: a directory or a database.
+    ///
+    /// Call it in the process that uses the storage: connections, threads and locks do not live on behind a fork.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSource`] if there is nothing that could be one; [`Error::Io`], [`Error::Backend`] if it cannot be
+    /// opened. Nothing is made where there is nothing.
+    pub fn open(source: &Source, options: StorageOptions) -> Result<Self> {
+        let source = source.found()?;
+        match source.directory() {
+            Some(path) => Self::open_directory(path, options),
+            None => Self::open_database(&source, options),
+        }
+    }
+
+    #[cfg(feature = "sql")]
+    fn open_database(source: &Source, options: StorageOptions) -> Result<Self> {
+        let backend = crate::backend::open_database(source, &options.for_database())?;
+        Ok(Self::with_backend(backend, options.input_key))
+    }
+
+    /// None is understood where none is built in.
+    #[cfg(not(feature = "sql"))]
+    fn open_database(source: &Source, _: StorageOptions) -> Result<Self> {
+        Err(unopened(source))
     }
 
     /// Opens a storage over any backend. Without `input_key` it is `INPUT`.
@@ -352,6 +382,11 @@ impl Drop for Shared {
     fn drop(&mut self) {
         self.activity.close();
     }
+}
+
+#[cfg(not(feature = "sql"))]
+fn unopened(source: &Source) -> Error {
+    Error::invalid_source(source.shown(), "is of a kind that is not built in")
 }
 
 /// Metadata for a store made now, with a new id.

@@ -110,6 +110,7 @@ pub(crate) fn number_of(error: &Error) -> i32 {
         | Error::AmbiguousOpen { .. }
         | Error::InvalidContentType { .. }
         | Error::ContentTypeTooLong { .. }
+        | Error::InvalidSource { .. }
         | Error::DamagedMetadata { .. }
         | Error::DamagedSidecar { .. } => libc::EINVAL,
         Error::NotUnicode { .. } | Error::Undecodable { .. } => libc::EILSEQ,

@@ -170,6 +170,14 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The text names no storage that can be opened.
+    #[error("source '{shown}' {reason}")]
+    InvalidSource {
+        /// As much of the text as may be shown: no secret is in it.
+        shown: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The storage is mounted or opened for reading only.
     #[error("the storage is opened for reading only")]
     ReadOnly,
@@ -220,6 +228,11 @@ pub enum BackendErrorKind {
 }
 
 impl Error {
+    /// A text that names no storage. `reason` completes "source 'shown' ...".
+    pub(crate) fn invalid_source(shown: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::InvalidSource { shown: shown.into(), reason: reason.into() }
+    }
+
     /// Wraps what a storage said to something that was tried. `action` completes "cannot ...".
     pub(crate) fn backend(
         kind: BackendErrorKind,

@@ -4,7 +4,7 @@
 
 mod fetched;
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,6 @@ pub(super) use fetched::Fetched;
 
 use crate::model::{Error, Result};
 
-/// The directory of a spool within what a user's caches are in.
-const OWN: &str = "storefs";
-
 /// A directory in which such files are made.
 #[derive(Debug)]
 pub(super) struct Spool {
@@ -26,7 +23,7 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// Takes `directory`, or the user's own cache directory; makes it if it is not there.
+    /// Takes `directory`, or one for what is temporary; makes it if it is not there.
     ///
     /// # Errors
     /// [`Error::Io`] if no file can be made in it.
@@ -81,15 +78,8 @@ impl Spool {
     }
 }
 
-/// `$XDG_CACHE_HOME/storefs`, `~/.cache/storefs`, or one in the system's directory for what is temporary.
+/// A directory of the user's own where the system keeps what is temporary.
 fn own_directory() -> PathBuf {
-    let of = |variable: &str| {
-        let path = PathBuf::from(std::env::var_os(variable)?);
-        path.is_absolute().then_some(path)
-    };
-    let caches = of("XDG_CACHE_HOME").or_else(|| of("HOME").map(|home| home.join(".cache")));
-    match caches.filter(|caches| fs::create_dir_all(caches).is_ok()) {
-        Some(caches) => caches.join(OWN),
-        None => std::env::temp_dir().join(format!("{OWN}-{}", rustix::process::getuid().as_raw())),
-    }
+    let user = rustix::process::getuid().as_raw();
+    std::env::temp_dir().join(format!("storefs-{user}"))
 }

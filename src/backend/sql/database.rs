@@ -111,9 +111,6 @@ pub(super) trait Database: Debug + Send + Sync {
     /// the order in which they were put in. `None` if there is no such dataset.
     fn dataset_items(&self, name: &str, from: u64, limit: usize) -> Result<Option<Vec<String>>>;
 
-    /// Makes durable what was committed before.
-    fn sync(&self) -> Result<()>;
-
     /// Bytes that the database takes, and that its medium has free, as far as it tells.
     fn space(&self) -> Result<(u64, Option<u64>)>;
 

@@ -42,6 +42,7 @@ use super::database::{
     Touched, Version, Written,
 };
 use super::schema::Schema;
+use crate::backend::source::PostgresSource;
 use crate::model::{Result, Timestamp};
 
 /// How a database is opened.
@@ -71,24 +72,23 @@ pub(super) struct PostgresDatabase {
     tells: ServerTells,
 }
 
-/// Opens the database of a text such as `postgresql+asyncpg://user@host/dbname`, with what libpq's variables and files
-/// add to it.
+/// Opens the database of a source, with what libpq's variables and files add to it.
 ///
 /// It starts threads: a process that goes to the background does so before.
 ///
 /// # Errors
-/// The text is not understood, the server cannot be reached or lets nobody in, or the database is no Crawlee's. No
+/// A parameter is not understood, the server cannot be reached or lets nobody in, or the database is no Crawlee's. No
 /// password is in any of them.
-pub(super) fn open(url: &str, options: &PostgresOptions) -> Result<PostgresDatabase> {
-    open_in(url, options, &settings::of_process)
+pub(super) fn open(source: &PostgresSource, options: &PostgresOptions) -> Result<PostgresDatabase> {
+    open_in(source, options, &settings::of_process)
 }
 
 fn open_in(
-    url: &str,
+    source: &PostgresSource,
     options: &PostgresOptions,
     environment: Environment<'_>,
 ) -> Result<PostgresDatabase> {
-    let settings = settings::settings(url, environment)?;
+    let settings = settings::settings(source.settings(), environment)?;
     let timeout = options.timeout;
     let connect_timeout = servers::connect_timeout(&settings)?.unwrap_or(timeout);
     let mut connector = Connector {

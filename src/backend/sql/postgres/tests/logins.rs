@@ -5,8 +5,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
 
+use super::open_in;
 use super::*;
-use crate::backend::sql::postgres::open_in;
 
 const PASSWORD: &str = "s3cr:et/p\\w";
 /// The same in a text.

@@ -12,12 +12,15 @@ mod server;
 mod stores;
 mod values;
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use self::server::Server;
-use super::{PostgresDatabase, PostgresOptions, open};
+use super::settings::Environment;
+use super::{PostgresDatabase, PostgresOptions};
+use crate::backend::source::{Source, SqlSource};
 use crate::backend::sql::database::{
     Database, Lookup, Opened, Put, PutOver, RecordRow, StoreRow, Written,
 };
@@ -26,6 +29,23 @@ use crate::model::{BackendErrorKind, Error, Result, Timestamp};
 /// A deadline that no test meets by chance.
 const PATIENT: PostgresOptions =
     PostgresOptions { read_only: false, timeout: Duration::from_secs(30), connections: 8 };
+
+/// Opens the database of a URL.
+fn open(url: &str, options: &PostgresOptions) -> Result<PostgresDatabase> {
+    open_in(url, options, &super::settings::of_process)
+}
+
+/// The same with an environment of the test's own.
+fn open_in(
+    url: &str,
+    options: &PostgresOptions,
+    environment: Environment<'_>,
+) -> Result<PostgresDatabase> {
+    match Source::parse(OsStr::new(url))?.sql() {
+        Some(SqlSource::Postgres(source)) => super::open_in(source, options, environment),
+        _ => panic!("no PostgreSQL: {url}"),
+    }
+}
 
 /// A database of the shared server with an empty store `s`; `None` without a server.
 #[track_caller]
