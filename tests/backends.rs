@@ -107,3 +107,70 @@ mod directory {
         assert_eq!(backend.traits(), traits);
     }
 }
+
+#[cfg(feature = "sqlite")]
+#[path = "common/sqlite.rs"]
+mod sqlite_databases;
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use std::ffi::OsStr;
+
+    use storefs::backend::{Backend, SqlOptions, open_database};
+    use storefs::engine::Source;
+
+    use crate::sqlite_databases::make;
+
+    fn run(test: fn(&dyn Backend)) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("crawlee.db");
+        make(&path);
+        let url = format!("sqlite+aiosqlite:///{}", path.display());
+        let source = Source::parse(OsStr::new(&url)).unwrap();
+        let cache_dir = Some(directory.path().join("spool"));
+        let options = SqlOptions { cache_dir, ..SqlOptions::default() };
+        test(&*open_database(&source, &options).unwrap());
+    }
+
+    crate::backend_suite::all_tests!(run);
+}
+
+#[cfg(feature = "postgres")]
+#[path = "common/postgres.rs"]
+mod postgres_servers;
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use std::ffi::OsStr;
+
+    use storefs::backend::{Backend, SqlOptions, open_database};
+    use storefs::engine::Source;
+
+    use crate::postgres_servers::{Server, shared};
+
+    fn run_in(database: fn(&Server) -> String, test: fn(&dyn Backend)) {
+        let Some(server) = shared() else { return };
+        let source = Source::parse(OsStr::new(&server.url(&database(server)))).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let cache_dir = Some(directory.path().join("spool"));
+        let options = SqlOptions { cache_dir, ..SqlOptions::default() };
+        test(&*open_database(&source, &options).unwrap());
+    }
+
+    fn run(test: fn(&dyn Backend)) {
+        run_in(Server::database, test);
+    }
+
+    crate::backend_suite::all_tests!(run);
+
+    /// Where keys are not in the order of their bytes.
+    mod icu {
+        use super::{Backend, Server, run_in};
+
+        fn run(test: fn(&dyn Backend)) {
+            run_in(Server::icu_database, test);
+        }
+
+        crate::backend_suite::all_tests!(run);
+    }
+}

@@ -27,8 +27,8 @@ use parking_lot::Mutex;
 use serde_json::Value as Json;
 use storefs::backend::memory::MemoryBackend;
 use storefs::backend::{
-    Backend, Posix, Publish, PublishError, Purge, Purging, RenameRecord, Scan, Staging, Traits,
-    Value,
+    Backend, Posix, Publish, PublishError, Purge, Purging, RenameRecord, Scan, Staged, StagedFor,
+    StagedPlace, Traits, Value,
 };
 use storefs::engine::{Storage, Store};
 use storefs::fs::{
@@ -92,10 +92,9 @@ impl Value for WatchedValue {
 }
 
 #[derive(Debug)]
-struct WatchedStaging {
-    inner: Box<dyn Staging>,
-    /// Of which it has a share.
-    backend: Watched,
+struct WatchedPlace {
+    inner: Box<dyn StagedPlace>,
+    _held: Arc<()>,
 }
 
 impl Backend for Watched {
@@ -150,36 +149,28 @@ impl Backend for Watched {
         Ok(self.watch(self.inner.open_value(store, key)?))
     }
 
-    fn stage(&self, store: Option<&StoreName>) -> Result<Box<dyn Staging>> {
-        let (inner, backend) = (self.inner.stage(store)?, self.clone());
-        Ok(Box::new(WatchedStaging { inner, backend }))
-    }
-}
-
-impl Staging for WatchedStaging {
-    pass_on! {
-        read_at(buffer: &mut [u8], offset: u64) -> Result<usize>;
-        write_at(data: &[u8], offset: u64) -> Result<()>;
-        set_len(len: u64) -> Result<()>;
-        reserve(offset: u64, len: u64, keep_size: bool) -> Result<()>;
-        begin_with(value: &dyn Value, len: u64) -> Result<()>;
-        set_attributes(change: &AttributeChange) -> Result<()>;
-        attributes() -> Result<Attributes>;
+    fn stage(&self, store: Option<&StoreName>) -> Result<Staged> {
+        let _held = Arc::clone(&self.held);
+        let staged = self.inner.stage(store)?;
+        Ok(staged.with_place(|inner| Box::new(WatchedPlace { inner, _held })))
     }
 
     fn publish(
-        self: Box<Self>,
+        &self,
+        staged: Staged,
         publish: &Publish<'_>,
     ) -> std::result::Result<Arc<dyn Value>, PublishError> {
-        if self.backend.fails.load(Ordering::Relaxed) {
+        if self.fails.load(Ordering::Relaxed) {
             let source = io::Error::from(io::ErrorKind::StorageFull);
-            return Err((Error::Io { action: "publish".to_owned(), source }, self));
+            return Err((Error::Io { action: "publish".to_owned(), source }, staged));
         }
-        let Self { inner, backend } = *self;
-        match inner.publish(publish) {
-            Ok(value) => Ok(backend.watch(value)),
-            Err((error, inner)) => Err((error, Box::new(Self { inner, backend }))),
-        }
+        Ok(self.watch(self.inner.publish(staged, publish)?))
+    }
+}
+
+impl StagedPlace for WatchedPlace {
+    fn belongs_to(&mut self, record: Option<&StagedFor<'_>>) -> Result<()> {
+        self.inner.belongs_to(record)
     }
 }
 

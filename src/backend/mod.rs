@@ -13,6 +13,7 @@ mod capabilities;
 pub mod directory;
 mod document;
 mod listed;
+mod local_file;
 pub mod memory;
 mod publishing;
 mod purging;
@@ -22,6 +23,7 @@ pub(crate) mod source;
 mod spool;
 #[cfg(feature = "sql")]
 mod sql;
+mod staged;
 mod texts;
 mod traits;
 mod unpublished;
@@ -47,12 +49,13 @@ pub use purging::{Counting, Purge, Purged, Purging, is_input_key, is_item, is_sp
 pub use reader::Reader;
 #[cfg(feature = "sql")]
 pub use sql::{SqlOptions, open as open_database};
+pub use staged::{Staged, StagedPlace, Unnamed};
 pub use texts::{KeptSidecar, MetadataText, SidecarSays};
 #[cfg(feature = "mount")]
 pub(crate) use traits::describe;
 pub use traits::{KeyOrder, Limits, OpenValues, Precision, Steps, Traits};
 pub use unpublished::{KeptAside, StagedFor};
-pub use versions::{Staging, Value};
+pub use versions::Value;
 
 use crate::model::{
     Attributes, ContentType, Key, RecordType, Result, Space, StoreMetadata, StoreName,
@@ -220,16 +223,29 @@ pub trait Backend: Debug + Send + Sync {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io), [`Error::ReadOnly`](crate::Error::ReadOnly): also where it is known by now
     /// that nothing can be published in the store.
-    fn stage(&self, store: Option<&StoreName>) -> Result<Box<dyn Staging>>;
+    fn stage(&self, store: Option<&StoreName>) -> Result<Staged>;
 
     /// The same, with a note of whose bytes they are: if the process ends before they are published, they are kept aside
     /// by a backend that can.
     ///
     /// # Errors
     /// As [`Backend::stage`].
-    fn stage_for(&self, record: &StagedFor<'_>) -> Result<Box<dyn Staging>> {
+    fn stage_for(&self, record: &StagedFor<'_>) -> Result<Staged> {
         self.stage(Some(record.store))
     }
+
+    /// Makes what this backend has staged the record, in one step for every observer, and gives back the new version. An
+    /// error leaves the old version in place and gives the staged bytes back as they are.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore),
+    /// [`Error::RecordExists`](crate::Error::RecordExists), [`Error::NoSuchRecord`](crate::Error::NoSuchRecord) and
+    /// [`Error::RecordReplaced`](crate::Error::RecordReplaced) as `over` says, [`Error::Io`](crate::Error::Io).
+    fn publish(
+        &self,
+        staged: Staged,
+        publish: &Publish<'_>,
+    ) -> Result<Arc<dyn Value>, PublishError>;
 
     /// Checks that a record could be kept under this key, before any byte is written.
     ///

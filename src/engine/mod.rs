@@ -41,7 +41,7 @@ pub use crate::backend::watch::{Change, Tell, Watch, Watched};
 use crate::backend::{Backend, PlainDirectories, directory::DirectoryBackend};
 pub use crate::backend::{
     Findings, KeptSidecar, Listed, Look, MetadataText, Over, PublishError, Purged, Purging, Scan,
-    StagedFor, Staging, Traits, Value,
+    Staged, StagedFor, Traits, Value,
 };
 use crate::model::{BackendErrorKind, Error, Result, Space, StoreMetadata, StoreName, StoreTimes};
 
@@ -263,7 +263,7 @@ impl Storage {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::ReadOnly`].
-    pub fn stage_nowhere(&self) -> Result<Box<dyn Staging>> {
+    pub fn stage_nowhere(&self) -> Result<Staged> {
         self.backend().stage(None)
     }
 

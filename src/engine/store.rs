@@ -9,7 +9,7 @@ use super::Storage;
 use super::types;
 use crate::backend::{
     Backend, Look, Over, Publish, PublishError, PublishType, Purge, Purging, Reader, RenameRecord,
-    Scan, StagedFor, Staging, Value, is_input_key,
+    Scan, Staged, StagedFor, Value, is_input_key,
 };
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Key, RecordType, Result, StoreMetadata,
@@ -119,7 +119,7 @@ impl Store {
             // Not a byte of the old value: only its owner and mode.
             staging.begin_with(&*old, 0)?;
         }
-        copy(value, &*staging)?;
+        copy(value, &staging)?;
         let publish = PublishAs { content_type, ..PublishAs::default() };
         self.publish(&key, staging, &publish).map_err(|(error, _)| error)?;
         Ok(())
@@ -289,7 +289,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::ReadOnly`]: also where nothing can be published in the store.
-    pub fn stage(&self) -> Result<Box<dyn Staging>> {
+    pub fn stage(&self) -> Result<Staged> {
         self.backend().stage(Some(&self.name))
     }
 
@@ -298,7 +298,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`stage`](Self::stage).
-    pub fn stage_for(&self, key: &Key, base: Option<u64>, copied: u64) -> Result<Box<dyn Staging>> {
+    pub fn stage_for(&self, key: &Key, base: Option<u64>, copied: u64) -> Result<Staged> {
         self.backend().stage_for(&StagedFor { store: &self.name, key, base, copied })
     }
 
@@ -311,11 +311,11 @@ impl Store {
     pub fn publish(
         &self,
         key: &Key,
-        staging: Box<dyn Staging>,
+        staging: Staged,
         publish: &PublishAs<'_>,
     ) -> Result<Arc<dyn Value>, PublishError> {
         let decide =
-            |staging: &dyn Staging, replaced: Option<&_>| self.decide_type(key, staging, replaced);
+            |staging: &Staged, replaced: Option<&_>| self.decide_type(key, staging, replaced);
         // Nobody keeps the type of a file in a plain directory.
         let of_plain = self.name.is_plain().then(ContentType::bytes);
         let content_type = match publish.content_type.or(of_plain.as_ref()) {
@@ -323,17 +323,13 @@ impl Store {
             None => PublishType::Decided(&decide),
         };
         if let Some(by_hand) = publish.content_type.filter(|_| of_plain.is_none())
-            && let Err(error) = self.warn_unless_fits(key, &*staging, by_hand)
+            && let Err(error) = self.warn_unless_fits(key, &staging, by_hand)
         {
             return Err((error, staging));
         }
-        let value = staging.publish(&Publish {
-            store: &self.name,
-            key,
-            content_type,
-            durable: publish.durable,
-            over: publish.over,
-        })?;
+        let (durable, over) = (publish.durable, publish.over);
+        let publishing = Publish { store: &self.name, key, content_type, durable, over };
+        let value = self.backend().publish(staging, &publishing)?;
         self.storage.moved_aside().forget(&self.name, key);
         self.storage.activity().modified(&self.name);
         if publish.durable {
@@ -479,7 +475,7 @@ impl Store {
 }
 
 /// Copies a stream into staging in pieces that fit a cache.
-fn copy(value: &mut dyn Read, staging: &dyn Staging) -> Result<()> {
+fn copy(value: &mut dyn Read, staging: &Staged) -> Result<()> {
     let mut buffer = vec![0; 256 * 1024];
     let mut offset = 0;
     loop {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::content_type::{self, Declared};
 use super::store::Store;
-use crate::backend::{Reader, Staging, Value, is_input_key};
+use crate::backend::{Reader, Staged, Value, is_input_key};
 use crate::model::{ContentType, Error, Key, Origin, RecordType, Result, Stamp};
 
 /// A value of so many bytes is held as a whole while its type is found.
@@ -144,7 +144,7 @@ impl Store {
     pub(super) fn warn_unless_fits(
         &self,
         key: &Key,
-        staging: &dyn Staging,
+        staging: &Staged,
         content_type: &ContentType,
     ) -> Result<()> {
         let fits = content_type.fits(&mut Reader::shortening_holes(staging));
@@ -161,7 +161,7 @@ impl Store {
     pub(super) fn decide_type(
         &self,
         key: &Key,
-        staging: &dyn Staging,
+        staging: &Staged,
         replaced: Option<&RecordType>,
     ) -> Result<RecordType> {
         let input_key = self.storage.input_key();

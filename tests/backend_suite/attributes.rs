@@ -31,7 +31,7 @@ pub(crate) fn modified_is_the_moment_of_publication(backend: &dyn Backend) {
     // The last write must lie further back than the clocks may be apart.
     thread::sleep(3 * CLOCK_LAG);
     let before = SystemTime::now();
-    publish(staging, &store, &key, &ContentType::text()).unwrap();
+    publish(backend, staging, &store, &key, &ContentType::text()).unwrap();
     let after = SystemTime::now();
     let record = backend.record(&store, &key).unwrap();
     assert!(record.modified >= before - CLOCK_LAG, "that is when it was written");

@@ -202,7 +202,8 @@ pub(crate) fn p18_no_key_leads_out_of_its_store(backend: &dyn Backend) {
     ];
     for text in texts {
         let key = key(text);
-        let published = publish(stage(backend, b"text"), &store, &key, &ContentType::text());
+        let published =
+            publish(backend, stage(backend, b"text"), &store, &key, &ContentType::text());
         assert_eq!(published.is_ok(), backend.check_key(&store, &key).is_ok(), "{key:?}");
         if published.is_ok() {
             assert_record(backend, &store, &key, b"text", &ContentType::text());
@@ -225,7 +226,8 @@ pub(crate) fn check_key_agrees_with_publish(backend: &dyn Backend) {
         for encoded in [219, 220, 237, 238, 243, 255, 256, 257, 300, 5000] {
             let bytes = if letter == "x" { 1 } else { 3 * letter.len() };
             let key = key(&letter.repeat(encoded / bytes));
-            let published = publish(stage(backend, b"1"), &store, &key, &ContentType::text());
+            let published =
+                publish(backend, stage(backend, b"1"), &store, &key, &ContentType::text());
             match (backend.check_key(&store, &key), published) {
                 (Ok(()), Ok(_)) => {
                     assert_record(backend, &store, &key, b"1", &ContentType::text());
@@ -250,9 +252,10 @@ pub(crate) fn a_foreign_key_makes_no_record(backend: &dyn Backend) {
     assert_no_record(backend.record(&store, &foreign), &store, &foreign);
     assert_no_record(backend.open_value(&store, &foreign), &store, &foreign);
 
-    let (error, staging) = failure_of(publish(stage(backend, b"1"), &store, &foreign, &text));
+    let (error, staging) =
+        failure_of(publish(backend, stage(backend, b"1"), &store, &foreign, &text));
     assert!(matches!(error, Error::NotUnicode { .. }), "{error:?}");
-    publish(staging, &store, &key("a"), &text).unwrap();
+    publish(backend, staging, &store, &key("a"), &text).unwrap();
     let rename = RenameRecord {
         from_store: &name("default"),
         from_key: &key("a"),

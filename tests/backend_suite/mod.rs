@@ -25,7 +25,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use storefs::backend::{
     Backend, KeyOrder, MetadataFiles, Over, Posix, Publish, PublishError, PublishType, Purge,
-    Reader, Staging, Value,
+    Reader, Staged, Value,
 };
 use storefs::model::{ContentType, Error, Key, Result, StoreMetadata, StoreName, StoreTimes};
 
@@ -209,20 +209,22 @@ fn create(backend: &dyn Backend, store: &str) -> StoreName {
     store
 }
 
-fn stage(backend: &dyn Backend, bytes: &[u8]) -> Box<dyn Staging> {
+fn stage(backend: &dyn Backend, bytes: &[u8]) -> Staged {
     let staging = backend.stage(None).unwrap();
     staging.write_at(bytes, 0).unwrap();
     staging
 }
 
 fn publish(
-    staging: Box<dyn Staging>,
+    backend: &dyn Backend,
+    staging: Staged,
     store: &StoreName,
     key: &Key,
     content_type: &ContentType,
 ) -> Result<Arc<dyn Value>, PublishError> {
     let content_type = PublishType::Given(content_type);
-    staging.publish(&Publish { store, key, content_type, durable: false, over: Over::Anything })
+    let (durable, over) = (false, Over::Anything);
+    backend.publish(staging, &Publish { store, key, content_type, durable, over })
 }
 
 fn put_as(
@@ -232,7 +234,7 @@ fn put_as(
     bytes: &[u8],
     content_type: &ContentType,
 ) {
-    publish(stage(backend, bytes), store, key, content_type).unwrap();
+    publish(backend, stage(backend, bytes), store, key, content_type).unwrap();
 }
 
 fn put(backend: &dyn Backend, store: &StoreName, key: &Key, bytes: &[u8]) {
@@ -247,7 +249,7 @@ fn bytes_of(value: &Arc<dyn Value>) -> Vec<u8> {
 }
 
 /// All bytes that are staged.
-fn staged_bytes(staging: &dyn Staging) -> Vec<u8> {
+fn staged_bytes(staging: &Staged) -> Vec<u8> {
     let mut bytes = Vec::new();
     Reader::new(staging).read_to_end(&mut bytes).unwrap();
     bytes

@@ -111,7 +111,7 @@ pub(crate) fn p16_purge_spares_the_key_input_whatever_the_input_key_is(backend: 
     let store = create(backend, "default");
     let with_type = ContentType::new("application/x-own");
     fill(backend, &store, &["INPUT.json", "INPUT2", "k", "k.json", "other"]);
-    publish(stage(backend, b"the input"), &store, &key("INPUT"), &with_type).unwrap();
+    publish(backend, stage(backend, b"the input"), &store, &key("INPUT"), &with_type).unwrap();
     let purged = backend.purge_store(&store, &purge("k")).unwrap().wait();
     assert_eq!(purged.removed, 2);
     let left = ["INPUT", "INPUT.json", "k", "k.json"].map(key);
@@ -136,7 +136,7 @@ pub(crate) fn publish_after_a_purge_makes_a_record(backend: &dyn Backend) {
     fill(backend, &store, &["a", "b"]);
     let begun_before = stage(backend, b"begun before the purge");
     backend.purge_store(&store, &purge("INPUT")).unwrap();
-    publish(begun_before, &store, &key("a"), &ContentType::json()).unwrap();
+    publish(backend, begun_before, &store, &key("a"), &ContentType::json()).unwrap();
     put(backend, &store, &key("c"), b"begun after it");
     assert_eq!(keys(backend, &store), [key("a"), key("c")]);
     assert_record(backend, &store, &key("a"), b"begun before the purge", &ContentType::json());

@@ -190,7 +190,7 @@ pub(crate) fn a_missing_store_is_named_by_every_call(backend: &dyn Backend) {
     assert_no_store(backend.delete(&missing, &key), &missing);
     assert_no_store(moved_to(&missing, &store), &missing);
     assert_no_store(moved_to(&store, &missing), &missing);
-    let (error, _) = failure_of(publish(stage(backend, b"2"), &missing, &key, &text));
+    let (error, _) = failure_of(publish(backend, stage(backend, b"2"), &missing, &key, &text));
     assert_no_store(Err::<(), _>(error), &missing);
 
     assert_eq!(stores(backend), from_ref(&store), "none of them makes a store");

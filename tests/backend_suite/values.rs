@@ -126,7 +126,7 @@ pub(crate) fn read_at_gives_ranges_and_nothing_past_the_end(backend: &dyn Backen
 pub(crate) fn an_empty_value_is_a_record(backend: &dyn Backend) {
     let (store, key) = (create(backend, "default"), key("empty"));
     let none = ContentType::new("application/x-none");
-    super::publish(backend.stage(Some(&store)).unwrap(), &store, &key, &none).unwrap();
+    super::publish(backend, backend.stage(Some(&store)).unwrap(), &store, &key, &none).unwrap();
     assert_record(backend, &store, &key, b"", &none);
     assert_eq!(keys(backend, &store), from_ref(&key));
     let value = backend.open_value(&store, &key).unwrap();
@@ -147,7 +147,7 @@ pub(crate) fn a_large_value_comes_back_whole(backend: &dyn Backend) {
     for (piece, chunk) in bytes.chunks(100_003).enumerate().rev() {
         staging.write_at(chunk, piece as u64 * 100_003).unwrap();
     }
-    super::publish(staging, &store, &key, &ContentType::bytes()).unwrap();
+    super::publish(backend, staging, &store, &key, &ContentType::bytes()).unwrap();
     assert!(get(backend, &store, &key) == bytes);
 }
 

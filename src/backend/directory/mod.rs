@@ -107,8 +107,8 @@ pub use state::{DirectoryBackend, DirectoryOptions};
 
 use super::{
     Backend, Dialects, Durability, KeptAside, Look, MetadataFiles, PlainDirectories, Posix,
-    Precision, Purge, Purging, RenameRecord, Repair, Scan, StagedFor, Staging, Traits, Value,
-    Watchable,
+    Precision, Publish, PublishError, Purge, Purging, RenameRecord, Repair, Scan, Staged,
+    StagedFor, Traits, Value, Watchable,
 };
 use crate::model::{Attributes, Error, Key, RecordType, Result, Space, StoreMetadata, StoreName};
 
@@ -201,12 +201,23 @@ impl Backend for DirectoryBackend {
         Ok(Arc::new(self.in_store(store, |dir| self.open_record(dir, key))?))
     }
 
-    fn stage(&self, store: Option<&StoreName>) -> Result<Box<dyn Staging>> {
+    fn stage(&self, store: Option<&StoreName>) -> Result<Staged> {
         self.stage_by(store, Session::create)
     }
 
-    fn stage_for(&self, record: &StagedFor<'_>) -> Result<Box<dyn Staging>> {
+    fn stage_for(&self, record: &StagedFor<'_>) -> Result<Staged> {
         self.stage_by(Some(record.store), |session| session.create_for(record))
+    }
+
+    fn publish(
+        &self,
+        mut staged: Staged,
+        publish: &Publish<'_>,
+    ) -> Result<Arc<dyn Value>, PublishError> {
+        match self.publish(&mut staged, publish) {
+            Ok(value) => Ok(Arc::new(value)),
+            Err(error) => Err((error, staged)),
+        }
     }
 
     fn check_key(&self, store: &StoreName, key: &Key) -> Result<()> {

@@ -17,17 +17,17 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use rustix::io::Errno;
 
-use staging::{MemoryStaging, MemoryValue, Staged};
+use staging::MemoryValue;
 
 use super::{
-    Backend, KeyOrder, Listed, Posix, Purge, Purged, Purging, RenameRecord, Scan, Staging, Traits,
-    Value, is_spared,
+    Backend, KeyOrder, Listed, Posix, Publish, PublishError, Purge, Purged, Purging, RenameRecord,
+    Scan, Staged, Traits, Value, is_spared,
 };
 use crate::model::{
     AttributeChange, Attributes, Error, Key, RecordType, Result, Space, Stamp, StoreMetadata,
     StoreName, TimeChange,
 };
-use crate::ranks::{Mutex, RwLock, Table};
+use crate::ranks::{RwLock, Table};
 
 /// Permission bits of a new record.
 const RECORD_MODE: u32 = 0o644;
@@ -38,7 +38,7 @@ const STORE_MODE: u32 = 0o755;
 /// Bytes in a unit of [`Attributes::blocks`].
 const BLOCK: u64 = 512;
 
-/// Longest value in bytes. Holes take memory here: without a limit, one far offset would end the process.
+/// Longest value in bytes. Holes take memory once they are published.
 const MAX_VALUE: usize = 1 << 30;
 
 /// A storage in memory. Clones are handles on the same storage.
@@ -240,10 +240,16 @@ impl Backend for MemoryBackend {
         Ok(find_record(&self.shared.stores.read(), store, key)?.open())
     }
 
-    fn stage(&self, _store: Option<&StoreName>) -> Result<Box<dyn Staging>> {
-        let facts = self.shared.new_facts(RECORD_MODE);
-        let staged = Mutex::new(Staged { bytes: Bytes(Vec::new()), facts, modified_given: false });
-        Ok(Box::new(MemoryStaging { shared: Arc::clone(&self.shared), staged }))
+    fn stage(&self, _store: Option<&StoreName>) -> Result<Staged> {
+        staging::stage()
+    }
+
+    fn publish(
+        &self,
+        staged: Staged,
+        publish: &Publish<'_>,
+    ) -> Result<Arc<dyn Value>, PublishError> {
+        staging::publish(&self.shared, staged, publish)
     }
 
     fn check_key(&self, _store: &StoreName, key: &Key) -> Result<()> {
@@ -425,16 +431,6 @@ impl Bytes {
             .map_err(|_| Error::io("extend a value in memory", Errno::NOSPC))?;
         self.0.resize(len, 0);
         Ok(())
-    }
-
-    /// The `len` bytes from `offset`, after extending with zeroes up to their end.
-    fn range_mut(&mut self, offset: u64, len: u64) -> Result<&mut [u8]> {
-        let end = offset.saturating_add(len);
-        self.resize(end.max(self.0.len() as u64))?;
-        // Both fit, since the value has been extended up to the end.
-        let range =
-            usize::try_from(offset).unwrap_or_default()..usize::try_from(end).unwrap_or_default();
-        Ok(self.0.get_mut(range).unwrap_or_default())
     }
 }
 

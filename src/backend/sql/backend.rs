@@ -9,10 +9,10 @@ use super::database::{Outcome, Rename, StoreRow, Touched, Written};
 use super::datasets::Datasets;
 use super::scan::RecordScan;
 use super::shared::{Shared, time};
-use super::staging::{SqlStaging, is_guessed, now};
+use super::staging::{self, is_guessed, now};
 use crate::backend::{
-    Backend, Durability, KeyOrder, PlainDirectories, Purge, Purged, Purging, RenameRecord, Scan,
-    Staging, Traits, Value, is_spared,
+    Backend, Durability, KeyOrder, PlainDirectories, Publish, PublishError, Purge, Purged, Purging,
+    RenameRecord, Scan, Staged, Traits, Value, is_spared,
 };
 use crate::model::{
     Attributes, BackendErrorKind, Error, Key, RecordType, Result, Space, StoreMetadata, StoreName,
@@ -244,9 +244,20 @@ impl Backend for SqlBackend {
         Ok(Arc::new(self.shared.open(&(store.clone(), key.clone()))?))
     }
 
-    fn stage(&self, store: Option<&StoreName>) -> Result<Box<dyn Staging>> {
+    fn stage(&self, store: Option<&StoreName>) -> Result<Staged> {
         store.map_or_else(|| self.refuse_if_read_only(), |store| self.check_write(store))?;
-        Ok(Box::new(SqlStaging::begin(&self.shared)?))
+        staging::stage(&self.shared)
+    }
+
+    fn publish(
+        &self,
+        staged: Staged,
+        publish: &Publish<'_>,
+    ) -> Result<Arc<dyn Value>, PublishError> {
+        match self.check_write(publish.store) {
+            Ok(()) => staging::publish(&self.shared, staged, publish),
+            Err(error) => Err((error, staged)),
+        }
     }
 
     fn check_key(&self, store: &StoreName, key: &Key) -> Result<()> {

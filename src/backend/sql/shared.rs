@@ -15,7 +15,7 @@ use crate::model::{
 };
 
 /// Permissions of a record and of a store: a database keeps none.
-const RECORD_MODE: u32 = 0o644;
+pub(super) const RECORD_MODE: u32 = 0o644;
 const STORE_MODE: u32 = 0o755;
 
 /// Unit of [`Attributes::blocks`] in bytes.
@@ -53,11 +53,6 @@ impl Shared {
     /// Attributes of a version, which it keeps as long as it is there.
     pub(super) fn record_attributes(&self, seen: &Seen) -> Attributes {
         self.attributes(RECORD_MODE, seen.object, seen.size, seen.modified)
-    }
-
-    /// Attributes of bytes that are not published.
-    pub(super) fn staged_attributes(&self, size: u64, modified: SystemTime) -> Attributes {
-        self.attributes(RECORD_MODE, 0, size, modified)
     }
 
     /// Attributes of an item of a dataset.

@@ -93,7 +93,7 @@ impl Names {
         let portion = before.clamp(FIRST_PORTION, LARGEST_PORTION);
         let mut taken = 0;
         let mut is_over = false;
-        while taken < portion && !(taken >= LARGEST_TOLD_PORTION && !self.told.is_empty()) {
+        while taken < portion && (self.told.is_empty() || taken < LARGEST_TOLD_PORTION) {
             let Some(listed) = rest.next().transpose()? else {
                 is_over = true;
                 break;
