@@ -1,6 +1,7 @@
 //! Which version a record is, while others change it.
 
 use super::*;
+use crate::backend::sql::sqlite::versions::{Generation, Versions};
 
 fn set(connection: &Connection, key: &str, value: &str) {
     let sql = "UPDATE key_value_store_records SET value = ?2 WHERE key = ?1";
@@ -130,4 +131,87 @@ fn an_old_state_has_old_versions() {
     assert_eq!(streamed, large);
     assert_ne!(second, Some(first));
     assert_eq!(bytes(&database, "large"), b"small");
+}
+
+/// One record's versions, by hand: what our commits leave known.
+struct ByHand {
+    fixture: Fixture,
+    writer: Connection,
+    versions: Versions,
+}
+
+impl ByHand {
+    fn new() -> Self {
+        let fixture = Fixture::new();
+        let (writer, witness) = (fixture.other(), fixture.other());
+        let versions = Versions::new(witness).unwrap();
+        Self { fixture, writer, versions }
+    }
+
+    /// A commit of ours that makes a version of `key`; `meanwhile` comes between it and what follows from it.
+    fn commit(&self, key: &str, version: Version, meanwhile: impl FnOnce(&Self)) {
+        self.writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let begun = self.versions.begun(&self.writer).unwrap();
+        set(&self.writer, "num", "1");
+        self.writer.execute_batch("COMMIT").unwrap();
+        meanwhile(self);
+        self.versions.committed(&self.writer, begun.as_ref(), &[made(key, version)]);
+    }
+
+    fn remember(&self, key: &str, version: Version, generation: Option<Generation>) {
+        self.versions.remember("store", [(key, version)].into_iter(), generation);
+    }
+
+    /// What is known now.
+    fn known(&self, key: &str) -> Option<Version> {
+        self.versions.remembered("store", key, self.versions.generation())
+    }
+}
+
+fn made(key: &str, version: Version) -> (String, String, Version) {
+    ("store".to_owned(), key.to_owned(), version)
+}
+
+const ONE: Version = Version(1);
+const TWO: Version = Version(2);
+
+#[test]
+fn a_commit_of_ours_leaves_the_other_records_known() {
+    let by_hand = ByHand::new();
+    let before = by_hand.versions.generation();
+    by_hand.remember("mine", ONE, before);
+    by_hand.remember("other", ONE, before);
+    // A reader of ours may see the commit before the writer has told what follows from it.
+    by_hand.commit("mine", TWO, |it| assert_eq!(it.known("other"), None));
+    assert_eq!((by_hand.known("mine"), by_hand.known("other")), (Some(TWO), Some(ONE)));
+    // A transaction that has begun before the commit sees another version of the one.
+    assert_eq!(by_hand.versions.remembered("store", "mine", before), None);
+    assert_eq!(by_hand.versions.remembered("store", "other", before), Some(ONE));
+    // And what it has found comes too late.
+    by_hand.remember("mine", ONE, before);
+    assert_eq!(by_hand.known("mine"), Some(TWO));
+}
+
+#[test]
+fn a_commit_of_anothers_right_after_ours_leaves_nothing_known() {
+    let by_hand = ByHand::new();
+    by_hand.remember("other", ONE, by_hand.versions.generation());
+    by_hand.commit("mine", TWO, |it| set(&it.fixture.other(), "num", "2"));
+    assert_eq!((by_hand.known("mine"), by_hand.known("other")), (None, None));
+    // The same if it was seen in the meantime.
+    by_hand.remember("other", ONE, by_hand.versions.generation());
+    by_hand.commit("mine", TWO, |it| {
+        it.versions.generation();
+        set(&it.fixture.other(), "num", "2");
+        it.versions.generation();
+    });
+    assert_eq!((by_hand.known("mine"), by_hand.known("other")), (None, None));
+}
+
+#[test]
+fn what_a_late_reader_found_before_our_commit_is_not_remembered() {
+    let by_hand = ByHand::new();
+    let before = by_hand.versions.generation();
+    by_hand.commit("mine", TWO, |it| it.remember("mine", ONE, before));
+    assert_eq!(by_hand.known("mine"), Some(TWO));
 }
