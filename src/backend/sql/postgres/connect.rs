@@ -128,6 +128,7 @@ fn depends_on_tls(error: &Error) -> bool {
 ///
 /// The server ends a statement, and a wait for another's lock, before the caller's deadline: what it says then is more
 /// than that it said nothing. A transaction of a client that is gone ends by itself, with its locks.
+/// No statement here is worth being compiled, whatever the planner takes it for.
 pub(super) fn session(timeout: Duration, read_only: bool) -> String {
     let milliseconds = timeout.as_millis().clamp(100, 86_400_000);
     let lock = milliseconds * 9 / 10;
@@ -136,7 +137,7 @@ pub(super) fn session(timeout: Duration, read_only: bool) -> String {
     let mut text = format!(
         "SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
          SET idle_in_transaction_session_timeout = {idle}; \
-         SET default_transaction_isolation = 'read committed'"
+         SET default_transaction_isolation = 'read committed'; SET jit = off"
     );
     if read_only {
         text.push_str("; SET default_transaction_read_only = on");

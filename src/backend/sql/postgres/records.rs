@@ -1,6 +1,6 @@
 //! Records: looked up, listed, put, moved and removed.
 
-use futures_util::future::join;
+use futures_util::future::{join, try_join3};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
@@ -19,6 +19,11 @@ use crate::model::{BackendErrorKind, Error, Result, Timestamp};
 /// Values of up to this many bytes are sent with their statement; larger ones are staged in parts before.
 const MOST_SENT_BYTES: u64 = 1 << 20;
 
+/// Has the server read a page in the order of the primary key. Where it has no statistics yet, as after a store was
+/// filled, it takes all stores for small, and would sort the whole store for each page.
+const IN_KEY_ORDER: &str = "BEGIN READ ONLY; SET LOCAL enable_sort = off; \
+     SET LOCAL enable_bitmapscan = off";
+
 impl PostgresDatabase {
     pub(super) fn page_of(
         &self,
@@ -30,16 +35,23 @@ impl PostgresDatabase {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
-            let rows = match after {
-                None => {
-                    let statement = client.prepare_cached(&self.texts.first_page).await?;
-                    client.query(&statement, &[&internal_name, &limit]).await?
-                }
+            let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&internal_name, &limit];
+            let text = match &after {
+                None => &self.texts.first_page,
                 Some(after) => {
-                    let statement = client.prepare_cached(&self.texts.page).await?;
-                    client.query(&statement, &[&internal_name, &limit, &after]).await?
+                    parameters.push(after);
+                    &self.texts.page
                 }
             };
+            let statement = client.prepare_cached(text).await?;
+            attempt.begins();
+            let (_, rows, _) = try_join3(
+                client.batch_execute(IN_KEY_ORDER),
+                client.query(&statement, &parameters),
+                client.batch_execute("COMMIT"),
+            )
+            .await?;
+            attempt.ends();
             if rows.is_empty() {
                 return Ok(None);
             }

@@ -110,6 +110,7 @@ fn datasets_are_read_in_order_and_may_be_absent() {
     assert_eq!(all, [("none".to_owned(), 0), ("one".to_owned(), 3)]);
     let items = |from, limit| database.dataset_items("one", from, limit).unwrap().unwrap();
     assert_eq!(items(0, 9), ["{\"n\": 1}", "[]", "{\"n\": 3}"]);
+    assert_eq!(items(0, 1), ["{\"n\": 1}"]);
     assert_eq!(items(1, 1), ["[]"]);
     assert!(items(3, 1).is_empty());
     assert_eq!(database.dataset_items("none", 0, 9).unwrap(), Some(vec![]));
