@@ -35,6 +35,9 @@ pub struct Traits {
     pub keeps_owner_and_mode: bool,
     /// Whether times that are set by hand are kept.
     pub keeps_times: bool,
+    /// Whether each change of a record moves the times in the metadata of its store, in the same step. Else they are moved
+    /// by a purge, and by [`Backend::touch_store`](super::Backend::touch_store).
+    pub times_follow_changes: bool,
     /// Whether [`Backend::record`](super::Backend::record) can tell two versions of a record apart, however soon the one followed the other.
     /// Else two of one length may have the same stamp.
     pub tells_versions: bool,
@@ -109,6 +112,7 @@ impl Traits {
             key_order: KeyOrder::None,
             keeps_owner_and_mode: true,
             keeps_times: true,
+            times_follow_changes: false,
             tells_versions: true,
             limits: Limits {
                 key_chars: None,
@@ -150,6 +154,7 @@ pub(crate) fn describe(backend: &dyn Backend) -> Value {
         },
         "keeps_owner_and_mode": traits.keeps_owner_and_mode,
         "keeps_times": traits.keeps_times,
+        "times_follow_changes": traits.times_follow_changes,
         "tells_versions": traits.tells_versions,
         "most_key_chars": traits.limits.key_chars,
         "most_key_bytes": traits.limits.key_bytes,

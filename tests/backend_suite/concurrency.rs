@@ -126,7 +126,7 @@ pub(crate) fn create_store_lets_one_of_many_win(backend: &dyn Backend) {
                 let (store, begin, won) = (&store, &begin, &won);
                 scope.spawn(move || {
                     let mut metadata = metadata(store);
-                    metadata.id = Some(format!("made-by-{by}"));
+                    metadata.id = Some(format!("made-{round}-by-{by}"));
                     begin.wait();
                     match backend.create_store(store, &metadata) {
                         Ok(()) => {

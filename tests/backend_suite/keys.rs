@@ -7,8 +7,8 @@ use storefs::backend::{Backend, Listed, Look, RenameRecord};
 use storefs::model::{ContentType, Error, Key, StoreName};
 
 use super::{
-    assert_gone, assert_no_record, assert_record, create, error_of, failure_of, get, key, keys,
-    metadata, name, publish, put, put_as, stage, stores,
+    assert_gone, assert_metadata, assert_no_record, assert_record, create, error_of, failure_of,
+    get, key, keys, name, publish, put, put_as, stage, stores,
 };
 
 /// The odd keys that the backend takes. It may refuse none that is short and has no NUL in it.
@@ -99,7 +99,7 @@ pub(crate) fn every_odd_key_holds_its_own_record(backend: &dyn Backend) {
         assert_gone(backend, &store, gone);
         assert_eq!(keys(backend, &store).len(), odd.len() - done - 1);
     }
-    assert_eq!(backend.metadata(&store).unwrap(), metadata(&store));
+    assert_metadata(backend, &store);
 }
 
 pub(crate) fn look_at_records_sees_what_record_sees(backend: &dyn Backend) {
@@ -213,7 +213,7 @@ pub(crate) fn p18_no_key_leads_out_of_its_store(backend: &dyn Backend) {
             assert!(!keys(backend, &store).contains(&key));
         }
         assert_eq!(stores(backend), [store.clone(), other.clone()]);
-        assert_eq!(backend.metadata(&store).unwrap(), metadata(&store));
+        assert_metadata(backend, &store);
         assert_record(backend, &store, &super::key("x"), b"1", &ContentType::bytes());
         assert_record(backend, &other, &super::key("x"), b"2", &ContentType::bytes());
     }

@@ -192,7 +192,7 @@ fn key(text: &str) -> Key {
 /// Metadata of a store of this name, with times of its own for each of the three.
 fn metadata(store: &StoreName) -> StoreMetadata {
     StoreMetadata {
-        id: Some(format!("id0of{}", store.as_str().len())),
+        id: Some(id_of(store)),
         name: store.metadata_name(),
         times: StoreTimes {
             created_at: at("2024-01-15T10:30:00Z"),
@@ -200,6 +200,23 @@ fn metadata(store: &StoreName) -> StoreMetadata {
             modified_at: at("2026-11-24T09:11:10.000001Z"),
         },
     }
+}
+
+/// An id as SDKs make them, of its own for each name.
+fn id_of(store: &StoreName) -> String {
+    let mix = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    format!("i{:016x}", store.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, mix))
+}
+
+/// The metadata of a store is what it was made with, but for times that follow changes where the backend says that they do.
+fn assert_metadata(backend: &dyn Backend, store: &StoreName) {
+    let (mut found, made) = (backend.metadata(store).unwrap(), metadata(store));
+    if backend.traits().times_follow_changes {
+        let (times, old) = (&mut found.times, made.times);
+        assert!(times.accessed_at >= old.accessed_at && times.modified_at >= old.modified_at);
+        (times.accessed_at, times.modified_at) = (old.accessed_at, old.modified_at);
+    }
+    assert_eq!(found, made);
 }
 
 /// Makes an empty store.

@@ -4,7 +4,8 @@ use storefs::backend::Backend;
 use storefs::model::{ContentType, Key, StoreName};
 
 use super::{
-    assert_gone, assert_record, at, create, key, keys, metadata, publish, purge, put, put_as, stage,
+    assert_gone, assert_metadata, assert_record, at, create, key, keys, metadata, publish, purge,
+    put, put_as, stage,
 };
 
 /// Fills a store with records of these keys, each of which holds its key.
@@ -128,7 +129,7 @@ pub(crate) fn purge_touches_no_other_store(backend: &dyn Backend) {
     backend.purge_store(&store, &purge("INPUT")).unwrap();
     assert_eq!(keys(backend, &store), [key("INPUT")]);
     assert_eq!(keys(backend, &other), ["INPUT", "a", "b"].map(key));
-    assert_eq!(backend.metadata(&other).unwrap(), metadata(&other));
+    assert_metadata(backend, &other);
 }
 
 pub(crate) fn publish_after_a_purge_makes_a_record(backend: &dyn Backend) {

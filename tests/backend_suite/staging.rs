@@ -6,8 +6,9 @@ use storefs::backend::{Backend, Over, Publish, PublishType, Staged};
 use storefs::model::{AttributeChange, ContentType, Error, RecordType, TimeChange};
 
 use super::{
-    all_posix, assert_gone, assert_no_store, assert_record, bytes_of, create, failure_of, get, key,
-    keys, metadata, name, publish, put, put_as, since_epoch, stage, staged_bytes, stores,
+    all_posix, assert_gone, assert_metadata, assert_no_store, assert_record, bytes_of, create,
+    failure_of, get, key, keys, name, publish, put, put_as, since_epoch, stage, staged_bytes,
+    stores,
 };
 
 pub(crate) fn p3_staging_is_seen_by_nobody(backend: &dyn Backend) {
@@ -24,7 +25,7 @@ pub(crate) fn p3_staging_is_seen_by_nobody(backend: &dyn Backend) {
     assert_eq!(keys(backend, &store), [key("old")]);
     assert_record(backend, &store, &key("old"), b"old", &ContentType::bytes());
     assert_eq!(stores(backend), from_ref(&store));
-    assert_eq!(backend.metadata(&store).unwrap(), metadata(&store));
+    assert_metadata(backend, &store);
 }
 
 pub(crate) fn p3_a_publish_is_seen_at_once(backend: &dyn Backend) {

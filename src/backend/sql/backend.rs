@@ -46,6 +46,7 @@ impl SqlBackend {
         traits.key_order = KeyOrder::Own;
         traits.keeps_owner_and_mode = false;
         traits.keeps_times = false;
+        traits.times_follow_changes = true;
         traits.limits.key_chars = Some(facts.most_key_chars);
         traits.limits.content_type_chars = Some(facts.most_type_chars);
         traits.limits.value_bytes = Some(facts.most_value_bytes);

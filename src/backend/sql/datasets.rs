@@ -90,7 +90,7 @@ impl Datasets {
     fn find<'a>(&self, directory: &'a StoreName) -> Result<Place<'a>> {
         let mut path = directory.components();
         let place = match (path.next(), path.next(), path.next()) {
-            (None, ..) => Some(Place::Root),
+            (None, ..) => directory.is_plain().then_some(Place::Root),
             (Some(DATASETS), None, _) => Some(Place::All),
             (Some(DATASETS), Some(name), None) => {
                 let is_there = self.names()?.iter().any(|other| other == name);
