@@ -206,6 +206,15 @@ pub trait Backend: Debug + Send + Sync {
         Ok(false)
     }
 
+    /// Whether other programs write the values of a store where they are, instead of putting new ones in their place: then
+    /// a value that has another time may have other bytes.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`].
+    fn is_rewritten_in_place(&self, _store: &StoreName) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Sets the content type of a record, leaving its value alone.
     ///
     /// # Errors

@@ -272,6 +272,15 @@ impl Store {
         self.backend().look_at_records(&self.name, act)
     }
 
+    /// Whether other programs write values of the store where they are, so that one with another time may have other
+    /// bytes.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn is_rewritten_in_place(&self) -> Result<bool> {
+        self.backend().is_rewritten_in_place(&self.name)
+    }
+
     /// Changes owner, mode and times of a record's value.
     ///
     /// # Errors
