@@ -34,7 +34,7 @@ mod sides;
 use std::fs;
 use std::panic::resume_unwind;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use caller::{Caller, become_nobody, open_fuse_to_all};
 use common::{PROGRAM, TempMount, can_mount, storefs};
@@ -140,26 +140,37 @@ fn compare(place: &Place, mount: TempMount, caller: Caller, part: Part) {
     assert!(faults.is_empty(), "{}\n{} faults", faults.join("\n"), faults.len());
 }
 
-/// What each script does otherwise in the mount, in the order of the scripts.
+/// What each script does otherwise in the mount, in the order of the scripts. All of them are run on the disk first: a
+/// script that prints or stores the time of day differs then whenever it is run, and not once in a while.
 fn differences(scripts: &[Script], sides: &Sides<'_>, caller: Caller) -> Vec<Vec<String>> {
+    let plain = of_each(scripts, caller, |_, script| sides.on_plain(script));
+    of_each(scripts, caller, |at, script| sides.difference(script, &plain[at]))
+}
+
+/// What comes of each script, in the order of the scripts; some are run side by side.
+fn of_each<T: Default + Send>(
+    scripts: &[Script],
+    caller: Caller,
+    run: impl Fn(usize, &Script) -> T + Sync,
+) -> Vec<T> {
     let next = Mutex::new(scripts.iter().enumerate());
-    let found = Mutex::new(vec![Vec::new(); scripts.len()]);
+    let outcomes = Mutex::new(scripts.iter().map(|_| T::default()).collect::<Vec<_>>());
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 caller.take_over_thread();
                 loop {
                     let Some((at, script)) = next.lock().next() else { break };
-                    let began = std::time::Instant::now();
-                    let difference = sides.difference(script);
+                    let began = Instant::now();
+                    let outcome = run(at, script);
                     let took = began.elapsed();
                     if took > SLOW {
                         println!("{}: {took:?}", script.name);
                     }
-                    found.lock()[at] = difference;
+                    outcomes.lock()[at] = outcome;
                 }
             });
         }
     });
-    found.into_inner()
+    outcomes.into_inner()
 }

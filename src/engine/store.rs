@@ -256,6 +256,18 @@ impl Store {
         self.backend().look_at_records(&self.name, act)
     }
 
+    /// Whether other programs write values of the store where they are, so that one with another time may have other
+    /// bytes.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`], [`Error::Io`].
+    pub fn is_rewritten_in_place(&self) -> Result<bool> {
+        match self.backend().dialects() {
+            Some(dialects) => dialects.is_rewritten_in_place(&self.name),
+            None => Ok(false),
+        }
+    }
+
     /// Changes owner, mode and times of a record's value, as far as the storage keeps them.
     ///
     /// # Errors

@@ -68,6 +68,12 @@ impl FileSystem {
         self.give_lock_back(ino, handle, owner, 0, u64::MAX);
     }
 
+    /// The last descriptor of a handle is closed: whatever is locked through it is free. To be called when the kernel
+    /// says so, before anything that may wait.
+    pub fn release_locks(&self, handle: Handle) {
+        self.locks.release(handle);
+    }
+
     /// What is locked through a handle.
     fn locked(&self, ino: Ino, handle: Handle) -> FsResult<On> {
         let open = self.handles.get(handle).ok_or(FsError::BadHandle)?;

@@ -15,8 +15,8 @@ pub(super) const HELD_UP_FOR: Duration = Duration::from_secs(1);
 /// How often it is looked whether it has come to rest.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// How fuser begins the names of the threads that serve the kernel.
-const SERVING: &str = "fuser-";
+/// How fuser begins the names of the threads that take requests from the kernel; a number follows.
+const TAKING: &str = "fuser-";
 
 /// Threads that were held up, and have not been seen at rest since.
 #[derive(Debug)]
@@ -39,54 +39,77 @@ impl Stragglers {
     }
 }
 
-/// Whether a thread serves the kernel and runs, or waits for a core or a medium. It is at rest if it waits for a
-/// request.
+/// Whether a thread serves the kernel and is at something: it runs, or waits for a core, a medium or a lock. It is at
+/// rest if it waits for a request.
 fn is_held_up(thread: Pid) -> bool {
-    let file = Path::new("/proc/self/task").join(thread.to_string()).join("stat");
+    let directory = Path::new("/proc/self/task").join(thread.to_string());
+    let told = |file: &str| fs::read_to_string(directory.join(file)).ok();
     // "NUMBER (NAME) STATE ...", where a name may hold anything (proc_pid_stat(5)).
-    let is_it = |text: String| {
-        let (before, after) = text.rsplit_once(") ")?;
+    let is_it = |stat: String| {
+        let (before, after) = stat.rsplit_once(") ")?;
         let (_, name) = before.split_once('(')?;
-        Some(name.starts_with(SERVING) && !after.starts_with('S'))
+        let takes = name.strip_prefix(TAKING)?;
+        if !after.starts_with('S') {
+            return Some(true);
+        }
+        // The one that is called otherwise waits for these.
+        let is_numbered = takes.bytes().all(|byte| byte.is_ascii_digit());
+        Some(is_numbered && !is_reading(&told("syscall")?))
     };
-    fs::read_to_string(file).ok().and_then(is_it).unwrap_or(false)
+    told("stat").and_then(is_it).unwrap_or(false)
+}
+
+/// Whether a thread that sleeps does so in read(2), by its file `syscall` (proc_pid_syscall(5)).
+fn is_reading(syscall: &str) -> bool {
+    let number = syscall.split_whitespace().next().and_then(|number| number.parse().ok());
+    number == Some(libc::SYS_read)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write, pipe};
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
+
+    use parking_lot::Mutex;
 
     use super::*;
 
     #[test]
-    fn a_thread_that_serves_the_kernel_is_left_until_it_rests() {
-        let rests = AtomicBool::new(false);
+    fn a_thread_that_serves_the_kernel_is_left_until_it_waits_for_a_request() {
+        let (runs, lock) = (AtomicBool::new(true), Mutex::new(()));
+        let (mut requests, mut kernel) = pipe().unwrap();
+        let mut requests_of_other = requests.try_clone().unwrap();
         thread::scope(|scope| {
             let named = |name: &str| thread::Builder::new().name(name.to_owned());
             let work = || {
-                while !rests.load(Ordering::Relaxed) {
+                while runs.load(Ordering::Relaxed) {
                     std::hint::spin_loop();
                 }
-                thread::park();
+                drop(lock.lock());
             };
-            let serving = named("fuser-9").spawn_scoped(scope, work).unwrap();
-            let other = named("storefs-9").spawn_scoped(scope, work).unwrap();
+            let held = lock.lock();
+            let serve = move || (work(), requests.read_exact(&mut [0]).unwrap());
+            let other = move || (work(), requests_of_other.read_exact(&mut [0]).unwrap());
+            named("fuser-9").spawn_scoped(scope, serve).unwrap();
+            named("storefs-9").spawn_scoped(scope, other).unwrap();
             let mut stragglers = Stragglers::now();
             while stragglers.0.is_empty() {
                 stragglers = Stragglers::now();
             }
             assert_eq!(stragglers.0.len(), 1, "only who serves the kernel");
-            for _ in 0..10 {
-                assert!(stragglers.are_left());
+            assert!(stragglers.are_left());
+            runs.store(false, Ordering::Relaxed);
+            for _ in 0..50 {
+                assert!(stragglers.are_left(), "it waits for a lock, and not for a request");
+                thread::sleep(LOOK_EVERY);
             }
-            rests.store(true, Ordering::Relaxed);
+            drop(held);
             while stragglers.are_left() {
                 thread::yield_now();
             }
             assert!(!Stragglers::now().are_left());
-            serving.thread().unpark();
-            other.thread().unpark();
+            kernel.write_all(&[0; 2]).unwrap();
         });
     }
 }

@@ -175,7 +175,7 @@ impl FileSystem {
     /// The last descriptor of the handle is closed.
     pub fn release(&self, handle: Handle) {
         let Some(open) = self.handles.remove(handle) else { return };
-        self.locks.release(handle);
+        self.release_locks(handle);
         match &*open {
             Open::Writer(Writer { session, share }) => self.leave(session, share),
             Open::Follower(follower) => self.writers.unfollow(&follower.session),

@@ -312,6 +312,8 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         self.backings.release(fh.0);
+        // At once: who finds the file locked waits for the threads that take requests, not for one that publishes.
+        self.fs.release_locks(handle(fh));
         let wait = Wait::maybe(self.fs.handle_waits(handle(fh)).publishes);
         self.serve(wait, about("release", number), reply, move |fs| {
             fs.release(handle(fh));

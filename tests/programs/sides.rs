@@ -53,15 +53,19 @@ impl<'a> Sides<'a> {
         self.place.root().join("plain")
     }
 
-    /// Runs a script on both sides; gives back what differs.
-    pub(crate) fn difference(&self, script: &Script) -> Vec<String> {
+    /// Runs a script on the plain side.
+    pub(crate) fn on_plain(&self, script: &Script) -> Outcome {
+        self.run(script, &self.plain(), &dirs(script), "plain")
+    }
+
+    /// Runs a script on the mounted side; gives back what differs from what came of it on the plain one.
+    pub(crate) fn difference(&self, script: &Script, plain: &Outcome) -> Vec<String> {
         let dirs = dirs(script);
-        let plain = self.run(script, &self.plain(), &dirs, "plain");
         let mut mounted = self.run(script, &self.mount.stores(), &dirs, "mounted");
         for dir in &dirs {
             self.on_disk(dir, &mut mounted);
         }
-        mounted.against(&plain)
+        mounted.against(plain)
     }
 
     fn run(&self, script: &Script, base: &Path, dirs: &[String], side: &str) -> Outcome {

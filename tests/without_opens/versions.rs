@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -193,7 +194,10 @@ fn p01_p04_json_of_two_sizes_is_never_torn() {
 #[test]
 fn p04_a_record_that_is_rewritten_in_place_is_never_mixed() {
     let (old, new) = (vec![b'a'; LARGE], vec![b'b'; LARGE]);
-    let storage = storage_of(&[("r", &old)]);
+    let storage = TempStorage::empty();
+    fs::create_dir_all(storage.store("default")).unwrap();
+    // Neither metadata nor sidecars: that SDK's layout.
+    fs::write(storage.store("default").join("r"), &old).unwrap();
     let Some(mount) = mounted(&storage) else { return };
     let record = mount.store("default").join("r");
     let reader = File::open(&record).unwrap();
@@ -208,6 +212,24 @@ fn p04_a_record_that_is_rewritten_in_place_is_never_mixed() {
         }
     }
     wait_until("the new bytes are opened", || fs::read(&record).is_ok_and(|bytes| bytes == new));
+}
+
+#[test]
+fn p01_readers_survive_a_touch_through_another_mount() {
+    let bytes = vec![b'a'; LARGE];
+    let storage = storage_of(&[("r", &bytes)]);
+    let Some(mount) = mounted(&storage) else { return };
+    let writable = TempMount::new(&storage);
+    let readers = [(); 5].map(|()| File::open(mount.store("default").join("r")).unwrap());
+    for (at, reader) in readers.iter().enumerate() {
+        let mut read = vec![0; LARGE / 2];
+        reader.read_exact_at(&mut read, 0).unwrap();
+        let touched = writable.store("default").join("r");
+        assert!(Command::new("touch").arg(&touched).status().unwrap().success());
+        drop_caches(1);
+        reader.read_exact_at(&mut read, (LARGE / 2) as u64).unwrap();
+        assert!(read.iter().all(|byte| *byte == b'a'), "reader {at}");
+    }
 }
 
 /// Overwrites a file where it is.

@@ -27,6 +27,13 @@ pub trait Dialects {
     /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
     fn is_type_in_doubt(&self, store: &StoreName, key: &Key) -> Result<bool>;
 
+    /// Whether other programs write the values of a store where they are, instead of putting new ones in their place: then
+    /// a value that has another time may have other bytes.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    fn is_rewritten_in_place(&self, store: &StoreName) -> Result<bool>;
+
     /// Gives an input that has no content type the one that the Apify SDK gives it when it opens a store, in that SDK's
     /// own form where the backend keeps any.
     ///

@@ -150,6 +150,12 @@ impl Dialects for DirectoryBackend {
         files.find(known).transpose()
     }
 
+    fn is_rewritten_in_place(&self, store: &StoreName) -> Result<bool> {
+        let dir = &*self.store_dir(store)?;
+        // Crawlee JS 3 writes values so (FORMAT 5.3), and everybody the files of datasets and queues.
+        Ok(self.dialect(dir)? != Dialect::Sidecars)
+    }
+
     fn is_type_in_doubt(&self, store: &StoreName, key: &Key) -> Result<bool> {
         self.in_store(store, |dir| self.is_sidecar_older(dir, key))
     }

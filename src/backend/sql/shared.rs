@@ -274,9 +274,10 @@ impl Shared {
         Error::RecordReplaced { store: record.0.to_string(), key: record.1.to_string() }
     }
 
-    /// A key that may be in the database. No other is.
+    /// A key that may be in the database. No other is; not every database can even be asked for one with NUL.
     pub(super) fn key_text<'a>(&self, record: &'a RecordId) -> Result<&'a str> {
-        record.1.as_str().ok_or_else(|| self.no_such_record(record))
+        let text = record.1.as_str().filter(|text| !text.contains('\0'));
+        text.ok_or_else(|| self.no_such_record(record))
     }
 }
 

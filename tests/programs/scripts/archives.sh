@@ -56,7 +56,7 @@ seq 10 > f; touch -d 2001-01-01 f; chmod 640 f; gzip f; stat -c '%a %y' f.gz; gu
 rm -f *.tar *.zip *.gz *.tgz *.tbz *.txz *.tzst *.zst
 
 ### gzip-append: gzip
-echo a | gzip > f.gz; echo b | gzip >> f.gz; zcat f.gz; gzip f.gz; echo $?; gzip -f < f.gz > g; zcat g | zcat
+echo a | gzip -n > f.gz; echo b | gzip -n >> f.gz; zcat f.gz; gzip f.gz; echo $?; gzip -nf < f.gz > g; zcat g | zcat
 rm -f *.tar *.zip *.gz *.tgz *.tbz *.txz *.tzst *.zst
 
 ### bzip2-in-place: bzip2
