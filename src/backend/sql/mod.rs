@@ -26,6 +26,8 @@ use std::time::Duration;
 use super::Backend;
 use super::source::{Source, SqlSource};
 use super::spool::Spool;
+#[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+use crate::model::BackendErrorKind;
 use crate::model::{Error, Result};
 use backend::SqlBackend;
 use database::Database;
@@ -72,7 +74,7 @@ fn open_database(
     source: &SqlSource,
     options: &SqlOptions,
 ) -> Result<(&'static str, Arc<dyn Database>)> {
-    let SqlOptions { read_only, timeout, connections, .. } = *options;
+    let SqlOptions { read_only, timeout, .. } = *options;
     match source {
         #[cfg(feature = "sqlite")]
         SqlSource::Sqlite(source) => {
@@ -82,8 +84,15 @@ fn open_database(
         }
         #[cfg(feature = "postgres")]
         SqlSource::Postgres(source) => {
+            let connections = options.connections;
             let options = postgres::PostgresOptions { read_only, timeout, connections };
             Ok(("postgresql", Arc::new(postgres::open(source, &options)?)))
+        }
+        // No such text is parsed where its kind is not built in.
+        #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+        _ => {
+            let reason = "this program is built without databases of this kind";
+            Err(Error::backend(BackendErrorKind::Unsupported, "open the database", reason))
         }
     }
 }

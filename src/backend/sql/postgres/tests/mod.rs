@@ -3,7 +3,6 @@
 mod client;
 mod faults;
 mod logins;
-mod measured;
 mod proxy;
 mod races;
 mod records;
