@@ -1,6 +1,7 @@
 //! Apify and Crawlee storage: read and written as the SDKs do, and mounted as a file system.
 //!
-//! A storage is a directory, as Crawlee and the Apify SDK keep it on a local disk. It holds key-value stores; a
+//! A storage is a directory, as Crawlee and the Apify SDK keep it on a local disk, or a database of Crawlee's SQL client
+//! ([`engine::Source`]). It holds key-value stores; a
 //! store holds records; a record has a key, a value and a content type. [`engine::Storage`] is the way in:
 //!
 //! ```
@@ -40,6 +41,8 @@
 //! | none | `engine`, `backend`, `model` |
 //! | `mount` | `fs`, `fuse`, `mount`: a storage as a file system |
 //! | `cli` (default) | `cli`, and the program `storefs`; implies `mount` |
+//! | `sqlite` (default) | storages in an SQLite database |
+//! | `postgres` | storages in a PostgreSQL database |
 //!
 //! # The house
 //!
@@ -52,7 +55,7 @@
 //! | `fuse` | translation of kernel requests and replies, nothing else |
 //! | `fs` | names, inodes, handles, write sessions, control files |
 //! | [`engine`] | what stores and records mean: opening, content types, input, metadata times |
-//! | [`backend`] | where they live: a Crawlee directory, or memory |
+//! | [`backend`] | where they live: a Crawlee directory, a database, or memory; what names one of them |
 //! | [`model`] | the words as types |
 
 pub mod backend;

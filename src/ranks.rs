@@ -178,11 +178,6 @@ impl<R: Rank, T> Mutex<R, T> {
         Some(Guard { guard, _holding: Holding::add::<R>() })
     }
 
-    /// What the lock guards, for its last owner.
-    pub(crate) fn into_inner(self) -> T {
-        self.lock.into_inner()
-    }
-
     /// Whether somebody has the lock.
     pub(crate) fn is_locked(&self) -> bool {
         self.lock.is_locked()

@@ -7,7 +7,7 @@ mod backend_suite;
 
 mod memory {
     use storefs::backend::memory::MemoryBackend;
-    use storefs::backend::{Backend, Purge};
+    use storefs::backend::{Backend, KeyOrder, Purge, Traits, capabilities_of};
     use storefs::model::{ContentType, Key, StoreMetadata, StoreName, StoreTimes};
 
     fn run(test: fn(&dyn Backend)) {
@@ -15,6 +15,16 @@ mod memory {
     }
 
     crate::backend_suite::all_tests!(run);
+
+    #[test]
+    fn it_is_what_it_declares() {
+        let backend = MemoryBackend::new();
+        assert_eq!(capabilities_of(&backend), ["posix"]);
+        let mut traits = Traits::all_kept("memory");
+        traits.key_order = KeyOrder::Bytes;
+        traits.limits.value_bytes = Some(1 << 30);
+        assert_eq!(backend.traits(), traits);
+    }
 
     #[test]
     fn p11_a_bare_record_is_one_without_a_content_type() {
@@ -64,8 +74,8 @@ mod memory {
 }
 
 mod directory {
-    use storefs::backend::Backend;
     use storefs::backend::directory::{DirectoryBackend, DirectoryOptions};
+    use storefs::backend::{Backend, Precision, Traits, capabilities_of};
 
     fn run(test: fn(&dyn Backend)) {
         let storage = tempfile::tempdir().unwrap();
@@ -74,4 +84,93 @@ mod directory {
     }
 
     crate::backend_suite::all_tests!(run);
+
+    #[test]
+    fn it_is_what_it_declares() {
+        let storage = tempfile::tempdir().unwrap();
+        let options = DirectoryOptions::default();
+        let backend = DirectoryBackend::open(storage.path(), options).unwrap();
+        let all = [
+            "posix",
+            "durability",
+            "metadata-files",
+            "plain-directories",
+            "repair",
+            "dialects",
+            "watchable",
+            "kept-aside",
+        ];
+        assert_eq!(capabilities_of(&backend), all);
+        let mut traits = Traits::all_kept("directory");
+        traits.replace_version = Precision::LookedAt;
+        traits.limits.key_bytes = Some(237);
+        assert_eq!(backend.traits(), traits);
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[path = "common/sqlite.rs"]
+mod sqlite_databases;
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use std::ffi::OsStr;
+
+    use storefs::backend::{Backend, SqlOptions, open_database};
+    use storefs::engine::Source;
+
+    use crate::sqlite_databases::make;
+
+    fn run(test: fn(&dyn Backend)) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("crawlee.db");
+        make(&path);
+        let url = format!("sqlite+aiosqlite:///{}", path.display());
+        let source = Source::parse(OsStr::new(&url)).unwrap();
+        let cache_dir = Some(directory.path().join("spool"));
+        let options = SqlOptions { cache_dir, ..SqlOptions::default() };
+        test(&*open_database(&source, &options).unwrap());
+    }
+
+    crate::backend_suite::all_tests!(run);
+}
+
+#[cfg(feature = "postgres")]
+#[path = "common/postgres.rs"]
+mod postgres_servers;
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use std::ffi::OsStr;
+
+    use storefs::backend::{Backend, SqlOptions, open_database};
+    use storefs::engine::Source;
+
+    use crate::postgres_servers::{Server, shared};
+
+    fn run_in(database: fn(&Server) -> String, test: fn(&dyn Backend)) {
+        let Some(server) = shared() else { return };
+        let source = Source::parse(OsStr::new(&server.url(&database(server)))).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let cache_dir = Some(directory.path().join("spool"));
+        let options = SqlOptions { cache_dir, ..SqlOptions::default() };
+        test(&*open_database(&source, &options).unwrap());
+    }
+
+    fn run(test: fn(&dyn Backend)) {
+        run_in(Server::database, test);
+    }
+
+    crate::backend_suite::all_tests!(run);
+
+    /// Where keys are not in the order of their bytes.
+    mod icu {
+        use super::{Backend, Server, run_in};
+
+        fn run(test: fn(&dyn Backend)) {
+            run_in(Server::icu_database, test);
+        }
+
+        crate::backend_suite::all_tests!(run);
+    }
 }

@@ -103,7 +103,7 @@ fn type_of(store: &Store, name: &str) -> String {
 }
 
 fn keys(store: &Store) -> BTreeSet<String> {
-    store.scan().unwrap().map(|key| key.unwrap().to_string()).collect()
+    store.scan().unwrap().map(|listed| listed.unwrap().key.to_string()).collect()
 }
 
 fn open_makes_the_store_that_the_sdk_would(storage: &Storage) {

@@ -5,6 +5,8 @@
 // Clippy exempts tests from these, but not the functions that tests share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "fs_room/capabilities.rs"]
+mod capabilities;
 #[path = "fs_room/control.rs"]
 mod control;
 #[path = "fs_room/inodes.rs"]
@@ -17,7 +19,7 @@ mod sessions;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -25,8 +27,8 @@ use parking_lot::Mutex;
 use serde_json::Value as Json;
 use storefs::backend::memory::MemoryBackend;
 use storefs::backend::{
-    Backend, MetadataText, Publish, PublishError, Purge, Purging, RenameRecord, Scan, Staging,
-    Value,
+    Backend, Posix, Publish, PublishError, Purge, Purging, RenameRecord, Scan, Staged, StagedFor,
+    StagedPlace, Traits, Value,
 };
 use storefs::engine::{Storage, Store};
 use storefs::fs::{
@@ -58,6 +60,12 @@ macro_rules! pass_on {
 struct Watched {
     inner: MemoryBackend,
     fails: Arc<AtomicBool>,
+    /// Whether a listing tells more than keys.
+    tells: bool,
+    /// Whether owner, mode and times are kept nowhere.
+    lacks_posix: bool,
+    /// How often a record was looked at.
+    looks: Arc<AtomicUsize>,
     /// A record that cannot be looked at.
     bad: Arc<Mutex<Option<Key>>>,
     /// Each value and each staging that somebody holds has a share in this.
@@ -84,13 +92,23 @@ impl Value for WatchedValue {
 }
 
 #[derive(Debug)]
-struct WatchedStaging {
-    inner: Box<dyn Staging>,
-    /// Of which it has a share.
-    backend: Watched,
+struct WatchedPlace {
+    inner: Box<dyn StagedPlace>,
+    _held: Arc<()>,
 }
 
 impl Backend for Watched {
+    fn traits(&self) -> Traits {
+        let mut traits = self.inner.traits();
+        traits.keeps_owner_and_mode = !self.lacks_posix;
+        traits.keeps_times = !self.lacks_posix;
+        traits
+    }
+
+    fn posix(&self) -> Option<&dyn Posix> {
+        self.inner.posix().filter(|_| !self.lacks_posix)
+    }
+
     pass_on! {
         stores() -> Result<Vec<StoreName>>;
         store_attributes(store: &StoreName) -> Result<Attributes>;
@@ -100,26 +118,26 @@ impl Backend for Watched {
         drop_store_if_empty(store: &StoreName) -> Result<bool>;
         purge_store(store: &StoreName, purge: &Purge<'_>) -> Result<Purging>;
         metadata(store: &StoreName) -> Result<StoreMetadata>;
-        metadata_text(store: &StoreName) -> Result<Option<MetadataText>>;
-        set_metadata_text(store: &StoreName, text: Option<&[u8]>) -> Result<()>;
-        complete_metadata(store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
-        complete_written_store(store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
+        set_metadata(store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
         touch_store(store: &StoreName, read: Option<Timestamp>, changed: Option<Timestamp>) -> Result<()>;
-        scan(store: &StoreName) -> Result<Scan>;
         kept_type(store: &StoreName, key: &Key) -> Result<Option<RecordType>>;
         set_type(store: &StoreName, key: &Key, record_type: &RecordType) -> Result<()>;
         check_key(store: &StoreName, key: &Key) -> Result<()>;
-        set_attributes(store: &StoreName, key: &Key, change: &AttributeChange) -> Result<Attributes>;
-        set_store_attributes(store: &StoreName, change: &AttributeChange) -> Result<Attributes>;
         delete(store: &StoreName, key: &Key) -> Result<()>;
         rename_record(rename: &RenameRecord<'_>) -> Result<()>;
-        sync_store(store: &StoreName) -> Result<()>;
-        sync_record(store: &StoreName, key: &Key) -> Result<()>;
-        sync_stores() -> Result<()>;
         space() -> Result<Space>;
     }
 
+    fn scan(&self, store: &StoreName) -> Result<Scan> {
+        let listed = self.inner.scan(store)?;
+        if self.tells {
+            return Ok(listed);
+        }
+        Ok(Box::new(listed.map(|listed| Ok(listed?.key.into()))))
+    }
+
     fn record(&self, store: &StoreName, key: &Key) -> Result<Attributes> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         if self.bad.lock().as_ref() == Some(key) {
             let source = io::Error::from_raw_os_error(libc::EIO);
             return Err(Error::Io { action: "look".to_owned(), source });
@@ -131,36 +149,28 @@ impl Backend for Watched {
         Ok(self.watch(self.inner.open_value(store, key)?))
     }
 
-    fn stage(&self, store: Option<&StoreName>) -> Result<Box<dyn Staging>> {
-        let (inner, backend) = (self.inner.stage(store)?, self.clone());
-        Ok(Box::new(WatchedStaging { inner, backend }))
-    }
-}
-
-impl Staging for WatchedStaging {
-    pass_on! {
-        read_at(buffer: &mut [u8], offset: u64) -> Result<usize>;
-        write_at(data: &[u8], offset: u64) -> Result<()>;
-        set_len(len: u64) -> Result<()>;
-        reserve(offset: u64, len: u64, keep_size: bool) -> Result<()>;
-        begin_with(value: &dyn Value, len: u64) -> Result<()>;
-        set_attributes(change: &AttributeChange) -> Result<()>;
-        attributes() -> Result<Attributes>;
+    fn stage(&self, store: Option<&StoreName>) -> Result<Staged> {
+        let _held = Arc::clone(&self.held);
+        let staged = self.inner.stage(store)?;
+        Ok(staged.with_place(|inner| Box::new(WatchedPlace { inner, _held })))
     }
 
     fn publish(
-        self: Box<Self>,
+        &self,
+        staged: Staged,
         publish: &Publish<'_>,
     ) -> std::result::Result<Arc<dyn Value>, PublishError> {
-        if self.backend.fails.load(Ordering::Relaxed) {
+        if self.fails.load(Ordering::Relaxed) {
             let source = io::Error::from(io::ErrorKind::StorageFull);
-            return Err((Error::Io { action: "publish".to_owned(), source }, self));
+            return Err((Error::Io { action: "publish".to_owned(), source }, staged));
         }
-        let Self { inner, backend } = *self;
-        match inner.publish(publish) {
-            Ok(value) => Ok(backend.watch(value)),
-            Err((error, inner)) => Err((error, Box::new(Self { inner, backend }))),
-        }
+        Ok(self.watch(self.inner.publish(staged, publish)?))
+    }
+}
+
+impl StagedPlace for WatchedPlace {
+    fn belongs_to(&mut self, record: Option<&StagedFor<'_>>) -> Result<()> {
+        self.inner.belongs_to(record)
     }
 }
 
@@ -189,7 +199,10 @@ impl Room {
     }
 
     fn with_options(options: FsOptions) -> Self {
-        let backend = Watched::default();
+        Self::over(Watched::default(), options)
+    }
+
+    fn over(backend: Watched, options: FsOptions) -> Self {
         let storage = Storage::with_backend(Arc::new(backend.clone()), Some("INPUT".to_owned()));
         storage.create_store(&StoreName::default_store()).unwrap();
         let fs = FileSystem::new(storage, options);

@@ -203,7 +203,8 @@ fn put(
     staging.write_at(value.as_bytes(), 0).unwrap();
     let content_type = &ContentType::new(content_type);
     let content_type = PublishType::Given(content_type);
-    staging.publish(&Publish { store, key, content_type, durable: false, over: Over::Anything })
+    let (durable, over) = (false, Over::Anything);
+    backend.publish(staging, &Publish { store, key, content_type, durable, over })
 }
 
 /// Value and type of a record.

@@ -27,6 +27,13 @@ fn in_memory() -> Store {
     storage.open_store(&OpenStore::default()).unwrap()
 }
 
+/// A store of a storage whose listing tells nothing but keys, and the directory that it is in.
+fn in_directory() -> (tempfile::TempDir, Store) {
+    let dir = temp_dir();
+    let storage = Storage::open_directory(dir.path(), StorageOptions::default()).unwrap();
+    (dir, storage.open_store(&OpenStore::default()).unwrap())
+}
+
 fn key(text: &str) -> Key {
     text.parse().unwrap()
 }
@@ -142,7 +149,7 @@ fn keys_come_in_order_with_types_and_sizes() {
 
 #[test]
 fn keys_pass_over_what_is_deleted_and_give_as_many_as_are_wanted() {
-    let store = in_memory();
+    let (_dir, store) = in_directory();
     for name in ["a", "b", "c", "d", "e"] {
         store.set_value(&key(name), "v", None).unwrap();
     }
@@ -151,6 +158,23 @@ fn keys_pass_over_what_is_deleted_and_give_as_many_as_are_wanted() {
     store.delete_value(&key("b")).unwrap();
     let rest: Vec<Key> = keys.map(|record| record.unwrap().key).collect();
     assert_eq!(rest, ["c", "d"].map(key));
+}
+
+/// Deleted since it was told, a record is given all the same; of a store that is gone there is nothing to be told.
+#[test]
+fn keys_that_the_listing_tells_are_as_they_were_when_it_was_read() {
+    let store = in_memory();
+    for name in ["a", "b", "c"] {
+        store.set_value(&key(name), "v", None).unwrap();
+    }
+    let mut keys = store.keys(&IterateKeys::default());
+    assert_eq!(keys.next().unwrap().unwrap().key, key("a"));
+    store.delete_value(&key("b")).unwrap();
+    assert_eq!(keys.map(|record| record.unwrap().key).collect::<Vec<_>>(), ["b", "c"].map(key));
+    store.drop_store().unwrap();
+    let mut keys = store.keys(&IterateKeys::default());
+    assert!(matches!(keys.next(), Some(Err(Error::NoSuchStore { .. }))));
+    assert!(keys.next().is_none());
 }
 
 #[test]
@@ -168,7 +192,7 @@ fn keys_of_many_records_take_one_look_at_the_names() {
 
 #[test]
 fn keys_of_a_store_that_goes_end_with_its_error() {
-    let store = in_memory();
+    let (_dir, store) = in_directory();
     store.set_value(&key("a"), "v", None).unwrap();
     store.set_value(&key("b"), "v", None).unwrap();
     let mut keys = store.keys(&IterateKeys::default());

@@ -116,6 +116,20 @@ impl Document {
         [CREATED, ACCESSED, MODIFIED].into_iter().flatten().find(is_zoneless)
     }
 
+    /// Says what this metadata says. One without an id leaves the id as it is.
+    pub(crate) fn set(&mut self, metadata: &StoreMetadata) {
+        if let Some(id) = &metadata.id {
+            self.fields.insert("id".to_owned(), Value::String(id.clone()));
+            self.metadata.id = Some(id.clone());
+        }
+        self.set_name(metadata.name.as_deref());
+        let times = metadata.times;
+        write_time(&mut self.fields, CREATED, times.created_at);
+        write_time(&mut self.fields, ACCESSED, times.accessed_at);
+        write_time(&mut self.fields, MODIFIED, times.modified_at);
+        self.metadata.times = times;
+    }
+
     /// Sets the name.
     pub(crate) fn set_name(&mut self, name: Option<&str>) {
         let value = name.map_or(Value::Null, |name| Value::String(name.to_owned()));

@@ -2,14 +2,14 @@
 
 use std::fmt::{self, Debug};
 
-use super::Staging;
+use super::Staged;
 use crate::model::{ContentType, Error, Key, RecordType, Result, Stamp, StoreName};
 
 /// Why a publish failed, with the staged bytes, so that the writer may try again.
-pub type PublishError = (Error, Box<dyn Staging>);
+pub type PublishError = (Error, Staged);
 
 /// Finds the content type of staged bytes that take the place of a record of this type, or of none that has one.
-pub type DecideType<'a> = dyn Fn(&dyn Staging, Option<&RecordType>) -> Result<RecordType> + 'a;
+pub type DecideType<'a> = dyn Fn(&Staged, Option<&RecordType>) -> Result<RecordType> + 'a;
 
 /// Which content type a published record gets.
 #[derive(Clone, Copy)]
@@ -27,12 +27,12 @@ impl PublishType<'_> {
     /// What looking or deciding fails with.
     pub fn of(
         self,
-        staging: &dyn Staging,
+        staged: &Staged,
         replaced: impl FnOnce() -> Result<Option<RecordType>>,
     ) -> Result<RecordType> {
         match self {
             Self::Given(content_type) => Ok(RecordType::given(content_type.clone())),
-            Self::Decided(decide) => decide(staging, replaced()?.as_ref()),
+            Self::Decided(decide) => decide(staged, replaced()?.as_ref()),
         }
     }
 }

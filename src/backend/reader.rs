@@ -3,10 +3,10 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use super::{Staging, Value};
+use super::{Staged, Value};
 use crate::model::{Error, Result};
 
-/// Reads a [`Value`] or [`Staging`] from its beginning.
+/// Reads a [`Value`] or [`Staged`] from its beginning.
 #[derive(Debug)]
 pub struct Reader<R> {
     source: R,
@@ -42,10 +42,10 @@ impl<R> Reader<R> {
     }
 }
 
-impl Read for Reader<&dyn Staging> {
+impl Read for Reader<&Staged> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read_at = |staging: &&dyn Staging, buffer: &mut [u8], at| staging.read_at(buffer, at);
-        self.advance(buffer, read_at, |staging, at| staging.next_data(at))
+        let read_at = |staged: &&Staged, buffer: &mut [u8], at| staged.read_at(buffer, at);
+        self.advance(buffer, read_at, |staged, at| staged.next_data(at))
     }
 }
 

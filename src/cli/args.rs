@@ -8,13 +8,14 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::mount_words::{MountWords, parse_id, parse_ttl, parse_umask};
+use super::command_line::SourceText;
+use super::mount_words::{MountWords, parse_id, parse_timeout, parse_ttl, parse_umask};
 use crate::model::ContentType;
 
 /// Mount Apify and Crawlee storage: stores as directories, records as plain files.
 ///
-/// The storage is a directory as the SDKs write it. Commands other than mount take it from --source; without
-/// that from $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, or ./storage.
+/// The storage is a directory as the SDKs write it, or a database of Crawlee's SQL client. Commands other than mount take it
+/// from --source; without that from $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, or ./storage.
 #[derive(Debug, Parser)]
 #[command(name = "storefs", version, max_term_width = 100)]
 pub(super) struct Cli {
@@ -30,9 +31,18 @@ pub(super) struct Cli {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Common options")]
 pub(super) struct CommonArgs {
-    /// The storage directory [default: $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, ./storage]
+    /// The storage: a directory, an SQLite file, or a URL such as sqlite:///FILE, postgresql://USER@HOST/DATABASE
+    /// [default: $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, ./storage]
+    #[arg(long, global = true, value_name = "SOURCE", value_hint = clap::ValueHint::AnyPath,
+          value_parser = SourceText::parser())]
+    pub(super) source: Option<SourceText>,
+    /// How long an operation on a storage that is no directory may take, in seconds [default: 30]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = parse_timeout)]
+    pub(super) timeout: Option<Duration>,
+    /// Where values are kept while they are written to a storage that is no directory
+    /// [default: $XDG_CACHE_HOME/storefs, ~/.cache/storefs]
     #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
-    pub(super) source: Option<PathBuf>,
+    pub(super) cache_dir: Option<PathBuf>,
     /// How records are kept on disk: with sidecars, as Crawlee JS 3 keeps them, or as each store is found to be
     #[arg(long, global = true, value_name = "DIALECT")]
     pub(super) dialect: Option<Dialect>,
@@ -103,9 +113,9 @@ pub(super) enum Command {
 #[derive(Clone, Debug, Args)]
 #[command(allow_missing_positional = true)]
 pub(super) struct MountArgs {
-    /// The storage directory; the same as --source
-    #[arg(value_name = "SOURCE", value_hint = clap::ValueHint::DirPath)]
-    pub(super) storage: Option<PathBuf>,
+    /// The storage; the same as --source
+    #[arg(value_name = "SOURCE", value_hint = clap::ValueHint::AnyPath, value_parser = SourceText::parser())]
+    pub(super) storage: Option<SourceText>,
     /// The directory to mount it at
     #[arg(value_name = "MOUNTPOINT", value_hint = clap::ValueHint::DirPath)]
     pub(super) mountpoint: PathBuf,

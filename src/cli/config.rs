@@ -5,17 +5,18 @@ use std::ffi::OsString;
 use std::path::{self, PathBuf};
 
 use super::args::{CommonArgs, Dialect, MountArgs};
+use super::command_line::SourceText;
 use super::failure::{Failure, Outcome};
 use super::mount_words::MountWords;
-use crate::engine::{DialectChoice, DirectoryOptions, OpenStore, StorageOptions};
+use crate::engine::{DialectChoice, DirectoryOptions, OpenStore, Source, StorageOptions};
 use crate::fs::FsOptions;
 use crate::model::{DEFAULT_STORE, StoreName};
 use crate::mount::MountConfig;
 
-/// Environment variables that name the storage directory, the first one set winning (FORMAT 2).
+/// Environment variables that name the storage, the first one set winning (FORMAT 2).
 const SOURCE_VARIABLES: [&str; 2] = ["APIFY_LOCAL_STORAGE_DIR", "CRAWLEE_STORAGE_DIR"];
 
-/// The storage directory where nothing says otherwise.
+/// The storage where nothing says otherwise.
 const DEFAULT_SOURCE: &str = "./storage";
 
 /// Begins a STORE that is an id.
@@ -24,27 +25,30 @@ const ID_PREFIX: &str = "id:";
 /// The storage that a command works on.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
-    pub(super) source: PathBuf,
+    pub(super) source: Source,
     pub(super) options: StorageOptions,
 }
 
 impl Target {
-    pub(super) fn new(common: &CommonArgs) -> Self {
-        Self {
-            source: source(common.source.clone()),
-            options: storage_options(common.dialect, common.input_key.clone()),
-        }
+    /// What the common options and the environment say.
+    ///
+    /// # Errors
+    /// [`Failure::Failed`] if the source can be none.
+    pub(super) fn new(common: &CommonArgs) -> Outcome<Self> {
+        let source = source(common.source.as_ref())?;
+        Ok(Self { source, options: storage_options(common, &MountWords::default()) })
     }
 }
 
 /// The configuration of a mount. An option of its own wins over the same word in `-o`.
 ///
 /// # Errors
-/// [`Failure::Usage`] if the source is given twice.
+/// [`Failure::Usage`] if the source is given twice; [`Failure::Failed`] if it can be none.
 pub(super) fn mount_config(args: &MountArgs, common: &CommonArgs) -> Outcome<MountConfig> {
     if args.storage.is_some() && common.source.is_some() {
         return Err(Failure::Usage("give the source once: as SOURCE or as --source".to_owned()));
     }
+    refuse_source_as_mountpoint(args)?;
     let words = words(args);
     let defaults = FsOptions::default();
     let fs = FsOptions {
@@ -58,12 +62,10 @@ pub(super) fn mount_config(args: &MountArgs, common: &CommonArgs) -> Outcome<Mou
         passthrough: !(args.no_passthrough || words.no_passthrough),
         plain: args.show_sidecars || words.show_sidecars,
     };
-    let dialect = common.dialect.or(words.dialect);
-    let input_key = common.input_key.clone().or(words.input_key);
     Ok(MountConfig {
-        source: source(args.storage.clone().or_else(|| common.source.clone())),
+        source: source(args.storage.as_ref().or(common.source.as_ref()))?,
         mountpoint: args.mountpoint.clone(),
-        storage: storage_options(dialect, input_key),
+        storage: storage_options(common, &words),
         fs,
         no_exec: words.no_exec.unwrap_or(false),
         allow_other: args.allow_other || words.allow_other,
@@ -71,10 +73,24 @@ pub(super) fn mount_config(args: &MountArgs, common: &CommonArgs) -> Outcome<Mou
     })
 }
 
+/// One word is the mountpoint. Where it can only be a source, the other one was forgotten.
+fn refuse_source_as_mountpoint(args: &MountArgs) -> Outcome {
+    let is_source = |text| Source::parse(text).is_ok_and(|source| source.directory().is_none());
+    if args.storage.is_none() && is_source(args.mountpoint.as_os_str()) {
+        return Err(Failure::Usage(
+            "the mountpoint is missing: storefs mount SOURCE MOUNTPOINT".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 /// The file that a mount's log goes to, if one is given; absolute, since the daemon leaves the directory.
 pub(super) fn log_file(args: &MountArgs) -> Option<PathBuf> {
-    let file = args.log_file.clone().or_else(|| words(args).log_file)?;
-    Some(path::absolute(&file).unwrap_or(file))
+    Some(absolute(args.log_file.clone().or_else(|| words(args).log_file)?))
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    path::absolute(&path).unwrap_or(path)
 }
 
 /// Which store a STORE means: `default` is the unnamed one, `id:...` an id, anything else a name or alias.
@@ -105,28 +121,40 @@ fn words(args: &MountArgs) -> MountWords {
     args.words.iter().cloned().fold(MountWords::default(), MountWords::followed_by)
 }
 
-fn source(given: Option<PathBuf>) -> PathBuf {
-    given.unwrap_or_else(|| source_of_environment(|variable| env::var_os(variable)))
+/// The storage that was given, or that the environment names.
+fn source(given: Option<&SourceText>) -> Outcome<Source> {
+    let source = match given {
+        Some(given) => Source::parse(given.as_os_str()),
+        None => Source::parse(&source_of_environment(|variable| env::var_os(variable))),
+    };
+    Ok(source?)
 }
 
-fn source_of_environment(variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+fn source_of_environment(variable: impl Fn(&str) -> Option<OsString>) -> OsString {
     SOURCE_VARIABLES
         .iter()
         .filter_map(|name| variable(name))
         .find(|value| !value.is_empty())
-        .map_or_else(|| PathBuf::from(DEFAULT_SOURCE), PathBuf::from)
+        .unwrap_or_else(|| OsString::from(DEFAULT_SOURCE))
 }
 
-fn storage_options(dialect: Option<Dialect>, input_key: Option<String>) -> StorageOptions {
-    let dialect = match dialect {
+/// How the storage is opened: an option of its own wins over its word, and that over the environment.
+fn storage_options(common: &CommonArgs, words: &MountWords) -> StorageOptions {
+    let dialect = match common.dialect.or(words.dialect) {
         None | Some(Dialect::Auto) => DialectChoice::Auto,
         Some(Dialect::Sidecars) => DialectChoice::Sidecars,
         Some(Dialect::Js3) => DialectChoice::Js3,
     };
     let of_environment = StorageOptions::from_env();
+    let input_key = common.input_key.clone().or_else(|| words.input_key.clone());
+    // The daemon leaves the directory.
+    let cache_dir = common.cache_dir.clone().or_else(|| words.cache_dir.clone()).map(absolute);
     StorageOptions {
         input_key: input_key.or(of_environment.input_key),
+        timeout: common.timeout.or(words.timeout).unwrap_or(of_environment.timeout),
+        cache_dir: cache_dir.or(of_environment.cache_dir),
         directory: DirectoryOptions { dialect, ..of_environment.directory },
+        ..of_environment
     }
 }
 
@@ -150,27 +178,31 @@ mod tests {
                 (if name.starts_with("APIFY") { apify } else { crawlee }).map(OsString::from)
             })
         };
-        assert_eq!(source(Some("a"), Some("c")), PathBuf::from("a"));
-        assert_eq!(source(Some(""), Some("c")), PathBuf::from("c"));
-        assert_eq!(source(None, Some("")), PathBuf::from("./storage"));
+        assert_eq!(source(Some("a"), Some("c")), "a");
+        assert_eq!(source(Some(""), Some("c")), "c");
+        assert_eq!(source(None, Some("")), "./storage");
     }
 
     #[test]
     fn an_option_wins_over_its_word() {
+        let words = "uid=1,gid=2,rw,input_key=A,timeout=5,cache_dir=/c";
         let config =
-            config(&["s", "m", "-o", "uid=1,gid=2,rw,input_key=A", "--uid", "3", "--read-only"])
+            config(&["s", "m", "-o", words, "--uid", "3", "--read-only", "--timeout", "7"])
                 .unwrap();
         assert_eq!((config.fs.uid, config.fs.gid), (Some(3), Some(2)));
         assert!(config.fs.read_only);
         assert!(config.fs.xattr);
         assert_eq!(config.storage.input_key.as_deref(), Some("A"));
-        assert_eq!(config.source, PathBuf::from("s"));
+        assert_eq!(config.storage.timeout.as_secs(), 7);
+        assert_eq!(config.storage.cache_dir, Some("/c".into()));
+        assert_eq!(config.source, PathBuf::from("s").into());
     }
 
     #[test]
     fn the_source_is_given_once() {
         assert!(matches!(config(&["s", "m", "--source", "t"]), Err(Failure::Usage(_))));
-        assert_eq!(config(&["m", "--source", "t"]).unwrap().source, PathBuf::from("t"));
+        assert_eq!(config(&["m", "--source", "t"]).unwrap().source, PathBuf::from("t").into());
+        assert!(matches!(config(&["mysql://h/d", "m"]), Err(Failure::Failed(_))));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! records call the engine and need no mount.
 
 mod args;
+mod command_line;
 mod commands;
 mod config;
 mod exit;
@@ -16,10 +17,13 @@ mod progress;
 mod suggest;
 mod told;
 
+use std::io::{self, Write};
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 use args::Cli;
+use command_line::Secrets;
 pub use exit::ExitCode;
 use failure::{Failure, Outcome};
 
@@ -28,22 +32,32 @@ use failure::{Failure, Outcome};
 #[must_use]
 pub fn main() -> ExitCode {
     crate::mount::survive_limits();
-    match Cli::try_parse() {
-        Ok(cli) => finish(logging::start(&cli).and_then(|()| commands::dispatch(&cli))),
+    let secrets = Secrets::of_command_line();
+    let parsed = Cli::try_parse();
+    // Parsed by now, and nobody asks for it again.
+    secrets.hide();
+    let outcome = match parsed {
+        Ok(cli) => logging::start(&cli).and_then(|()| commands::dispatch(&cli)),
         // A request for help or version ends here, too, with the status of success.
-        Err(error) => {
-            if let Some(failure) = unknown_command(&error) {
-                return finish(Err(failure));
-            }
-            // Nowhere is left to complain if the output is closed.
-            let _ = error.print();
-            if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success }
-        }
-    }
+        Err(error) => match unknown_command(&error) {
+            Some(said) => Err(Failure::Usage(said)),
+            None => return print(&error, &secrets),
+        },
+    };
+    finish(outcome, &secrets)
+}
+
+/// Prints what the parser says, which repeats what it does not understand.
+fn print(error: &clap::Error, secrets: &Secrets) -> ExitCode {
+    let said = error.to_string();
+    let hidden = secrets.hidden_in(&said);
+    // Nowhere is left to complain if the output is closed.
+    let _ = if hidden == said { error.print() } else { write!(io::stderr(), "{hidden}") };
+    if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success }
 }
 
 /// What to say instead of the parser, if the command line's first word is no command.
-fn unknown_command(error: &clap::Error) -> Option<Failure> {
+fn unknown_command(error: &clap::Error) -> Option<String> {
     let ErrorKind::InvalidSubcommand = error.kind() else { return None };
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
         return None;
@@ -52,15 +66,15 @@ fn unknown_command(error: &clap::Error) -> Option<Failure> {
     let names = command
         .get_subcommands()
         .flat_map(|known| std::iter::once(known.get_name()).chain(known.get_visible_aliases()));
-    Some(Failure::Usage(suggest::unknown_command(word, names)))
+    Some(suggest::unknown_command(word, names))
 }
 
-fn finish(outcome: Outcome) -> ExitCode {
+fn finish(outcome: Outcome, secrets: &Secrets) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::Success,
         Err(failure) => {
             if let Some(message) = failure.message() {
-                output::tell(message);
+                output::tell(&secrets.hidden_in(message));
             }
             failure.exit_code()
         }

@@ -33,6 +33,9 @@ const IGNORED: [&str; 18] = [
 /// Longest time that the kernel may be told to trust what it knows: a year, in seconds.
 const MOST_TTL_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
 
+/// Longest time that an operation may be told to take: a day, in seconds.
+const MOST_TIMEOUT_SECONDS: f64 = 24.0 * 3600.0;
+
 /// What the words of one `-o` say.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct MountWords {
@@ -51,6 +54,8 @@ pub(super) struct MountWords {
     pub(super) no_passthrough: bool,
     pub(super) no_xattr: bool,
     pub(super) log_file: Option<PathBuf>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) cache_dir: Option<PathBuf>,
 }
 
 impl MountWords {
@@ -88,6 +93,8 @@ impl MountWords {
             ("no_passthrough", None) => self.no_passthrough = true,
             ("no_xattr", None) => self.no_xattr = true,
             ("log_file", Some(value)) if !value.is_empty() => self.log_file = Some(value.into()),
+            ("timeout", Some(value)) => self.timeout = Some(parse_timeout(value)?),
+            ("cache_dir", Some(value)) if !value.is_empty() => self.cache_dir = Some(value.into()),
             _ if is_ignored(name) => {}
             _ => return Err(format!("unknown mount option '{word}'")),
         }
@@ -112,6 +119,8 @@ impl MountWords {
             no_passthrough: later.no_passthrough || self.no_passthrough,
             no_xattr: later.no_xattr || self.no_xattr,
             log_file: later.log_file.or(self.log_file),
+            timeout: later.timeout.or(self.timeout),
+            cache_dir: later.cache_dir.or(self.cache_dir),
         }
     }
 }
@@ -141,10 +150,20 @@ pub(super) fn parse_umask(text: &str) -> Result<u32, String> {
 
 /// Seconds, with a fraction if need be.
 pub(super) fn parse_ttl(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().filter(|seconds| (0.0..=MOST_TTL_SECONDS).contains(seconds));
-    seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    seconds(text, MOST_TTL_SECONDS)
         .ok_or_else(|| format!("'{text}' is not a number of seconds, such as 1 or 0.5"))
+}
+
+/// Seconds that something may take, with a fraction if need be. Nothing can be done in none.
+pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
+    seconds(text, MOST_TIMEOUT_SECONDS).filter(|timeout| !timeout.is_zero()).ok_or_else(|| {
+        format!("'{text}' is not a number of seconds above 0 and at most a day, such as 30 or 0.5")
+    })
+}
+
+fn seconds(text: &str, most: f64) -> Option<Duration> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=most).contains(seconds))?;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 #[cfg(test)]
@@ -155,7 +174,7 @@ mod tests {
     fn words_are_understood() {
         let words = MountWords::parse(
             "rw,ro,exec,noexec,allow_other,uid=1000,gid=100,umask=027,ttl=0.5,dialect=js3,input_key=IN,nonempty,strict,\
-             show_sidecars,no_passthrough,no_xattr,log_file=/tmp/l",
+             show_sidecars,no_passthrough,no_xattr,log_file=/tmp/l,timeout=2.5,cache_dir=/tmp/c",
         )
         .unwrap();
         assert_eq!(
@@ -176,6 +195,8 @@ mod tests {
                 no_passthrough: true,
                 no_xattr: true,
                 log_file: Some("/tmp/l".into()),
+                timeout: Some(Duration::from_millis(2500)),
+                cache_dir: Some("/tmp/c".into()),
             }
         );
     }
@@ -208,6 +229,9 @@ mod tests {
         }
         for text in ["", "-1", "NaN", "inf", "1e300", "1s"] {
             assert!(parse_ttl(text).is_err(), "{text}");
+        }
+        for text in ["", "0", "-1", "NaN", "1e9", "1s", "1e-30"] {
+            assert!(parse_timeout(text).is_err(), "{text}");
         }
         assert_eq!(parse_umask("0022"), Ok(0o22));
         assert_eq!(parse_ttl("0"), Ok(Duration::ZERO));

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use super::{Storage, Store, new_metadata};
 use crate::backend::Findings;
-use crate::model::{Error, Finding, FindingKind, FindingState, Remedy, Result, StoreName};
+use crate::model::{
+    Error, Finding, FindingKind, FindingState, RecordType, Remedy, Result, StoreName,
+};
 
 impl Storage {
     /// Looks through the whole storage, store by store. With `repair`, whatever has one right answer is mended
@@ -15,7 +17,10 @@ impl Storage {
     /// [`Error::Io`] if the storage cannot be read, or with `repair` not be written; [`Error::ReadOnly`].
     pub fn examine(&self, repair: bool) -> Result<Findings> {
         // All of it before anything is written: the first write of a process mends a part.
-        let mut outside: Vec<_> = self.backend().examine()?.collect();
+        let mut outside: Vec<_> = match self.backend().repair() {
+            Some(repair) => repair.examine()?.collect(),
+            None => Vec::new(),
+        };
         outside.extend(self.unpublished_findings(None)?.into_iter().map(Ok));
         if repair {
             require_writable(self)?;
@@ -52,7 +57,8 @@ fn require_writable(storage: &Storage) -> Result<()> {
 }
 
 fn examine_store(storage: &Storage, name: &StoreName, repair: bool) -> Findings {
-    match storage.backend().examine_store(name) {
+    let Some(examiner) = storage.backend().repair() else { return Box::new(std::iter::empty()) };
+    match examiner.examine_store(name) {
         Ok(findings) => answer(storage, findings, repair),
         // Dropped by somebody meanwhile.
         Err(Error::NoSuchStore { .. }) => Box::new(std::iter::empty()),
@@ -99,19 +105,31 @@ fn mend(storage: &Storage, finding: Finding) -> Finding {
 
 fn apply(storage: &Storage, finding: &Finding, remedy: &Remedy) -> Result<()> {
     let backend = storage.backend();
-    let Some(name) = &finding.store else { return backend.heal() };
+    let Some(name) = &finding.store else { return storage.heal() };
     let store = storage.store(name);
     match remedy {
         Remedy::Adopt { key } => store.adopt(key).map(drop),
         Remedy::Rewrite { record_type: Some(record_type), .. } => {
-            backend.mend(finding, Some(record_type))
+            rewrite_or_remove(storage, finding, Some(record_type))
         }
         Remedy::Rewrite { key, record_type: None } => {
             let guessed = store.guess(key, &backend.open_value(name, key)?)?;
-            backend.mend(finding, Some(&guessed))
+            rewrite_or_remove(storage, finding, Some(&guessed))
         }
-        Remedy::Metadata => backend.complete_metadata(name, &new_metadata(name.metadata_name())),
-        Remedy::Remove => backend.mend(finding, None),
-        Remedy::Heal => backend.heal(),
+        Remedy::Metadata => match backend.dialects() {
+            Some(dialects) => dialects.complete_metadata(name, &new_metadata(name.metadata_name())),
+            None => Ok(()),
+        },
+        Remedy::Remove => rewrite_or_remove(storage, finding, None),
+        Remedy::Heal => storage.heal(),
     }
+}
+
+fn rewrite_or_remove(
+    storage: &Storage,
+    finding: &Finding,
+    record_type: Option<&RecordType>,
+) -> Result<()> {
+    // Whoever finds something can mend it.
+    storage.backend().repair().map_or(Ok(()), |repair| repair.mend(finding, record_type))
 }

@@ -45,7 +45,13 @@ impl Store {
         }
         let value = self.backend().open_value(&self.name, key)?;
         let content_type = self.infer(key, &value)?;
-        self.backend().adopt_input(&self.name, key, self.storage.input_key(), &content_type)
+        match self.backend().dialects() {
+            Some(dialects) => {
+                let input_key = self.storage.input_key();
+                dialects.adopt_input(&self.name, key, input_key, &content_type)
+            }
+            None => self.backend().set_content_type(&self.name, key, &content_type),
+        }
     }
 
     /// The key of the input record, if there is one.
@@ -56,9 +62,8 @@ impl Store {
             }
         }
         let input_key = self.storage.input_key();
-        self.scan()?
-            .find(|key| key.as_ref().map_or(true, |key| is_input_key(key, input_key)))
-            .transpose()
+        let mut keys = self.scan()?.map(|listed| listed.map(|listed| listed.key));
+        keys.find(|key| key.as_ref().map_or(true, |key| is_input_key(key, input_key))).transpose()
     }
 
     fn usual_input_keys(&self) -> Vec<Key> {

@@ -30,17 +30,20 @@ use activity::Activity;
 pub use iterate::{IterateKeys, KeyPage, Keys, RecordMetadata};
 use moved_aside::MovedAside;
 pub use open::OpenStore;
-pub use options::StorageOptions;
+pub use options::{DEFAULT_TIMEOUT, StorageOptions};
 pub use store::{PublishAs, Record, Store};
 
+#[cfg(feature = "mount")]
+use crate::backend::describe;
 pub use crate::backend::directory::{DialectChoice, DirectoryOptions};
+pub use crate::backend::source::{Source, concealed};
 pub use crate::backend::watch::{Change, Tell, Watch, Watched};
-use crate::backend::{Backend, directory::DirectoryBackend};
+use crate::backend::{Backend, PlainDirectories, directory::DirectoryBackend};
 pub use crate::backend::{
-    Findings, KeptSidecar, Look, MetadataText, Over, PublishError, Purged, Purging, Scan,
-    StagedFor, Staging, Value,
+    Findings, KeptSidecar, Listed, Look, MetadataText, Over, PublishError, Purged, Purging, Scan,
+    Staged, StagedFor, Traits, Value,
 };
-use crate::model::{Error, Result, Space, StoreMetadata, StoreName, StoreTimes};
+use crate::model::{BackendErrorKind, Error, Result, Space, StoreMetadata, StoreName, StoreTimes};
 
 /// An open storage: a set of stores. Cheap to clone; all clones are one storage.
 #[derive(Clone, Debug)]
@@ -63,9 +66,38 @@ impl Storage {
     /// [`Error::Io`] if it is missing, no directory, or not readable.
     pub fn open_directory(path: &Path, options: StorageOptions) -> Result<Self> {
         let input_key = options::input_key(options.input_key);
-        let directory = DirectoryOptions { input_key: input_key.clone(), ..options.directory };
+        let read_only = options.read_only || options.directory.read_only;
+        let directory =
+            DirectoryOptions { input_key: input_key.clone(), read_only, ..options.directory };
         let backend = DirectoryBackend::open(path, directory)?;
         Ok(Self::with_backend(Arc::new(backend), Some(input_key)))
+    }
+
+    /// Opens the storage that a source names, by what is there: a directory or a database.
+    ///
+    /// Call it in the process that uses the storage: connections, threads and locks do not live on behind a fork.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSource`] if there is nothing that could be one; [`Error::Io`], [`Error::Backend`] if it cannot be
+    /// opened. Nothing is made where there is nothing.
+    pub fn open(source: &Source, options: StorageOptions) -> Result<Self> {
+        let source = source.found()?;
+        match source.directory() {
+            Some(path) => Self::open_directory(path, options),
+            None => Self::open_database(&source, options),
+        }
+    }
+
+    #[cfg(feature = "sql")]
+    fn open_database(source: &Source, options: StorageOptions) -> Result<Self> {
+        let backend = crate::backend::open_database(source, &options.for_database())?;
+        Ok(Self::with_backend(backend, options.input_key))
+    }
+
+    /// None is understood where none is built in.
+    #[cfg(not(feature = "sql"))]
+    fn open_database(source: &Source, _: StorageOptions) -> Result<Self> {
+        Err(unopened(source))
     }
 
     /// Opens a storage over any backend. Without `input_key` it is `INPUT`.
@@ -74,6 +106,24 @@ impl Storage {
         let input_key = options::input_key(input_key);
         let (activity, moved_aside) = (Activity::default(), MovedAside::default());
         Self { shared: Arc::new(Shared { backend, input_key, activity, moved_aside }) }
+    }
+
+    /// What the storage keeps of the promises, and its limits.
+    #[must_use]
+    pub fn traits(&self) -> Traits {
+        self.backend().traits()
+    }
+
+    /// The same and the storage's capabilities, for people and programs.
+    #[cfg(feature = "mount")]
+    pub(crate) fn describe(&self) -> serde_json::Value {
+        describe(self.backend())
+    }
+
+    /// Whether each store's metadata is a file that can be removed.
+    #[cfg(feature = "mount")]
+    pub(crate) fn has_metadata_files(&self) -> bool {
+        self.backend().metadata_files().is_some()
     }
 
     /// The input key in force.
@@ -130,7 +180,7 @@ impl Storage {
     /// # Errors
     /// [`Error::Io`].
     pub fn sync_stores(&self) -> Result<()> {
-        self.backend().sync_stores()
+        self.backend().durability().map_or(Ok(()), |durability| durability.sync_stores())
     }
 
     /// The names of the directories in a plain directory, sorted.
@@ -138,7 +188,8 @@ impl Storage {
     /// # Errors
     /// [`Error::NoSuchStore`], [`Error::Io`].
     pub fn directories(&self, directory: &StoreName) -> Result<Vec<String>> {
-        let mut names = self.backend().directories(directory)?;
+        let Some(plain) = self.backend().plain_directories() else { return Ok(Vec::new()) };
+        let mut names = plain.directories(directory)?;
         names.sort_unstable();
         Ok(names)
     }
@@ -148,7 +199,7 @@ impl Storage {
     /// # Errors
     /// [`Error::StoreExists`]; [`Error::NoSuchStore`] without its parent.
     pub fn create_directory(&self, directory: &StoreName) -> Result<Store> {
-        self.backend().create_directory(directory)?;
+        self.plain_directories("make", directory)?.create_directory(directory)?;
         Ok(self.store(directory))
     }
 
@@ -157,7 +208,7 @@ impl Storage {
     /// # Errors
     /// [`Error::NoSuchStore`]; [`Error::Io`] if it is not empty.
     pub fn remove_directory(&self, directory: &StoreName) -> Result<()> {
-        self.backend().remove_directory(directory)
+        self.plain_directories("remove", directory)?.remove_directory(directory)
     }
 
     /// Moves a plain directory with all that is in it; with `replace`, over an empty one.
@@ -165,7 +216,7 @@ impl Storage {
     /// # Errors
     /// [`Error::NoSuchStore`], [`Error::StoreExists`].
     pub fn rename_directory(&self, from: &StoreName, to: &StoreName, replace: bool) -> Result<()> {
-        self.backend().rename_directory(from, to, replace)
+        self.plain_directories("move", from)?.rename_directory(from, to, replace)
     }
 
     /// Gives a store another name, in its metadata too; renamed to `default` it becomes unnamed.
@@ -212,7 +263,7 @@ impl Storage {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::ReadOnly`].
-    pub fn stage_nowhere(&self) -> Result<Box<dyn Staging>> {
+    pub fn stage_nowhere(&self) -> Result<Staged> {
         self.backend().stage(None)
     }
 
@@ -221,7 +272,7 @@ impl Storage {
     /// # Errors
     /// [`Error::Io`] if the storage cannot be read.
     pub fn unwritable(&self) -> Result<Vec<String>> {
-        self.backend().unwritable()
+        self.backend().repair().map_or_else(|| Ok(Vec::new()), |repair| repair.unwritable())
     }
 
     /// Completes or undoes what a process was at when it died (P21). The first write of a process does it too.
@@ -229,7 +280,7 @@ impl Storage {
     /// # Errors
     /// [`Error::Io`], [`Error::ReadOnly`].
     pub fn heal(&self) -> Result<()> {
-        self.backend().heal()
+        self.backend().repair().map_or(Ok(()), |repair| repair.heal())
     }
 
     /// Begins to watch for what changes in the storage, whoever changes it.
@@ -237,7 +288,10 @@ impl Storage {
     /// # Errors
     /// The reason, where changes cannot be watched for.
     pub fn watch(&self, tell: Tell) -> Watched {
-        self.backend().watch(tell)
+        match self.backend().watchable() {
+            Some(watchable) => watchable.watch(tell),
+            None => Err("a storage of this kind does not tell of changes".to_owned()),
+        }
     }
 
     /// Room on the medium.
@@ -272,8 +326,11 @@ impl Storage {
 
     fn move_times(&self, store: &StoreName, times: activity::Times) -> Result<()> {
         let backend = self.backend();
-        if times.modified_at.is_some() && backend.metadata_text(store)?.is_none() {
-            backend.complete_written_store(store, &new_metadata(store.metadata_name()))?;
+        if let Some(dialects) = backend.dialects()
+            && times.modified_at.is_some()
+            && !self.store(store).has_metadata()?
+        {
+            dialects.complete_written_store(store, &new_metadata(store.metadata_name()))?;
         }
         backend.touch_store(store, times.accessed_at, times.modified_at)
     }
@@ -294,6 +351,20 @@ impl Storage {
         outcome
     }
 
+    fn plain_directories(
+        &self,
+        what: &str,
+        directory: &StoreName,
+    ) -> Result<&dyn PlainDirectories> {
+        self.backend().plain_directories().ok_or_else(|| {
+            Error::backend(
+                BackendErrorKind::Unsupported,
+                format!("{what} directory '{directory}'"),
+                "this storage has none but its stores",
+            )
+        })
+    }
+
     fn backend(&self) -> &dyn Backend {
         &*self.shared.backend
     }
@@ -311,6 +382,11 @@ impl Drop for Shared {
     fn drop(&mut self) {
         self.activity.close();
     }
+}
+
+#[cfg(not(feature = "sql"))]
+fn unopened(source: &Source) -> Error {
+    Error::invalid_source(source.shown(), "is of a kind that is not built in")
 }
 
 /// Metadata for a store made now, with a new id.

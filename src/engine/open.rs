@@ -29,9 +29,7 @@ pub(super) fn open_store(storage: &Storage, open: &OpenStore) -> Result<Store> {
     let metadata = new_metadata(open.name.clone());
     match storage.backend().create_store(&name, &metadata) {
         Err(Error::StoreExists { .. }) => {
-            if storage.backend().metadata_text(&name)?.is_none() {
-                storage.backend().complete_metadata(&name, &metadata)?;
-            }
+            storage.store(&name).complete_metadata(&metadata)?;
             storage.backend().metadata(&name)?;
         }
         other => other?,

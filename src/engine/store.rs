@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use super::Storage;
 use super::types;
 use crate::backend::{
-    Backend, Look, MetadataText, Over, Publish, PublishError, PublishType, Purge, Purging, Reader,
-    RenameRecord, Scan, StagedFor, Staging, Value, is_input_key,
+    Backend, Look, Over, Publish, PublishError, PublishType, Purge, Purging, Reader, RenameRecord,
+    Scan, Staged, StagedFor, Value, is_input_key,
 };
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Key, RecordType, Result, StoreMetadata,
@@ -108,7 +108,7 @@ impl Store {
     ) -> Result<()> {
         content_type.map_or(Ok(()), types::check)?;
         let resolved = self.resolve(key)?;
-        let key = match self.backend().resolve_key(&self.name, &resolved, content_type)? {
+        let key = match self.own_key(&resolved, content_type)? {
             Some(own) => own,
             None => resolved,
         };
@@ -119,7 +119,7 @@ impl Store {
             // Not a byte of the old value: only its owner and mode.
             staging.begin_with(&*old, 0)?;
         }
-        copy(value, &*staging)?;
+        copy(value, &staging)?;
         let publish = PublishAs { content_type, ..PublishAs::default() };
         self.publish(&key, staging, &publish).map_err(|(error, _)| error)?;
         Ok(())
@@ -159,10 +159,7 @@ impl Store {
         if self.name.is_plain() {
             return self.purge_collection();
         }
-        if self.backend().metadata_text(&self.name)?.is_none() {
-            let metadata = super::new_metadata(self.name.metadata_name());
-            self.backend().complete_metadata(&self.name, &metadata)?;
-        }
+        self.complete_metadata(&super::new_metadata(self.name.metadata_name()))?;
         let purge = Purge { input_key: self.storage.input_key(), at: Timestamp::now() };
         let purge = || self.backend().purge_store(&self.name, &purge);
         let purging = self.storage.instead_of_times(&self.name, purge, |_| true)?;
@@ -210,31 +207,18 @@ impl Store {
         self.backend().store_attributes(&self.name)
     }
 
-    /// Changes owner, mode and times of the store.
+    /// Changes owner, mode and times of the store, as far as the storage keeps them.
     ///
     /// # Errors
     /// [`Error::NoSuchStore`], [`Error::Io`].
     pub fn set_attributes(&self, change: &AttributeChange) -> Result<Attributes> {
-        self.backend().set_store_attributes(&self.name, change)
+        match self.backend().posix() {
+            Some(posix) => posix.set_store_attributes(&self.name, change),
+            None => self.attributes(),
+        }
     }
 
-    /// The text of the store's metadata, if it has any.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchStore`], [`Error::Io`].
-    pub fn metadata_text(&self) -> Result<Option<MetadataText>> {
-        self.backend().metadata_text(&self.name)
-    }
-
-    /// Replaces or removes the text of the store's metadata.
-    ///
-    /// # Errors
-    /// [`Error::DamagedMetadata`] if no SDK could read the text.
-    pub fn set_metadata_text(&self, text: Option<&[u8]>) -> Result<()> {
-        self.backend().set_metadata_text(&self.name, text)
-    }
-
-    /// All keys, in no particular order.
+    /// All records, in the order that the storage has, with what a listing tells of them.
     ///
     /// # Errors
     /// [`Error::NoSuchStore`], [`Error::Io`].
@@ -278,15 +262,21 @@ impl Store {
     /// # Errors
     /// [`Error::NoSuchStore`], [`Error::Io`].
     pub fn is_rewritten_in_place(&self) -> Result<bool> {
-        self.backend().is_rewritten_in_place(&self.name)
+        match self.backend().dialects() {
+            Some(dialects) => dialects.is_rewritten_in_place(&self.name),
+            None => Ok(false),
+        }
     }
 
-    /// Changes owner, mode and times of a record's value.
+    /// Changes owner, mode and times of a record's value, as far as the storage keeps them.
     ///
     /// # Errors
     /// [`Error::NoSuchRecord`], [`Error::Io`].
     pub fn set_record_attributes(&self, key: &Key, change: &AttributeChange) -> Result<Attributes> {
-        self.backend().set_attributes(&self.name, key, change)
+        match self.backend().posix() {
+            Some(posix) => posix.set_attributes(&self.name, key, change),
+            None => self.record(key),
+        }
     }
 
     /// Opens a record's current version.
@@ -311,7 +301,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::ReadOnly`]: also where nothing can be published in the store.
-    pub fn stage(&self) -> Result<Box<dyn Staging>> {
+    pub fn stage(&self) -> Result<Staged> {
         self.backend().stage(Some(&self.name))
     }
 
@@ -320,7 +310,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`stage`](Self::stage).
-    pub fn stage_for(&self, key: &Key, base: Option<u64>, copied: u64) -> Result<Box<dyn Staging>> {
+    pub fn stage_for(&self, key: &Key, base: Option<u64>, copied: u64) -> Result<Staged> {
         self.backend().stage_for(&StagedFor { store: &self.name, key, base, copied })
     }
 
@@ -333,11 +323,11 @@ impl Store {
     pub fn publish(
         &self,
         key: &Key,
-        staging: Box<dyn Staging>,
+        staging: Staged,
         publish: &PublishAs<'_>,
     ) -> Result<Arc<dyn Value>, PublishError> {
         let decide =
-            |staging: &dyn Staging, replaced: Option<&_>| self.decide_type(key, staging, replaced);
+            |staging: &Staged, replaced: Option<&_>| self.decide_type(key, staging, replaced);
         // Nobody keeps the type of a file in a plain directory.
         let of_plain = self.name.is_plain().then(ContentType::bytes);
         let content_type = match publish.content_type.or(of_plain.as_ref()) {
@@ -345,17 +335,13 @@ impl Store {
             None => PublishType::Decided(&decide),
         };
         if let Some(by_hand) = publish.content_type.filter(|_| of_plain.is_none())
-            && let Err(error) = self.warn_unless_fits(key, &*staging, by_hand)
+            && let Err(error) = self.warn_unless_fits(key, &staging, by_hand)
         {
             return Err((error, staging));
         }
-        let value = staging.publish(&Publish {
-            store: &self.name,
-            key,
-            content_type,
-            durable: publish.durable,
-            over: publish.over,
-        })?;
+        let (durable, over) = (publish.durable, publish.over);
+        let publishing = Publish { store: &self.name, key, content_type, durable, over };
+        let value = self.backend().publish(staging, &publishing)?;
         self.storage.moved_aside().forget(&self.name, key);
         self.storage.activity().modified(&self.name);
         if publish.durable {
@@ -432,7 +418,10 @@ impl Store {
     /// [`Error::NoSuchRecord`], [`Error::Io`].
     pub fn sync_record(&self, key: &Key) -> Result<()> {
         self.storage.write_back_store(&self.name)?;
-        self.backend().sync_record(&self.name, key)
+        match self.backend().durability() {
+            Some(durability) => durability.sync_record(&self.name, key),
+            None => self.record(key).map(drop),
+        }
     }
 
     /// Makes durable what was published.
@@ -441,7 +430,10 @@ impl Store {
     /// [`Error::NoSuchStore`], [`Error::Io`].
     pub fn sync(&self) -> Result<()> {
         self.storage.write_back_store(&self.name)?;
-        self.backend().sync_store(&self.name)
+        match self.backend().durability() {
+            Some(durability) => durability.sync_store(&self.name),
+            None => self.attributes().map(drop),
+        }
     }
 
     // Inside
@@ -462,9 +454,27 @@ impl Store {
         let found = if key.as_bytes() == self.storage.input_key().as_bytes() {
             self.find_input()?
         } else {
-            self.backend().resolve_key(&self.name, key, None)?
+            self.own_key(key, None)?
         };
         Ok(found.unwrap_or_else(|| key.clone()))
+    }
+
+    /// The key under which a dialect keeps, or would keep, the record of a key, where that is another one.
+    fn own_key(&self, key: &Key, content_type: Option<&ContentType>) -> Result<Option<Key>> {
+        match self.backend().dialects() {
+            Some(dialects) => dialects.resolve_key(&self.name, key, content_type),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes the store's metadata if it has none and keeps some.
+    pub(super) fn complete_metadata(&self, metadata: &StoreMetadata) -> Result<()> {
+        match self.backend().dialects() {
+            Some(dialects) if !self.has_metadata()? => {
+                dialects.complete_metadata(&self.name, metadata)
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn reading(&self, key: &Key, error: io::Error) -> Error {
@@ -477,7 +487,7 @@ impl Store {
 }
 
 /// Copies a stream into staging in pieces that fit a cache.
-fn copy(value: &mut dyn Read, staging: &dyn Staging) -> Result<()> {
+fn copy(value: &mut dyn Read, staging: &Staged) -> Result<()> {
     let mut buffer = vec![0; 256 * 1024];
     let mut offset = 0;
     loop {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::content_type::{self, Declared};
 use super::store::Store;
-use crate::backend::{Reader, Staging, Value, is_input_key};
+use crate::backend::{Reader, Staged, Value, is_input_key};
 use crate::model::{ContentType, Error, Key, Origin, RecordType, Result, Stamp};
 
 /// A value of so many bytes is held as a whole while its type is found.
@@ -34,6 +34,12 @@ impl Store {
         version: &Stamp,
         open: Option<Arc<dyn Value>>,
     ) -> Result<Option<ContentType>> {
+        if let Some(value) = &open
+            && let Some(came) = value.record_type()
+            && !self.is_retyped(key, value)?
+        {
+            return Ok(Some(came.content_type));
+        }
         let kept = self.kept_for(key, version)?;
         if let Some((content_type, false)) = kept {
             return Ok(Some(content_type));
@@ -58,11 +64,24 @@ impl Store {
         self.infer(key, &value).map(Some)
     }
 
+    /// Whether the record of an open value may have another type by now: something has changed, and it was not the bytes.
+    fn is_retyped(&self, key: &Key, value: &Arc<dyn Value>) -> Result<bool> {
+        let came = value.attributes()?.stamp;
+        match self.record(key) {
+            Ok(now) => Ok(now.stamp != came && now.stamp.same_bytes(&came)),
+            Err(Error::NoSuchRecord { .. } | Error::NoSuchStore { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The type that is kept for a version, and whether it may be another's; `None` if it is not the current one.
     fn kept_for(&self, key: &Key, version: &Stamp) -> Result<Option<(ContentType, bool)>> {
         let kept = || -> Result<_> {
             // In this order: a type that is put in place between the two looks is then in doubt, and not believed.
-            let in_doubt = self.backend().is_type_in_doubt(&self.name, key)?;
+            let in_doubt = match self.backend().dialects() {
+                Some(dialects) => dialects.is_type_in_doubt(&self.name, key)?,
+                None => false,
+            };
             let kept = self.backend().content_type(&self.name, key)?;
             let is_current = self.record(key)?.stamp.same_bytes(version);
             Ok(kept.filter(|_| is_current).map(|content_type| (content_type, in_doubt)))
@@ -95,7 +114,11 @@ impl Store {
         Ok(())
     }
 
+    /// The type of a record that was just opened.
     pub(super) fn content_type_of(&self, key: &Key, value: &Arc<dyn Value>) -> Result<ContentType> {
+        if let Some(came) = value.record_type() {
+            return Ok(came.content_type);
+        }
         match self.backend().content_type(&self.name, key)? {
             Some(content_type) => Ok(content_type),
             None => self.infer(key, value),
@@ -121,7 +144,7 @@ impl Store {
     pub(super) fn warn_unless_fits(
         &self,
         key: &Key,
-        staging: &dyn Staging,
+        staging: &Staged,
         content_type: &ContentType,
     ) -> Result<()> {
         let fits = content_type.fits(&mut Reader::shortening_holes(staging));
@@ -138,7 +161,7 @@ impl Store {
     pub(super) fn decide_type(
         &self,
         key: &Key,
-        staging: &dyn Staging,
+        staging: &Staged,
         replaced: Option<&RecordType>,
     ) -> Result<RecordType> {
         let input_key = self.storage.input_key();
@@ -203,7 +226,10 @@ impl Store {
         to_key: &Key,
     ) -> Result<RecordType> {
         let value = self.backend().open_value(&self.name, key)?;
-        let kept = self.backend().kept_type(&self.name, key)?;
+        let kept = match value.record_type() {
+            Some(came) => Some(came),
+            None => self.backend().kept_type(&self.name, key)?,
+        };
         let own = match &kept {
             Some(kept) if !self.is_of_name(key, kept, &value)? => Some(kept),
             _ => None,

@@ -79,8 +79,12 @@ impl FileSystem {
         handle: Option<Handle>,
     ) -> FsResult<FileAttr> {
         self.refuse_if_read_only()?;
-        let attributes = self.effective(&change.attributes)?;
-        match &*self.node(ino)? {
+        let node = self.node(ino)?;
+        let attributes = match &*node {
+            Node::Purge(_) | Node::Text(_) | Node::Status => AttributeChange::default(),
+            _ => self.effective(&change.attributes)?,
+        };
+        match &*node {
             Node::Root | Node::Stores | Node::Private(_) => {
                 if !attributes.is_empty() && self.options.strict {
                     return Err(FsError::NotPermitted);
@@ -205,18 +209,21 @@ impl FileSystem {
         self.options.shown(attributes)
     }
 
-    /// What of a change reaches the files: an owner that is overridden does not.
+    /// What of a change reaches the files: not an owner that is overridden, and nothing that the storage does not keep.
     fn effective(&self, change: &AttributeChange) -> FsResult<AttributeChange> {
-        let overrides_uid = change.uid.is_some() && self.options.uid.is_some();
-        let overrides_gid = change.gid.is_some() && self.options.gid.is_some();
-        if (overrides_uid || overrides_gid) && self.options.strict {
+        let traits = self.storage.traits();
+        let (owner, times) = (traits.keeps_owner_and_mode, traits.keeps_times);
+        let effective = AttributeChange {
+            mode: change.mode.filter(|_| owner),
+            uid: change.uid.filter(|_| owner && self.options.uid.is_none()),
+            gid: change.gid.filter(|_| owner && self.options.gid.is_none()),
+            accessed: change.accessed.filter(|_| times),
+            modified: change.modified.filter(|_| times),
+        };
+        if self.options.strict && effective != *change {
             return Err(FsError::NotPermitted);
         }
-        Ok(AttributeChange {
-            uid: change.uid.filter(|_| !overrides_uid),
-            gid: change.gid.filter(|_| !overrides_gid),
-            ..*change
-        })
+        Ok(effective)
     }
 
     fn version_attr(&self, ino: Ino, version: &VersionNode) -> FsResult<FileAttr> {

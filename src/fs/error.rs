@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::model::Error;
+use crate::model::{BackendErrorKind, Error};
 
 /// The result of a file-system call.
 pub type FsResult<T> = std::result::Result<T, FsError>;
@@ -110,13 +110,31 @@ pub(crate) fn number_of(error: &Error) -> i32 {
         | Error::AmbiguousOpen { .. }
         | Error::InvalidContentType { .. }
         | Error::ContentTypeTooLong { .. }
+        | Error::InvalidSource { .. }
         | Error::DamagedMetadata { .. }
         | Error::DamagedSidecar { .. } => libc::EINVAL,
         Error::NotUnicode { .. } | Error::Undecodable { .. } => libc::EILSEQ,
         Error::NameTooLong { .. } => libc::ENAMETOOLONG,
         Error::ValueTooLarge { .. } => libc::EFBIG,
         Error::ReadOnly => libc::EROFS,
+        Error::Backend { kind, .. } => number_of_kind(*kind),
         Error::Io { source, .. } => number_of_io(source),
+    }
+}
+
+/// The number of what a storage said that is no directory.
+fn number_of_kind(kind: BackendErrorKind) -> i32 {
+    match kind {
+        BackendErrorKind::Unsupported => libc::EOPNOTSUPP,
+        BackendErrorKind::Denied => libc::EACCES,
+        BackendErrorKind::ReadOnly => libc::EROFS,
+        BackendErrorKind::Busy => libc::EAGAIN,
+        BackendErrorKind::TimedOut => libc::ETIMEDOUT,
+        BackendErrorKind::TooLarge => libc::EFBIG,
+        BackendErrorKind::Full => libc::ENOSPC,
+        BackendErrorKind::Unreachable | BackendErrorKind::Damaged | BackendErrorKind::Other => {
+            libc::EIO
+        }
     }
 }
 

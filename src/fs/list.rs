@@ -11,10 +11,10 @@ use super::name;
 use super::plain;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
-use super::trust::ListedLooks;
+use super::trust::{ListedLooks, Moment};
 use super::versions::Node;
 use crate::engine::Look;
-use crate::model::{Key, StoreName};
+use crate::model::{Attributes, Key, StoreName};
 
 /// How far a listing has come.
 enum Step {
@@ -122,7 +122,7 @@ impl FileSystem {
             || self.names_of(directory),
             |names| loop {
                 while at >= names.len() {
-                    if !names.take_more()? {
+                    if !names.take_more(self.trust.moment())? {
                         return Ok(());
                     }
                 }
@@ -217,7 +217,9 @@ impl FileSystem {
             if self.writers.get(store, &key).is_some() {
                 return Ok(Step::Next(at));
             }
-            let attributes = match look(&key) {
+            let told = names.told(at).filter(|told| self.still_holds(store, &key, told));
+            let taken_at = told.map(|(_, taken_at)| taken_at);
+            let attributes = match told.map_or_else(|| look(&key), |(told, _)| Ok(told)) {
                 Err(error) if error.is_not_found() && names.is_plain => return Ok(Step::Next(at)),
                 Err(error) if error.is_not_found() => continue,
                 // A matter for itself.
@@ -225,12 +227,25 @@ impl FileSystem {
                 Ok(attributes) => attributes,
             };
             let ino = self.versions.version(store, &key, attributes);
-            let entry = self.trust.listed_record(looks, &key, self.file(ino, attributes));
+            let attr = self.file(ino, attributes);
+            let entry = self.trust.listed_record(looks, taken_at, &key, attr);
             if listed(names, at, |listed| add(listed, &entry)) {
                 return Ok(Step::NoRoomFor(ino));
             }
         }
         Ok(Step::Next(names.len()))
+    }
+
+    /// Whether what a listing told of a record a moment ago is what this mount knows of it: it has not removed the record
+    /// since, and knows no other version.
+    fn still_holds(
+        &self,
+        store: &Arc<StoreNode>,
+        key: &Key,
+        (told, taken_at): &(Attributes, Moment),
+    ) -> bool {
+        !self.trust.is_removed_since(store, key, *taken_at)
+            && self.versions.knows_no_other(store, key, &told.stamp)
     }
 
     /// The entry of a record that cannot be looked at, of which the kernel may keep nothing.
@@ -282,8 +297,9 @@ impl FileSystem {
                         names.push_other(name::METADATA);
                     }
                 }
+                let now = self.trust.moment();
                 names.begin_records(own.is_plain(), new, store.scan()?);
-                names.take_more()?;
+                names.take_more(now)?;
             }
             _ => return Err(FsError::NotDirectory),
         }

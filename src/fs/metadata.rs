@@ -49,6 +49,7 @@ impl FileSystem {
         name: &MetadataName,
     ) -> FsResult<Option<MetadataText>> {
         match name {
+            MetadataName::Store if store.has_removed_metadata() => Ok(None),
             MetadataName::Store => Ok(self.store(store).metadata_text()?),
             MetadataName::Record(file) => self.brought_sidecar(store, file),
         }
@@ -59,6 +60,9 @@ impl FileSystem {
         let known = self.versions.known_metadata(store, &MetadataName::Store);
         if known.and_then(|node| node.open()).is_some_and(|file| file.ahead().is_some()) {
             return Ok(true);
+        }
+        if !self.storage.has_metadata_files() {
+            return Ok(!store.has_removed_metadata());
         }
         match self.store(store).metadata_text() {
             Ok(text) => Ok(text.is_some()),
@@ -188,9 +192,15 @@ impl FileSystem {
     ) -> FsResult<()> {
         let open = self.versions.known_metadata(store, name).and_then(|node| node.open());
         match name {
-            MetadataName::Store => {
+            MetadataName::Store if self.storage.has_metadata_files() => {
                 self.store(store).set_metadata_text(None)?;
                 store.take_way_of_metadata();
+            }
+            MetadataName::Store if store.has_removed_metadata() => return Err(FsError::NotFound),
+            // It is part of the store, and goes with it.
+            MetadataName::Store => {
+                self.store(store).attributes()?;
+                store.remove_metadata();
             }
             MetadataName::Record(file) => {
                 if open.is_none() && self.brought_sidecar(store, file)?.is_none() {
@@ -260,6 +270,10 @@ impl FileSystem {
         }
         match new {
             Name::Purge | Name::Status => return Err(FsError::NotPermitted),
+            // It stays where it is.
+            _ if *name == MetadataName::Store && !self.storage.has_metadata_files() => {
+                return Err(FsError::NotPermitted);
+            }
             Name::Metadata(new) => {
                 if exclusive && self.kept_metadata(to, new)?.is_some() {
                     return Err(FsError::Exists);

@@ -14,7 +14,7 @@ use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::{Node, Ticket, VersionNode};
 use super::writers::{Announced, Join, Purpose, Share, StagedRecord, WriteSession};
-use crate::engine::{Staging, Value};
+use crate::engine::{Staged, Value};
 use crate::failpoint;
 use crate::model::{Error, Key};
 
@@ -499,7 +499,7 @@ impl FileSystem {
         caller: &Caller,
         (store, key): (&StoreNode, &Key),
         permissions: u32,
-    ) -> FsResult<Box<dyn Staging>> {
+    ) -> FsResult<Staged> {
         let staging = self.stage(Some(StagedRecord { store, key, base: None, copied: 0 }))?;
         let made = staging.attributes()?;
         let inherits = self.gives_its_group(store);

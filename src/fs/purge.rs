@@ -59,6 +59,7 @@ impl FileSystem {
         // What waits for a value is litter, as it is in a storage.
         self.sidecars.forget_store(&name);
         self.purges.note(store.name(), purging);
+        self.trust.note_many_removed();
         self.trust.invalidate(&cached);
         self.trust.distrust_names();
         Ok(())

@@ -102,6 +102,7 @@ impl FileSystem {
 
     /// What has this name is gone. For who holds the record.
     pub(super) fn unlinked(&self, store: &StoreNode, key: &Key) {
+        self.trust.note_removed(store, key);
         self.versions.unlink_version(store, key);
         self.writers.detach(store, key);
         let name = On::Record(store.record(key));

@@ -143,6 +143,7 @@ impl FileSystem {
         to: (&Arc<StoreNode>, &Key),
         by_hand: Option<ContentType>,
     ) {
+        self.trust.note_removed(from.0, from.1);
         let types = self.writers.types();
         types.forget(&from.0.name(), from.1);
         self.forget_aliases(from.0, from.1);

@@ -32,6 +32,9 @@ struct OwnMetadata {
     /// The thread that has made the store, and so often it is still told that there is no metadata: a copy of a directory
     /// begins with `mkdir`, and takes for granted that nothing is in there.
     is_hidden_from: Option<(u32, u8)>,
+    /// Whether somebody has removed it from a storage where it cannot be removed. Nobody is told of it until the store is
+    /// listed again: who removes a store removes what is in it first.
+    is_removed: bool,
 }
 
 /// So often at most a program looks for a file before it makes it: by `stat`, by `lstat`, and once more.
@@ -107,7 +110,8 @@ impl StoreNode {
     /// This thread has made the store, with its metadata.
     pub(super) fn note_made_by(&self, thread: u32) {
         let is_hidden_from = Some((thread, LOOKS_BEFORE_MAKING));
-        *self.own_metadata.write() = OwnMetadata { gives_way: true, is_hidden_from };
+        *self.own_metadata.write() =
+            OwnMetadata { gives_way: true, is_hidden_from, is_removed: false };
     }
 
     /// Whether a lookup of the metadata by this thread is to find nothing.
@@ -122,10 +126,25 @@ impl StoreNode {
 
     /// The metadata is listed, and nobody is told any more that it is not there.
     pub(super) fn show_metadata(&self) {
-        let is_hidden = self.own_metadata.read().is_hidden_from.is_some();
+        let is_hidden = {
+            let own_metadata = self.own_metadata.read();
+            own_metadata.is_hidden_from.is_some() || own_metadata.is_removed
+        };
         if is_hidden {
-            self.own_metadata.write().is_hidden_from = None;
+            let mut own_metadata = self.own_metadata.write();
+            own_metadata.is_hidden_from = None;
+            own_metadata.is_removed = false;
         }
+    }
+
+    /// The metadata was removed, as far as this mount can.
+    pub(super) fn remove_metadata(&self) {
+        *self.own_metadata.write() = OwnMetadata { is_removed: true, ..OwnMetadata::default() };
+    }
+
+    /// Whether it was, and has not been listed or written since.
+    pub(super) fn has_removed_metadata(&self) -> bool {
+        self.own_metadata.read().is_removed
     }
 
     /// Whether the metadata gives way to what is written in its place; no more from here on.

@@ -116,6 +116,7 @@ impl FileSystem {
             "pid": std::process::id(),
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": self.started.0.elapsed().as_secs(),
+            "storage": self.storage.describe(),
             "read_only": self.options.read_only,
             "input_key": self.storage.input_key(),
             "inodes": self.versions.len(),

@@ -12,7 +12,7 @@ use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::Node;
 use super::writers::{Left, Share, StagedRecord, Target, WriteSession, is_last};
-use crate::engine::Staging;
+use crate::engine::Staged;
 use crate::failpoint;
 use crate::model::{Error, Key};
 
@@ -287,10 +287,7 @@ impl FileSystem {
     }
 
     /// Begins a new version of a record, or of what has no name any more.
-    pub(super) fn stage(
-        &self,
-        record: Option<StagedRecord<'_>>,
-    ) -> crate::Result<Box<dyn Staging>> {
+    pub(super) fn stage(&self, record: Option<StagedRecord<'_>>) -> crate::Result<Staged> {
         match record {
             Some(StagedRecord { store, key, base, copied }) => {
                 self.store(store).stage_for(key, base, copied)

@@ -170,9 +170,27 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The text names no storage that can be opened.
+    #[error("source '{shown}' {reason}")]
+    InvalidSource {
+        /// As much of the text as may be shown: no secret is in it.
+        shown: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The storage is mounted or opened for reading only.
     #[error("the storage is opened for reading only")]
     ReadOnly,
+    /// A storage that is no directory said no, or did not answer.
+    #[error("cannot {action}: {source}")]
+    Backend {
+        /// What kind of no it is, by which a program decides what to do.
+        kind: BackendErrorKind,
+        /// What was tried, with the names it was tried on.
+        action: String,
+        /// What the storage, or the way to it, said. No secret is in it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The operating system said no.
     #[error("cannot {action}: {source}")]
     Io {
@@ -183,7 +201,47 @@ pub enum Error {
     },
 }
 
+/// What kind of no a storage says that is no directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BackendErrorKind {
+    /// It has no such operation.
+    Unsupported,
+    /// Who asks may not, or is not who he says.
+    Denied,
+    /// It can be read and not be written.
+    ReadOnly,
+    /// Others hold what is needed; the same may succeed later.
+    Busy,
+    /// It has not answered within the deadline.
+    TimedOut,
+    /// It cannot be reached, or the connection was lost.
+    Unreachable,
+    /// It keeps nothing of that size.
+    TooLarge,
+    /// It has no room left.
+    Full,
+    /// What it holds is not what it was to be read as.
+    Damaged,
+    /// Anything else.
+    Other,
+}
+
 impl Error {
+    /// A text that names no storage. `reason` completes "source 'shown' ...".
+    pub(crate) fn invalid_source(shown: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::InvalidSource { shown: shown.into(), reason: reason.into() }
+    }
+
+    /// Wraps what a storage said to something that was tried. `action` completes "cannot ...".
+    pub(crate) fn backend(
+        kind: BackendErrorKind,
+        action: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Backend { kind, action: action.into(), source: source.into() }
+    }
+
     /// Wraps the system's answer to something that was tried. `action` completes "cannot ...".
     pub(crate) fn io(action: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Io { action: action.into(), source: source.into() }

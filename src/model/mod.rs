@@ -16,7 +16,7 @@ pub(crate) use attributes::system_time;
 pub use attributes::{AttributeChange, Attributes, Space, Stamp, TimeChange};
 pub use content_type::ContentType;
 pub(crate) use content_type::{may_begin_text, seems_text};
-pub use error::{Error, Result};
+pub use error::{BackendErrorKind, Error, Result};
 pub use finding::{Finding, FindingKind, FindingState, Remedy};
 pub use jiff::Timestamp;
 pub use key::{DEFAULT_INPUT_KEY, Key};

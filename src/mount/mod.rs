@@ -44,7 +44,7 @@ pub use table::{FILE_SYSTEM_TYPE, Mount, MountTable};
 pub use unmount::{Unmounted, unmount};
 use write_back::WriteBack;
 
-use crate::engine::{Storage, StorageOptions};
+use crate::engine::{Source, Storage, StorageOptions};
 use crate::fs::{FileSystem, FsOptions};
 use crate::fuse::{Adapter, attach_notifier};
 
@@ -58,8 +58,8 @@ const KEEPING_DEADLINE: Duration = Duration::from_secs(2);
 /// What is to be mounted, where and how.
 #[derive(Clone, Debug)]
 pub struct MountConfig {
-    /// The storage directory.
-    pub source: PathBuf,
+    /// The storage.
+    pub source: Source,
     /// The directory to mount it at.
     pub mountpoint: PathBuf,
     /// How the storage is opened.
@@ -88,7 +88,19 @@ impl Prepared {
     /// [`MountError`], in one line that says what to do; nothing has been mounted.
     pub fn check(config: MountConfig) -> Result<Self, MountError> {
         let places = preflight::check(&config.source, &config.mountpoint, config.nonempty)?;
+        if config.fs.plain && places.source.directory().is_none() {
+            return Err(MountError::refused(format!(
+                "--show-sidecars shows the files of a storage directory, and '{}' has none",
+                places.source.shown()
+            )));
+        }
         Ok(Self { config, places })
+    }
+
+    /// The source, as it was [found](Source::found).
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.places.source
     }
 
     /// The mountpoint, absolute and free of symbolic links.
@@ -133,13 +145,17 @@ impl std::fmt::Debug for MountedFs {
 impl MountedFs {
     /// Opens the storage and mounts it. The mount is usable when this returns.
     ///
+    /// The storage is opened here and nowhere before, in the process that serves the mount: a daemon in the background has
+    /// been forked by then ([`fork_daemon`]). What a backend has open or running, a connection, a thread, a runtime, would
+    /// not be there behind a fork; [`Prepared::check`] leaves nothing of that kind.
+    ///
     /// # Errors
     /// [`MountError`]; then nothing is mounted.
     pub fn start(prepared: &Prepared) -> Result<Self, MountError> {
         let Prepared { config, places } = prepared;
         let mut storage_options = config.storage.clone();
-        storage_options.directory.read_only |= config.fs.read_only;
-        let storage = Storage::open_directory(&places.source, storage_options)?;
+        storage_options.read_only |= config.fs.read_only;
+        let storage = Storage::open(&places.source, storage_options)?;
         if !config.fs.read_only
             && let Err(error) = storage.heal()
         {
@@ -174,7 +190,7 @@ impl MountedFs {
         mem::forget(session);
 
         let mountpoint = places.mountpoint.clone();
-        log::info!("mounted '{}' at '{}'", places.source.display(), mountpoint.display());
+        log::info!("mounted '{}' at '{}'", places.source.shown(), mountpoint.display());
         let write_back = Some(write_back);
         Ok(Self {
             fs,
@@ -352,7 +368,7 @@ fn no_thread(error: std::io::Error) -> MountError {
 
 fn session_config(prepared: &Prepared) -> fuser::Config {
     options::session_config(KernelOptions {
-        source: prepared.places.source.as_os_str(),
+        source: &prepared.places.source.shown(),
         read_only: prepared.config.fs.read_only,
         no_exec: prepared.config.no_exec,
         allow_other: prepared.config.allow_other,
@@ -398,14 +414,14 @@ fn notices_of(storage: &Storage) -> Vec<String> {
 /// Two mounts of one storage hold each other off where it matters, and cache apart.
 fn say_where_else(places: &Places, device: Option<&str>) {
     let Ok(table) = MountTable::read() else { return };
-    let source = options::file_system_name(places.source.as_os_str());
+    let source = options::file_system_name(&places.source.shown());
     let is_other = |mount: &&Mount| {
         mount.is_ours() && mount.source == *source && Some(mount.device.as_str()) != device
     };
     for other in table.below(Path::new("/")).filter(is_other) {
         log::warn!(
             "'{}' is mounted at '{}' too: what is written there is seen here as other programs' changes are",
-            places.source.display(),
+            places.source.shown(),
             other.mountpoint.display()
         );
     }

@@ -1,7 +1,5 @@
 //! What the kernel and fusermount3 are told about a mount.
 
-use std::ffi::OsStr;
-
 use fuser::{Config, MountOption, SessionACL};
 
 use crate::fuse::SERVING_THREADS;
@@ -17,7 +15,7 @@ const SUBTYPE: &str = "subtype=storefs";
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KernelOptions<'a> {
     /// What is mounted, for the first column of mount tables.
-    pub(super) source: &'a OsStr,
+    pub(super) source: &'a str,
     /// Whether nothing may be written.
     pub(super) read_only: bool,
     /// Whether no file may be run as a program.
@@ -54,10 +52,10 @@ pub(super) fn session_config(options: KernelOptions<'_>) -> Config {
     config
 }
 
-/// The source's path as a mount option. fuser 0.18 escapes nothing (fuser issue 424): a comma would begin
+/// The source, as it may be shown to anybody, as a mount option. fuser 0.18 escapes nothing (fuser issue 424): a comma would begin
 /// another option, a backslash an escape, and NUL would end the text.
-pub(super) fn file_system_name(source: &OsStr) -> String {
-    source.to_string_lossy().replace([',', '\\', '\0'], "_")
+pub(super) fn file_system_name(source: &str) -> String {
+    source.replace([',', '\\', '\0'], "_")
 }
 
 #[cfg(test)]
@@ -66,7 +64,7 @@ mod tests {
 
     fn options(read_only: bool, allow_other: bool) -> Config {
         session_config(KernelOptions {
-            source: OsStr::new("/a,b\\c"),
+            source: "/a,b\\c",
             read_only,
             no_exec: read_only,
             allow_other,
@@ -75,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_path_can_smuggle_in_no_option() {
-        assert_eq!(file_system_name(OsStr::new("/s,allow_other\\x\0y")), "/s_allow_other_x_y");
+        assert_eq!(file_system_name("/s,allow_other\\x\0y"), "/s_allow_other_x_y");
         assert!(
             options(false, false).mount_options.contains(&MountOption::FSName("/a_b_c".into()))
         );

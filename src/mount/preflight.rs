@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::source::refuse_other_than_storage;
 use super::table::{self, Mount, MountTable};
 use super::{MountError, deadline, unmount};
+use crate::engine::Source;
 
 /// The device through which the kernel talks to FUSE daemons.
 const FUSE_DEVICE: &str = "/dev/fuse";
@@ -27,22 +28,24 @@ const MOST_DEAD_MOUNTS: usize = 16;
 /// Where a mount is to be made, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Places {
-    /// The source, absolute and free of symbolic links.
-    pub(super) source: PathBuf,
+    /// The source, [found](Source::found): it means the same in the daemon's directory.
+    pub(super) source: Source,
     /// The mountpoint, absolute and free of symbolic links.
     pub(super) mountpoint: PathBuf,
 }
 
 /// Checks source and mountpoint. A dead mount of our own is detached on the way, with a line in the log.
 pub(super) fn check(
-    source: &Path,
+    source: &Source,
     mountpoint: &Path,
     nonempty: bool,
 ) -> Result<Places, MountError> {
     let source = check_source(source)?;
     refuse_other_than_storage(&source)?;
     let mountpoint = check_mountpoint(mountpoint)?;
-    check_not_nested(&source, &mountpoint)?;
+    if let Some(path) = source.path() {
+        check_not_nested(path, &mountpoint)?;
+    }
     if !nonempty {
         check_empty(&mountpoint)?;
     }
@@ -50,22 +53,20 @@ pub(super) fn check(
     Ok(Places { source, mountpoint })
 }
 
-fn check_source(source: &Path) -> Result<PathBuf, MountError> {
-    let shown = source.display();
-    let canonical = fs::canonicalize(source).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => MountError::refused(format!(
+/// Finds the source. A database is looked at no closer: it is opened, or is not, by the process that serves the mount.
+fn check_source(source: &Source) -> Result<Source, MountError> {
+    let shown = source.shown();
+    let found = source.found().map_err(|error| match error.is_not_found() {
+        true => MountError::refused(format!(
             "source '{shown}' does not exist; give the path of a storage directory"
         )),
-        ErrorKind::NotADirectory => not_a_directory("source", source),
-        _ => MountError::io(format!("read source '{shown}'"), error),
+        false => error.into(),
     })?;
-    match fs::read_dir(&canonical) {
-        Ok(_) => Ok(canonical),
-        Err(error) if error.kind() == ErrorKind::NotADirectory => {
-            Err(not_a_directory("source", source))
-        }
-        Err(error) => Err(MountError::io(format!("read source '{shown}'"), error)),
+    if let Some(directory) = found.directory() {
+        fs::read_dir(directory)
+            .map_err(|error| MountError::io(format!("read source '{shown}'"), error))?;
     }
+    Ok(found)
 }
 
 /// Finds the mountpoint and makes sure that nothing is mounted there.
@@ -200,7 +201,7 @@ mod tests {
     }
 
     fn refusal(source: &Path, mountpoint: &Path) -> String {
-        check(source, mountpoint, false).unwrap_err().to_string()
+        check(&source.into(), mountpoint, false).unwrap_err().to_string()
     }
 
     #[test]
@@ -221,6 +222,9 @@ mod tests {
         assert!(refusal(&at("source"), &at("source/inner")).contains("inside the source"));
         assert!(refusal(&at("full/x"), &at("full")).contains("would hide it"));
         assert!(refusal(&at("source"), &at("source")).contains("the source itself"));
+        fs::write(at("full/crawlee.db"), [0; 512]).unwrap();
+        #[cfg(feature = "sqlite")]
+        assert!(refusal(&at("full/crawlee.db"), &at("full")).contains("would hide it"));
         assert!(refusal(&at("source"), Path::new("/proc")).contains("already mounted"));
     }
 

@@ -2,8 +2,13 @@
 //!
 //! A function that proves a promise of docs/DESIGN.md carries its number. [`all_tests`] makes a `#[test]` of
 //! each; a function that is missing from its list is reported by the compiler as never used.
+//!
+//! What a backend is and can it declares: its traits and capabilities. A function takes them from the backend and
+//! checks what is declared, no less and no more. What a backend is to declare is said where the suite is called,
+//! so that nothing is left out because it was declared away.
 
 mod attributes;
+mod capabilities;
 mod concurrency;
 mod keys;
 mod metadata;
@@ -19,11 +24,13 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use storefs::backend::{
-    Backend, Over, Publish, PublishError, PublishType, Purge, Reader, Staging, Value,
+    Backend, KeyOrder, MetadataFiles, Over, Posix, Publish, PublishError, PublishType, Purge,
+    Reader, Staged, Value,
 };
 use storefs::model::{ContentType, Error, Key, Result, StoreMetadata, StoreName, StoreTimes};
 
 pub(crate) use self::attributes::*;
+pub(crate) use self::capabilities::*;
 pub(crate) use self::concurrency::*;
 pub(crate) use self::keys::*;
 pub(crate) use self::metadata::*;
@@ -46,6 +53,13 @@ macro_rules! all_tests {
     };
     ($run:path) => {
         $crate::backend_suite::all_tests! { @each $run:
+            // what it is
+            posix_is_what_the_traits_say
+            set_metadata_says_what_it_is_given
+            a_missing_store_is_named_by_every_capability
+            a_value_comes_with_its_type_or_asks
+            damaged_sidecars_are_refused
+
             // stores
             an_empty_storage_has_no_stores
             create_store_makes_an_empty_store
@@ -67,6 +81,7 @@ macro_rules! all_tests {
             scan_lists_each_key_once
             every_odd_key_holds_its_own_record
             look_at_records_sees_what_record_sees
+            a_listing_tells_what_a_look_tells
             scan_goes_on_while_records_are_deleted
             p18_no_key_leads_out_of_its_store
             check_key_agrees_with_publish
@@ -177,7 +192,7 @@ fn key(text: &str) -> Key {
 /// Metadata of a store of this name, with times of its own for each of the three.
 fn metadata(store: &StoreName) -> StoreMetadata {
     StoreMetadata {
-        id: Some(format!("id0of{}", store.as_str().len())),
+        id: Some(id_of(store)),
         name: store.metadata_name(),
         times: StoreTimes {
             created_at: at("2024-01-15T10:30:00Z"),
@@ -187,6 +202,23 @@ fn metadata(store: &StoreName) -> StoreMetadata {
     }
 }
 
+/// An id as SDKs make them, of its own for each name.
+fn id_of(store: &StoreName) -> String {
+    let mix = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    format!("i{:016x}", store.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, mix))
+}
+
+/// The metadata of a store is what it was made with, but for times that follow changes where the backend says that they do.
+fn assert_metadata(backend: &dyn Backend, store: &StoreName) {
+    let (mut found, made) = (backend.metadata(store).unwrap(), metadata(store));
+    if backend.traits().times_follow_changes {
+        let (times, old) = (&mut found.times, made.times);
+        assert!(times.accessed_at >= old.accessed_at && times.modified_at >= old.modified_at);
+        (times.accessed_at, times.modified_at) = (old.accessed_at, old.modified_at);
+    }
+    assert_eq!(found, made);
+}
+
 /// Makes an empty store.
 fn create(backend: &dyn Backend, store: &str) -> StoreName {
     let store = name(store);
@@ -194,20 +226,22 @@ fn create(backend: &dyn Backend, store: &str) -> StoreName {
     store
 }
 
-fn stage(backend: &dyn Backend, bytes: &[u8]) -> Box<dyn Staging> {
+fn stage(backend: &dyn Backend, bytes: &[u8]) -> Staged {
     let staging = backend.stage(None).unwrap();
     staging.write_at(bytes, 0).unwrap();
     staging
 }
 
 fn publish(
-    staging: Box<dyn Staging>,
+    backend: &dyn Backend,
+    staging: Staged,
     store: &StoreName,
     key: &Key,
     content_type: &ContentType,
 ) -> Result<Arc<dyn Value>, PublishError> {
     let content_type = PublishType::Given(content_type);
-    staging.publish(&Publish { store, key, content_type, durable: false, over: Over::Anything })
+    let (durable, over) = (false, Over::Anything);
+    backend.publish(staging, &Publish { store, key, content_type, durable, over })
 }
 
 fn put_as(
@@ -217,7 +251,7 @@ fn put_as(
     bytes: &[u8],
     content_type: &ContentType,
 ) {
-    publish(stage(backend, bytes), store, key, content_type).unwrap();
+    publish(backend, stage(backend, bytes), store, key, content_type).unwrap();
 }
 
 fn put(backend: &dyn Backend, store: &StoreName, key: &Key, bytes: &[u8]) {
@@ -232,7 +266,7 @@ fn bytes_of(value: &Arc<dyn Value>) -> Vec<u8> {
 }
 
 /// All bytes that are staged.
-fn staged_bytes(staging: &dyn Staging) -> Vec<u8> {
+fn staged_bytes(staging: &Staged) -> Vec<u8> {
     let mut bytes = Vec::new();
     Reader::new(staging).read_to_end(&mut bytes).unwrap();
     bytes
@@ -244,7 +278,11 @@ fn get(backend: &dyn Backend, store: &StoreName, key: &Key) -> Vec<u8> {
 
 /// All keys that a scan gives, sorted; a key that is given twice is there twice.
 fn keys(backend: &dyn Backend, store: &StoreName) -> Vec<Key> {
-    let mut keys: Vec<Key> = backend.scan(store).unwrap().map(Result::unwrap).collect();
+    let mut keys: Vec<Key> =
+        backend.scan(store).unwrap().map(|listed| listed.unwrap().key).collect();
+    if backend.traits().key_order == KeyOrder::Bytes {
+        assert!(keys.is_sorted(), "it is declared to list in order: {keys:?}");
+    }
     keys.sort();
     keys
 }
@@ -254,6 +292,17 @@ fn stores(backend: &dyn Backend) -> Vec<StoreName> {
     let mut stores = backend.stores().unwrap();
     stores.sort();
     stores
+}
+
+/// The metadata files, or nothing if the backend declares that it has none.
+fn metadata_files(backend: &dyn Backend) -> Option<&dyn MetadataFiles> {
+    backend.metadata_files()
+}
+
+/// The same of owner, mode and times, where it keeps all of them.
+fn all_posix(backend: &dyn Backend) -> Option<&dyn Posix> {
+    let traits = backend.traits();
+    backend.posix().filter(|_| traits.keeps_owner_and_mode && traits.keeps_times)
 }
 
 fn purge(input_key: &str) -> Purge<'_> {

@@ -6,8 +6,8 @@ use storefs::backend::{Backend, RenameRecord};
 use storefs::model::{AttributeChange, ContentType, Error, Key, RecordType, Result, StoreName};
 
 use super::{
-    assert_gone, assert_no_record, assert_no_store, assert_record, create, error_of, get, key,
-    keys, name, put, put_as,
+    all_posix, assert_gone, assert_no_record, assert_no_store, assert_record, create, error_of,
+    get, key, keys, name, put, put_as,
 };
 
 /// Renames within or across stores; the record becomes one of `text/x-renamed`.
@@ -109,7 +109,9 @@ pub(crate) fn a_record_made_after_a_delete_inherits_nothing(backend: &dyn Backen
     let (store, key) = (create(backend, "default"), key("a"));
     put_as(backend, &store, &key, b"a long old value", &ContentType::text());
     let change = AttributeChange { mode: Some(0o600), ..AttributeChange::default() };
-    backend.set_attributes(&store, &key, &change).unwrap();
+    if let Some(posix) = all_posix(backend) {
+        posix.set_attributes(&store, &key, &change).unwrap();
+    }
     put(backend, &store, &super::key("fresh"), b"{}");
     let fresh = backend.record(&store, &super::key("fresh")).unwrap();
     backend.delete(&store, &key).unwrap();

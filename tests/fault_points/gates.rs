@@ -51,7 +51,7 @@ fn publish(backend: &DirectoryBackend, store: &StoreName, content_type: PublishT
     let staging = backend.stage(Some(store)).unwrap();
     staging.write_at(b"new", 0).unwrap();
     let publish = Publish { store, key: &key, content_type, durable: true, over: Over::Anything };
-    staging.publish(&publish).unwrap();
+    backend.publish(staging, &publish).unwrap();
 }
 
 /// A durable publish is held at this step, and the store purged meanwhile.

@@ -125,7 +125,7 @@ fn p07_a_publish_beside_the_rename_of_its_store_gives_the_staging_back() {
                         durable: false,
                         over: storefs::backend::Over::Anything,
                     };
-                    staging.publish(&publish).map(drop).map_err(|(error, _)| error)
+                    backend.publish(staging, &publish).map(drop).map_err(|(error, _)| error)
                 }
                 Err((error, _)) => Err(error),
             });

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 
 use serde_json::Value;
-use storefs::backend::Backend;
+use storefs::backend::{Backend, MetadataFiles};
 use storefs::engine::Storage;
 use storefs::model::StoreName;
 

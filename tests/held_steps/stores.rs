@@ -5,7 +5,7 @@ use std::thread;
 
 use rustix::io::Errno;
 
-use storefs::backend::Backend;
+use storefs::backend::{Backend, MetadataFiles, Repair};
 use storefs::engine::Storage;
 
 use crate::common::{METADATA, wait_until};

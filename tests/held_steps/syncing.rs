@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::thread;
 
 use rustix::io::Errno;
-use storefs::backend::Backend;
 use storefs::backend::directory::DialectChoice;
+use storefs::backend::{Backend, Durability};
 use storefs::engine::Storage;
 
 use crate::{Held, key, name, put};

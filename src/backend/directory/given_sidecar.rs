@@ -11,7 +11,7 @@ use super::state::DirectoryBackend;
 use super::tree::{self, StoreDir};
 use super::{layout, staging};
 use crate::backend::{KeptSidecar, MetadataText, SidecarSays};
-use crate::model::{AttributeChange, Error, Key, Result, StoreName};
+use crate::model::{AttributeChange, Error, Key, RecordType, Result, StoreName};
 
 /// What a sidecar says of the record whose value file has the name `file`.
 ///
@@ -24,6 +24,11 @@ pub(crate) fn read_sidecar(file: &[u8], text: &[u8]) -> std::result::Result<Side
     let Sidecar { record_type, key, size, .. } = Sidecar::parse(text)?;
     let of_file = layout::decode(file).map_err(|error| error.to_string())?;
     Ok(SidecarSays { of_file, key, content_type: record_type.content_type, size })
+}
+
+/// The text of a sidecar that says this of a record.
+pub(crate) fn sidecar_text_of(key: &Key, record_type: &RecordType, size: u64) -> Vec<u8> {
+    Sidecar::text(key, record_type, size)
 }
 
 impl DirectoryBackend {

@@ -5,11 +5,11 @@ use rustix::fs::FileType;
 use super::dialect::Dialect;
 use super::state::DirectoryBackend;
 use super::tree::{self, StoreDir};
-use crate::backend::Scan;
+use crate::backend::{Listed, Scan};
 use crate::model::{Attributes, Error, Key, Result, StoreName};
 
 impl DirectoryBackend {
-    /// The keys of a store's plain files that are records. Two files can stand for one key, `my%20file` and a
+    /// The store's plain files that are records, of which a directory tells nothing but the names. Two files can stand for one key, `my%20file` and a
     /// bare `my file`; then the SDK's own name is the record, and the other is passed over.
     pub(super) fn scan_store(&self, dir: &StoreDir) -> Result<Scan> {
         let failed = |name: &StoreName, error| Error::io(format!("list store '{name}'"), error);
@@ -22,7 +22,10 @@ impl DirectoryBackend {
         let own = StoreDir { fd, name: dir.name.clone() };
         let backend = self.clone();
         Ok(Box::new(entries.filter_map(move |entry| match entry {
-            Ok((name, listed)) => backend.listed_key(&own, dialect, &name, listed).transpose(),
+            Ok((name, listed)) => {
+                let key = backend.listed_key(&own, dialect, &name, listed).transpose();
+                key.map(|key| key.map(Listed::from))
+            }
             Err(error) => Some(Err(failed(&own.name, error))),
         })))
     }

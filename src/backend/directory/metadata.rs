@@ -24,7 +24,8 @@ use crate::backend::MetadataText;
 use crate::backend::document::Document;
 use crate::failpoint;
 use crate::model::{
-    AttributeChange, Attributes, Error, Result, Stamp, StoreMetadata, StoreName, StoreTimes,
+    AttributeChange, Attributes, BackendErrorKind, Error, Result, Stamp, StoreMetadata, StoreName,
+    StoreTimes,
 };
 
 /// Longest store metadata that is read, in bytes. Real ones hold a few hundred.
@@ -115,6 +116,28 @@ impl DirectoryBackend {
             let old = self.read_metadata_text(dir).ok().flatten();
             let mode = old.map(|old| old.attributes.mode);
             self.place_metadata(dir, &session, text, mode, true)
+        })
+    }
+
+    /// Edits the metadata to say this; where it is missing or damaged, a new text does.
+    pub(super) fn set_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
+        self.refuse_if_read_only()?;
+        let session = self.session(store)?;
+        self.in_store(store, |dir| {
+            if self.dialect(dir)? == Dialect::Js3 {
+                let action = format!("set the metadata of store '{store}'");
+                let reason = "a store in the layout of Crawlee JS 3 has none";
+                return Err(Error::backend(BackendErrorKind::Unsupported, action, reason));
+            }
+            let _held = self.shared.metadata_locks.hold(&dir.name);
+            if self.document(dir)?.is_some() {
+                return self.edit_metadata_alone(dir, &session, |document| {
+                    document.set(metadata);
+                    true
+                });
+            }
+            let text = Document::new(metadata).to_bytes();
+            self.place_metadata(dir, &session, &text, None, true)
         })
     }
 

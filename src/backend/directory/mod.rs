@@ -33,6 +33,7 @@
 //! | `write_out` | data is written before its name |
 //! | `unsynced` | what a later fsync has to make durable |
 //! | `syncing` | making it durable |
+//! | `capabilities` | which calls of the capabilities are which operations |
 //! | `records`, `publish`, `rename`, `set_type`, `listing`, `stores`, `plain`, `purge` | the operations |
 //! | `purge_box` | what a purge has taken out of sight |
 //! | `removed_store` | a store that was taken out of sight |
@@ -40,6 +41,7 @@
 //! | `watch` | telling what others change |
 //! | `file_system` | where that cannot be told |
 
+mod capabilities;
 mod delete_note;
 mod dialect;
 mod doctor;
@@ -97,24 +99,29 @@ use jiff::Timestamp;
 
 use dialect::Dialect;
 pub use dialect::DialectChoice;
-pub(crate) use given_sidecar::read_sidecar;
+pub(crate) use given_sidecar::{read_sidecar, sidecar_text_of};
 #[cfg(feature = "mount")]
 pub(crate) use layout::{decode as key_of_value_file, encode as value_file_of};
 use staging::Session;
 pub use state::{DirectoryBackend, DirectoryOptions};
 
-use super::watch::{Tell, Watched};
 use super::{
-    Backend, Findings, KeptAside, KeptSidecar, Look, MetadataText, Purge, Purging, RenameRecord,
-    Scan, StagedFor, Staging, Value,
+    Backend, Dialects, Durability, KeptAside, Look, MetadataFiles, PlainDirectories, Posix,
+    Precision, Publish, PublishError, Purge, Purging, RenameRecord, Repair, Scan, Staged,
+    StagedFor, Traits, Value, Watchable,
 };
-use crate::model::{
-    AttributeChange, Attributes, ContentType, Error, Finding, Key, RecordType, Result, Space,
-    StoreMetadata, StoreName,
-};
+use crate::model::{Attributes, Error, Key, RecordType, Result, Space, StoreMetadata, StoreName};
 
 /// What is written here as a call of the same name is the method of [`DirectoryBackend`] itself, in the file that owns it.
 impl Backend for DirectoryBackend {
+    fn traits(&self) -> Traits {
+        let mut traits = Traits::all_kept("directory");
+        // SDKs ask nobody before they replace a file.
+        traits.replace_version = Precision::LookedAt;
+        traits.limits.key_bytes = Some(layout::MAX_VALUE_NAME);
+        traits
+    }
+
     fn stores(&self) -> Result<Vec<StoreName>> {
         self.stores()
     }
@@ -152,25 +159,8 @@ impl Backend for DirectoryBackend {
         self.in_store(store, |dir| self.read_metadata(dir))
     }
 
-    fn metadata_text(&self, store: &StoreName) -> Result<Option<MetadataText>> {
-        self.in_store(store, |dir| self.shown_metadata_text(dir))
-    }
-
-    fn set_metadata_text(&self, store: &StoreName, text: Option<&[u8]>) -> Result<()> {
-        self.set_metadata_text(store, text)
-    }
-
-    fn set_metadata_attributes(&self, store: &StoreName, change: &AttributeChange) -> Result<()> {
-        self.refuse_if_read_only()?;
-        self.in_store(store, |dir| self.change_metadata(dir, change))
-    }
-
-    fn complete_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
-        self.complete_metadata(store, metadata)
-    }
-
-    fn complete_written_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
-        self.complete_written_store(store, metadata)
+    fn set_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
+        self.set_metadata(store, metadata)
     }
 
     fn touch_store(
@@ -202,69 +192,32 @@ impl Backend for DirectoryBackend {
         self.in_store(store, |dir| self.record_type(dir, key))
     }
 
-    fn is_rewritten_in_place(&self, store: &StoreName) -> Result<bool> {
-        let dir = &*self.store_dir(store)?;
-        // Crawlee JS 3 writes values so (FORMAT 5.3), and everybody the files of datasets and queues.
-        Ok(self.dialect(dir)? != Dialect::Sidecars)
-    }
-
-    fn is_type_in_doubt(&self, store: &StoreName, key: &Key) -> Result<bool> {
-        self.in_store(store, |dir| self.is_sidecar_older(dir, key))
-    }
-
     fn set_type(&self, store: &StoreName, key: &Key, record_type: &RecordType) -> Result<()> {
         self.refuse_if_read_only()?;
         self.set_type(store, key, record_type)
-    }
-
-    fn sidecar_text(&self, store: &StoreName, key: &Key) -> Result<Option<MetadataText>> {
-        self.in_store(store, |dir| self.sidecar_text(dir, key))
-    }
-
-    fn set_sidecar(&self, store: &StoreName, key: &Key, text: &[u8]) -> Result<KeptSidecar> {
-        self.refuse_if_read_only()?;
-        self.set_sidecar(store, key, text)
-    }
-
-    fn set_sidecar_attributes(
-        &self,
-        store: &StoreName,
-        key: &Key,
-        change: &AttributeChange,
-    ) -> Result<()> {
-        self.refuse_if_read_only()?;
-        self.in_store(store, |dir| self.change_sidecar(dir, key, change))
-    }
-
-    fn adopt_input(
-        &self,
-        store: &StoreName,
-        key: &Key,
-        input_key: &str,
-        content_type: &ContentType,
-    ) -> Result<()> {
-        self.refuse_if_read_only()?;
-        self.adopt_input(store, key, input_key, content_type)
     }
 
     fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>> {
         Ok(Arc::new(self.in_store(store, |dir| self.open_record(dir, key))?))
     }
 
-    fn stage(&self, store: Option<&StoreName>) -> Result<Box<dyn Staging>> {
+    fn stage(&self, store: Option<&StoreName>) -> Result<Staged> {
         self.stage_by(store, Session::create)
     }
 
-    fn stage_for(&self, record: &StagedFor<'_>) -> Result<Box<dyn Staging>> {
+    fn stage_for(&self, record: &StagedFor<'_>) -> Result<Staged> {
         self.stage_by(Some(record.store), |session| session.create_for(record))
     }
 
-    fn kept_aside(&self) -> Option<&dyn KeptAside> {
-        Some(self)
-    }
-
-    fn unwritable(&self) -> Result<Vec<String>> {
-        self.unwritable()
+    fn publish(
+        &self,
+        mut staged: Staged,
+        publish: &Publish<'_>,
+    ) -> Result<Arc<dyn Value>, PublishError> {
+        match self.publish(&mut staged, publish) {
+            Ok(value) => Ok(Arc::new(value)),
+            Err(error) => Err((error, staged)),
+        }
     }
 
     fn check_key(&self, store: &StoreName, key: &Key) -> Result<()> {
@@ -272,47 +225,6 @@ impl Backend for DirectoryBackend {
             return self.check(Dialect::Sidecars, key);
         }
         self.check(self.in_store(store, |dir| self.dialect(dir))?, key)
-    }
-
-    fn resolve_key(
-        &self,
-        store: &StoreName,
-        key: &Key,
-        content_type: Option<&ContentType>,
-    ) -> Result<Option<Key>> {
-        let dir = &*self.store_dir(store)?;
-        if self.dialect(dir)? != Dialect::Js3 {
-            return Ok(None);
-        }
-        if let Some(content_type) = content_type {
-            return Ok(dialect::js3_key_for(key, content_type));
-        }
-        let known = |file: &Result<Key>| {
-            file.as_ref().map_or(true, |file| dialect::js3_is_known_as(file, key))
-        };
-        self.scan_store(dir)?.find(known).transpose()
-    }
-
-    fn set_attributes(
-        &self,
-        store: &StoreName,
-        key: &Key,
-        change: &AttributeChange,
-    ) -> Result<Attributes> {
-        self.refuse_if_read_only()?;
-        self.in_store(store, |dir| self.change_record(dir, key, change))
-    }
-
-    fn set_store_attributes(
-        &self,
-        store: &StoreName,
-        change: &AttributeChange,
-    ) -> Result<Attributes> {
-        self.refuse_if_read_only()?;
-        let dir = self.store_dir(store)?;
-        staging::change_attributes(&dir.fd, change)
-            .map_err(|error| Error::io(format!("change attributes of store '{store}'"), error))?;
-        self.directory_attributes(&dir)
     }
 
     fn delete(&self, store: &StoreName, key: &Key) -> Result<()> {
@@ -334,55 +246,6 @@ impl Backend for DirectoryBackend {
         self.rename_record(rename)
     }
 
-    fn sync_record(&self, store: &StoreName, key: &Key) -> Result<()> {
-        self.in_store(store, |dir| self.sync_one(dir, key))
-    }
-
-    fn sync_stores(&self) -> Result<()> {
-        self.sync_stores()
-    }
-
-    fn sync_store(&self, store: &StoreName) -> Result<()> {
-        self.in_store(store, |dir| self.sync_directory(dir))
-    }
-
-    fn heal(&self) -> Result<()> {
-        self.heal()
-    }
-
-    fn examine(&self) -> Result<Findings> {
-        self.examine()
-    }
-
-    fn examine_store(&self, store: &StoreName) -> Result<Findings> {
-        self.examine_store(store)
-    }
-
-    fn mend(&self, finding: &Finding, record_type: Option<&RecordType>) -> Result<()> {
-        self.refuse_if_read_only()?;
-        self.mend(finding, record_type)
-    }
-
-    fn directories(&self, directory: &StoreName) -> Result<Vec<String>> {
-        self.in_store(directory, |dir| self.directory_names(dir))
-    }
-
-    fn create_directory(&self, directory: &StoreName) -> Result<()> {
-        self.create_directory(directory)
-    }
-
-    fn remove_directory(&self, directory: &StoreName) -> Result<()> {
-        self.remove_directory(directory)
-    }
-
-    fn rename_directory(&self, from: &StoreName, to: &StoreName, replace: bool) -> Result<()> {
-        self.rename_directory(from, to, replace)
-    }
-
-    fn watch(&self, tell: Tell) -> Watched {
-        watch::start(&self.shared.root, tell)
-    }
-
     fn space(&self) -> Result<Space> {
         let stat = rustix::fs::fstatvfs(&*self.root())
             .map_err(|error| Error::io("look at the disk", error))?;
@@ -394,5 +257,37 @@ impl Backend for DirectoryBackend {
             files: stat.f_files,
             files_free: stat.f_ffree,
         })
+    }
+
+    fn kept_aside(&self) -> Option<&dyn KeptAside> {
+        Some(self)
+    }
+
+    fn posix(&self) -> Option<&dyn Posix> {
+        Some(self)
+    }
+
+    fn durability(&self) -> Option<&dyn Durability> {
+        Some(self)
+    }
+
+    fn metadata_files(&self) -> Option<&dyn MetadataFiles> {
+        Some(self)
+    }
+
+    fn plain_directories(&self) -> Option<&dyn PlainDirectories> {
+        Some(self)
+    }
+
+    fn repair(&self) -> Option<&dyn Repair> {
+        Some(self)
+    }
+
+    fn dialects(&self) -> Option<&dyn Dialects> {
+        Some(self)
+    }
+
+    fn watchable(&self) -> Option<&dyn Watchable> {
+        Some(self)
     }
 }

@@ -19,7 +19,7 @@ use super::store_gates::HeldStoreDir;
 use super::syncing::sync_file;
 use super::tree::StoreDir;
 use super::{layout, tree};
-use crate::backend::{Over, Publish, PublishType, StagedFor};
+use crate::backend::{Over, Publish, PublishType, Staged, StagedFor};
 use crate::failpoint;
 use crate::model::{Attributes, Error, Key, RecordType, Result, Stamp};
 
@@ -82,6 +82,12 @@ fn crosses(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if Errno::from_io_error(source) == Some(Errno::XDEV))
 }
 
+/// The file of what was staged by a directory.
+fn own_file(staged: &Staged) -> Result<&StagedFile> {
+    let place = staged.place::<StagedValue>().map(|place| &place.staged);
+    place.ok_or_else(|| Error::io("publish what another storage has staged", Errno::XDEV))
+}
+
 /// What came of an attempt to place a version.
 enum Placed<'a> {
     /// It is in its place.
@@ -95,11 +101,7 @@ enum Placed<'a> {
 impl DirectoryBackend {
     /// Makes a staged file the record: value, then sidecar, each by one rename. Whoever reads between the two
     /// has the new value under the old type, as with crawlee-python's own writes (FORMAT 5.5).
-    pub(super) fn publish(
-        &self,
-        staged: &mut StagedValue,
-        publish: &Publish<'_>,
-    ) -> Result<FileValue> {
+    pub(super) fn publish(&self, staged: &mut Staged, publish: &Publish<'_>) -> Result<FileValue> {
         self.refuse_if_read_only()?;
         let mut attempt = 1;
         let mut is_written = false;
@@ -108,7 +110,7 @@ impl DirectoryBackend {
             let insists = attempt >= ATTEMPTS;
             let prepared = self.prepare(staged, publish, insists, &mut is_written)?;
             failpoint::pass("publish: prepared");
-            let placed = self.place(&staged.staged, publish, &prepared, insists);
+            let placed = self.place(own_file(staged)?, publish, &prepared, insists);
             match placed {
                 Err(error) if !has_moved && crosses(&error) => {
                     self.stage_elsewhere(staged, publish, error)?;
@@ -133,35 +135,35 @@ impl DirectoryBackend {
         if publish.durable {
             self.settle(&dir, publish, prepared.names.own())?;
         }
-        Ok(FileValue::new(Arc::clone(staged.staged.file())))
+        Ok(FileValue::new(Arc::clone(staged.file())))
     }
 
     /// Copies what is staged to where it can be moved into its store: a volume has come or gone since it was begun, or
     /// the system has reasons of its own. `refusal` is what it said.
     fn stage_elsewhere(
         &self,
-        staged: &mut StagedValue,
+        staged: &mut Staged,
         publish: &Publish<'_>,
         refusal: Error,
     ) -> Result<()> {
-        let session = self.other_session(publish.store, staged.staged.session())?;
+        let session = self.other_session(publish.store, own_file(staged)?.session())?;
         let Some(session) = session else { return Err(refusal) };
         log::info!("what is staged for store '{}' is copied: {refusal}", publish.store);
         let (store, key) = (publish.store, publish.key);
         let record = StagedFor { store, key, base: None, copied: 0 };
-        staged.staged = staged.copied_to(&session, &record)?;
+        *staged = self.copied_to(staged, &session, &record)?;
         Ok(())
     }
 
     /// Finds the type, makes the sidecar, and has both files on the medium. Holds nothing.
     fn prepare(
         &self,
-        staged: &StagedValue,
+        staged: &Staged,
         publish: &Publish<'_>,
         insists: bool,
         is_written: &mut bool,
     ) -> Result<Prepared> {
-        let (key, durable, value) = (publish.key, publish.durable, &staged.staged);
+        let (key, durable, value) = (publish.key, publish.durable, own_file(staged)?);
         let dir = self.unguarded_store_dir(publish.store)?;
         let failed = |error: Errno| dir.failed("publish", key, error);
         let dialect = self.dialect_to_write(&dir)?;
@@ -170,7 +172,9 @@ impl DirectoryBackend {
         let look = self.look(&dir, dialect, &names, key, None)?;
         let record_type = publish.content_type.of(staged, || Ok(look.replaced.clone()))?;
         if !*is_written {
-            value.date().map_err(failed)?;
+            if !staged.is_dated() {
+                value.date().map_err(failed)?;
+            }
             // The two files are on their way to the medium at the same time, so one wait is enough for both.
             if durable {
                 failpoint::fail("publish: sync value").and_then(|()| value.sync())

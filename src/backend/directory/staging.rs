@@ -9,10 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use rustix::fs::{
-    AtFlags, CWD, FlockOperation, Gid, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_NOW,
-    UTIME_OMIT, Uid,
-};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Gid, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::note::{self, Object, Step};
@@ -22,8 +19,12 @@ use super::tree::Directory;
 use super::volume::Volume;
 use super::{layout, tree, write_out};
 use crate::backend::StagedFor;
+pub(super) use crate::backend::local_file::{
+    change_attributes, next_data, next_hole, read_at, set_modified,
+};
+use crate::backend::local_file::{owner, times, write_all_at};
 use crate::failpoint;
-use crate::model::{AttributeChange, Error, Result, TimeChange};
+use crate::model::{AttributeChange, Error, Result};
 
 /// The directory of this process for what it stages on one volume.
 #[derive(Debug)]
@@ -251,8 +252,6 @@ impl Drop for RecordLink {
 struct StagedState {
     /// Whether the file has been moved into a store, and nothing is left under its name.
     published: AtomicBool,
-    /// Whether the modification time was set by hand, so that publishing keeps it.
-    dated: AtomicBool,
     /// Up to where the bytes are on their way to the medium, as far as they were written one after the other.
     behind: AtomicU64,
 }
@@ -272,19 +271,8 @@ impl StagedFile {
     }
 
     /// Writes all of `bytes` at `offset`.
-    pub(super) fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> rustix::io::Result<()> {
-        while !bytes.is_empty() {
-            match rustix::io::pwrite(&*self.file, bytes, offset) {
-                Ok(0) => return Err(Errno::IO),
-                Ok(count) => {
-                    bytes = bytes.get(count..).unwrap_or_default();
-                    offset += count as u64;
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+    pub(super) fn write_all_at(&self, bytes: &[u8], offset: u64) -> rustix::io::Result<()> {
+        write_all_at(&*self.file, bytes, offset)
     }
 
     /// Makes the bytes durable, and the times too.
@@ -292,21 +280,8 @@ impl StagedFile {
         rustix::fs::fsync(&*self.file)
     }
 
-    /// Notes that the modification time was set by hand.
-    pub(super) fn is_dated(&self) {
-        self.state.dated.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the modification time was set by hand.
-    pub(super) fn has_date(&self) -> bool {
-        self.state.dated.load(Ordering::Relaxed)
-    }
-
-    /// Dates the file: its modification time is the moment of publication, unless set by hand.
+    /// Dates the file: its modification time is the moment of publication.
     pub(super) fn date(&self) -> rustix::io::Result<()> {
-        if self.has_date() {
-            return Ok(());
-        }
         // Our own clock, not the system's "now": that moves in ticks of milliseconds, and two versions of a record
         // that was removed in between could get one stamp.
         set_modified(&*self.file, SystemTime::now())
@@ -411,57 +386,6 @@ pub(super) fn move_entry(
     }
 }
 
-/// Reads at an offset, again after an interruption and after a short read before the end.
-pub(super) fn read_at(
-    file: impl AsFd,
-    buffer: &mut [u8],
-    offset: u64,
-) -> rustix::io::Result<usize> {
-    let file = file.as_fd();
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match rustix::io::pread(file, rest, offset + filled as u64) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
-}
-
-/// Where the next data begins, at `offset` or behind it; the end of the file if only a hole follows.
-pub(super) fn next_data(file: impl AsFd, offset: u64) -> rustix::io::Result<u64> {
-    let file = file.as_fd();
-    match rustix::fs::seek(file, SeekFrom::Data(offset)) {
-        Err(Errno::NXIO) => {
-            rustix::fs::fstat(file).map(|stat| u64::try_from(stat.st_size).unwrap_or(offset))
-        }
-        // A file system that does not tell holes from data.
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(offset),
-        data => data,
-    }
-}
-
-/// Sets the modification time of an open file or directory, and leaves the time of access as it is.
-pub(super) fn set_modified(file: impl AsFd, at: SystemTime) -> rustix::io::Result<()> {
-    let times = Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-        last_modification: timespec(Some(TimeChange::At(at))),
-    };
-    rustix::fs::futimens(file, &times)
-}
-
-/// Where the next hole begins, at `offset` or behind it; the end of the file at the latest.
-pub(super) fn next_hole(file: impl AsFd, offset: u64) -> rustix::io::Result<u64> {
-    let file = file.as_fd();
-    let end = || rustix::fs::fstat(file).map(|stat| u64::try_from(stat.st_size).unwrap_or(offset));
-    match rustix::fs::seek(file, SeekFrom::Hole(offset)) {
-        Err(Errno::NXIO | Errno::INVAL | Errno::OPNOTSUPP) => end(),
-        hole => hole,
-    }
-}
-
 /// Gives what was staged the group that the system gives what is made in a directory that is set-group-id: the
 /// directory's, and to a directory that bit too. Who may not give a file to that group keeps it as it is.
 pub(super) fn inherit_group(staged: impl AsFd, directory: impl AsFd) -> rustix::io::Result<()> {
@@ -480,24 +404,6 @@ pub(super) fn inherit_group(staged: impl AsFd, directory: impl AsFd) -> rustix::
     }
     if !tree::is_plain(&made) {
         rustix::fs::fchmod(staged, Mode::from_raw_mode(made.st_mode & 0o7777 | SET_GROUP_ID))?;
-    }
-    Ok(())
-}
-
-/// Changes owner, mode and times of an open file.
-pub(super) fn change_attributes(
-    file: impl AsFd,
-    change: &AttributeChange,
-) -> rustix::io::Result<()> {
-    let file = file.as_fd();
-    if let Some((uid, gid)) = owner(change) {
-        rustix::fs::fchown(file, uid, gid)?;
-    }
-    if let Some(mode) = change.mode {
-        rustix::fs::fchmod(file, Mode::from_raw_mode(mode & 0o7777))?;
-    }
-    if let Some(times) = times(change) {
-        rustix::fs::futimens(file, &times)?;
     }
     Ok(())
 }
@@ -541,46 +447,4 @@ pub(super) fn change_attributes_by_path(
         rustix::fs::utimensat(CWD, &path, &times, AtFlags::empty())?;
     }
     Ok(())
-}
-
-/// The new owner and group.
-fn owner(change: &AttributeChange) -> Option<(Option<Uid>, Option<Gid>)> {
-    // -1 means "leave as it is" to the system, so it is nobody's number.
-    let uid = change.uid.filter(|uid| *uid != u32::MAX).map(Uid::from_raw);
-    let gid = change.gid.filter(|gid| *gid != u32::MAX).map(Gid::from_raw);
-    (change.uid.is_some() || change.gid.is_some()).then_some((uid, gid))
-}
-
-/// The new times.
-fn times(change: &AttributeChange) -> Option<Timestamps> {
-    let times = Timestamps {
-        last_access: timespec(change.accessed),
-        last_modification: timespec(change.modified),
-    };
-    (change.accessed.is_some() || change.modified.is_some()).then_some(times)
-}
-
-fn timespec(change: Option<TimeChange>) -> Timespec {
-    let epoch = SystemTime::UNIX_EPOCH;
-    match change {
-        None => Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-        Some(TimeChange::Now) => Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
-        Some(TimeChange::At(time)) => match time.duration_since(epoch) {
-            Ok(after) => Timespec {
-                tv_sec: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: after.subsec_nanos().into(),
-            },
-            Err(before) => {
-                // Nanoseconds count forward, also before the epoch.
-                let distance = before.duration();
-                let seconds = -i64::try_from(distance.as_secs()).unwrap_or(i64::MAX);
-                match distance.subsec_nanos() {
-                    0 => Timespec { tv_sec: seconds, tv_nsec: 0 },
-                    rest => {
-                        Timespec { tv_sec: seconds - 1, tv_nsec: (1_000_000_000 - rest).into() }
-                    }
-                }
-            }
-        },
-    }
 }

@@ -12,7 +12,9 @@ use rustix::io::Errno;
 
 use super::layout;
 use super::note::Object;
-use crate::model::{Attributes, Error, Key, Result, Stamp, StoreName, system_time};
+pub(super) use crate::backend::local_file::attributes;
+use crate::backend::local_file::nanoseconds;
+use crate::model::{Error, Key, Result, StoreName};
 
 /// How a directory is opened to look into it.
 const LOOK_INTO: OFlags =
@@ -267,31 +269,6 @@ pub(super) fn is_file_to_the_sdk(dir: impl AsFd, name: &[u8], listed: FileType) 
 
 pub(super) fn is_plain(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-}
-
-/// What the system says of a file, in the model's words.
-pub(super) fn attributes(stat: &Stat) -> Attributes {
-    let modified_ns = nanoseconds(stat.st_mtime, stat.st_mtime_nsec);
-    let changed_ns = nanoseconds(stat.st_ctime, stat.st_ctime_nsec);
-    let size = u64::try_from(stat.st_size).unwrap_or(0);
-    Attributes {
-        size,
-        blocks: u64::try_from(stat.st_blocks).unwrap_or(0),
-        links: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        accessed: system_time(nanoseconds(stat.st_atime, stat.st_atime_nsec)),
-        modified: system_time(modified_ns),
-        changed: system_time(changed_ns),
-        stamp: Stamp { object: stat.st_ino, size, modified_ns, changed_ns },
-    }
-}
-
-/// Nanoseconds since the epoch; they fit until the year 2262.
-fn nanoseconds(seconds: i64, nanoseconds: impl TryInto<i64>) -> i64 {
-    let nanoseconds = nanoseconds.try_into().unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
 }
 
 impl StoreDir {

@@ -2,8 +2,8 @@
 //!
 //! It is the simplest code that is obviously right. One lock guards everything that is published, so each call
 //! is one step for every observer; a version's bytes are never changed, only let go. Other backends must be
-//! indistinguishable from this one by the suite `tests/backend_suite`. It knows no dialect, no sidecar and no
-//! litter; a record inserted without a content type ([`MemoryBackend::insert_bare`]) stands for a bare file.
+//! indistinguishable from this one by the suite `tests/backend_suite`, but for what their traits declare. It knows no
+//! dialect, no text of metadata, no sidecar and no litter; a record inserted without a content type ([`MemoryBackend::insert_bare`]) stands for a bare file.
 
 mod staging;
 
@@ -17,17 +17,17 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use rustix::io::Errno;
 
-use staging::{MemoryStaging, MemoryValue, Staged};
+use staging::MemoryValue;
 
-use super::document::Document;
 use super::{
-    Backend, MetadataText, Purge, Purged, Purging, RenameRecord, Scan, Staging, Value, is_spared,
+    Backend, KeyOrder, Listed, Posix, Publish, PublishError, Purge, Purged, Purging, RenameRecord,
+    Scan, Staged, Traits, Value, is_spared,
 };
 use crate::model::{
     AttributeChange, Attributes, Error, Key, RecordType, Result, Space, Stamp, StoreMetadata,
-    StoreName, StoreTimes, TimeChange,
+    StoreName, TimeChange,
 };
-use crate::ranks::{Mutex, RwLock, Table};
+use crate::ranks::{RwLock, Table};
 
 /// Permission bits of a new record.
 const RECORD_MODE: u32 = 0o644;
@@ -38,7 +38,7 @@ const STORE_MODE: u32 = 0o755;
 /// Bytes in a unit of [`Attributes::blocks`].
 const BLOCK: u64 = 512;
 
-/// Longest value in bytes. Holes take memory here: without a limit, one far offset would end the process.
+/// Longest value in bytes. Holes take memory once they are published.
 const MAX_VALUE: usize = 1 << 30;
 
 /// A storage in memory. Clones are handles on the same storage.
@@ -59,8 +59,7 @@ type Stores = BTreeMap<StoreName, Store>;
 
 #[derive(Debug)]
 struct Store {
-    /// The text of the metadata, always one that [`Document::parse`] accepts.
-    metadata: Option<Vec<u8>>,
+    metadata: StoreMetadata,
     records: BTreeMap<Key, Record>,
     facts: Facts,
 }
@@ -109,6 +108,13 @@ impl MemoryBackend {
 }
 
 impl Backend for MemoryBackend {
+    fn traits(&self) -> Traits {
+        let mut traits = Traits::all_kept("memory");
+        traits.key_order = KeyOrder::Bytes;
+        traits.limits.value_bytes = Some(MAX_VALUE as u64);
+        traits
+    }
+
     fn stores(&self) -> Result<Vec<StoreName>> {
         Ok(self.shared.stores.read().keys().cloned().collect())
     }
@@ -123,7 +129,7 @@ impl Backend for MemoryBackend {
         if stores.contains_key(store) {
             return Err(Error::StoreExists { store: store.to_string() });
         }
-        let metadata = Some(Document::new(metadata).to_bytes());
+        let metadata = metadata.clone();
         stores.insert(store.clone(), Store { metadata, records: BTreeMap::new(), facts });
         Ok(())
     }
@@ -140,11 +146,8 @@ impl Backend for MemoryBackend {
             return Err(Error::StoreExists { store: to.to_string() });
         }
         if let Some(mut store) = stores.remove(from) {
-            store.edit_metadata(|document| {
-                document.set_name(metadata_name);
-                true
-            });
-            store.facts.changed = SystemTime::now();
+            store.metadata.name = metadata_name.map(str::to_owned);
+            store.facts.touch();
             stores.insert(to.clone(), store);
         }
         Ok(())
@@ -176,57 +179,23 @@ impl Backend for MemoryBackend {
             }
             spare
         });
-        store.edit_metadata(|document| {
-            document.set_purged(purge.at);
-            true
-        });
+        store.metadata.times.accessed_at = purge.at;
+        store.metadata.times.modified_at = purge.at;
         Ok(Purging::done(purged))
     }
 
     fn metadata(&self, store: &StoreName) -> Result<StoreMetadata> {
-        let stores = self.shared.stores.read();
-        let found = find(&stores, store)?;
-        match &found.metadata {
-            Some(text) => Ok(parse(store, text)?.metadata().clone()),
-            None => {
-                let times = StoreTimes::at(found.facts.modified.try_into().unwrap_or_default());
-                Ok(StoreMetadata { id: None, name: store.metadata_name(), times })
-            }
-        }
+        Ok(find(&self.shared.stores.read(), store)?.metadata.clone())
     }
 
-    fn metadata_text(&self, store: &StoreName) -> Result<Option<MetadataText>> {
-        let stores = self.shared.stores.read();
-        let store = find(&stores, store)?;
-        Ok(store.metadata.as_ref().map(|bytes| MetadataText {
-            bytes: bytes.clone(),
-            attributes: Facts { mode: RECORD_MODE, ..store.facts }.attributes(bytes.len()),
-        }))
-    }
-
-    fn set_metadata_text(&self, store: &StoreName, text: Option<&[u8]>) -> Result<()> {
-        let mut stores = self.shared.stores.write();
-        let found = find_mut(&mut stores, store)?;
-        if let Some(text) = text {
-            parse(store, text)?;
-        }
-        found.set_metadata(text.map(<[u8]>::to_vec));
-        Ok(())
-    }
-
-    fn complete_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
+    fn set_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
         let mut stores = self.shared.stores.write();
         let store = find_mut(&mut stores, store)?;
-        if store.metadata.is_none() {
-            store.set_metadata(Some(Document::new(metadata).to_bytes()));
-        }
+        // As one that is written into a directory: the listing has changed.
+        store.facts.touch();
+        let id = metadata.id.clone().or(store.metadata.id.take());
+        store.metadata = StoreMetadata { id, ..metadata.clone() };
         Ok(())
-    }
-
-    fn complete_written_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
-        // Nobody else is here who could have removed the metadata.
-        let is_empty = find(&self.shared.stores.read(), store)?.records.is_empty();
-        if is_empty { Ok(()) } else { self.complete_metadata(store, metadata) }
     }
 
     fn touch_store(
@@ -236,19 +205,21 @@ impl Backend for MemoryBackend {
         modified_at: Option<Timestamp>,
     ) -> Result<()> {
         let mut stores = self.shared.stores.write();
-        let store = find_mut(&mut stores, store)?;
-        // Nobody is to notice it by the times of the listing.
-        let facts = store.facts;
-        store.edit_metadata(|document| document.touch(accessed_at, modified_at));
-        store.facts = facts;
+        let times = &mut find_mut(&mut stores, store)?.metadata.times;
+        times.accessed_at = accessed_at.map_or(times.accessed_at, |at| at.max(times.accessed_at));
+        times.modified_at = modified_at.map_or(times.modified_at, |at| at.max(times.modified_at));
         Ok(())
     }
 
     fn scan(&self, store: &StoreName) -> Result<Scan> {
-        // A copy of the keys, all taken at one moment: no dearer than the records, which are in memory too.
+        // A copy, all taken at one moment: no dearer than the records, which are in memory too.
         let stores = self.shared.stores.read();
-        let keys: Vec<_> = find(&stores, store)?.records.keys().cloned().map(Ok).collect();
-        Ok(Box::new(keys.into_iter()))
+        let listed = |(key, record): (&Key, &Record)| {
+            let (key, record_type) = (key.clone(), record.record_type.clone());
+            Ok(Listed { key, attributes: Some(record.attributes()), record_type })
+        };
+        let records: Vec<_> = find(&stores, store)?.records.iter().map(listed).collect();
+        Ok(Box::new(records.into_iter()))
     }
 
     fn record(&self, store: &StoreName, key: &Key) -> Result<Attributes> {
@@ -269,37 +240,20 @@ impl Backend for MemoryBackend {
         Ok(find_record(&self.shared.stores.read(), store, key)?.open())
     }
 
-    fn stage(&self, _store: Option<&StoreName>) -> Result<Box<dyn Staging>> {
-        let facts = self.shared.new_facts(RECORD_MODE);
-        let staged = Mutex::new(Staged { bytes: Bytes(Vec::new()), facts, modified_given: false });
-        Ok(Box::new(MemoryStaging { shared: Arc::clone(&self.shared), staged }))
+    fn stage(&self, _store: Option<&StoreName>) -> Result<Staged> {
+        staging::stage()
+    }
+
+    fn publish(
+        &self,
+        staged: Staged,
+        publish: &Publish<'_>,
+    ) -> Result<Arc<dyn Value>, PublishError> {
+        staging::publish(&self.shared, staged, publish)
     }
 
     fn check_key(&self, _store: &StoreName, key: &Key) -> Result<()> {
         key.require_unicode().map(drop)
-    }
-
-    fn set_attributes(
-        &self,
-        store: &StoreName,
-        key: &Key,
-        change: &AttributeChange,
-    ) -> Result<Attributes> {
-        let mut stores = self.shared.stores.write();
-        let record = find_record_mut(&mut stores, store, key)?;
-        record.facts.apply(change);
-        Ok(record.attributes())
-    }
-
-    fn set_store_attributes(
-        &self,
-        store: &StoreName,
-        change: &AttributeChange,
-    ) -> Result<Attributes> {
-        let mut stores = self.shared.stores.write();
-        let store = find_mut(&mut stores, store)?;
-        store.facts.apply(change);
-        Ok(store.facts.attributes(0))
     }
 
     fn delete(&self, store: &StoreName, key: &Key) -> Result<()> {
@@ -322,23 +276,40 @@ impl Backend for MemoryBackend {
         Ok(())
     }
 
-    fn sync_record(&self, store: &StoreName, key: &Key) -> Result<()> {
-        self.record(store, key).map(drop)
-    }
-
-    fn sync_stores(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn sync_store(&self, store: &StoreName) -> Result<()> {
-        find(&self.shared.stores.read(), store).map(drop)
-    }
-
     fn space(&self) -> Result<Space> {
         // 1 TiB, all free: tools that ask for room first are never turned away.
         let (blocks, files) = (1 << 28, 1 << 32);
         let (blocks_free, blocks_available, files_free) = (blocks, blocks, files);
         Ok(Space { block_size: 4096, blocks, blocks_free, blocks_available, files, files_free })
+    }
+
+    fn posix(&self) -> Option<&dyn Posix> {
+        Some(self)
+    }
+}
+
+impl Posix for MemoryBackend {
+    fn set_attributes(
+        &self,
+        store: &StoreName,
+        key: &Key,
+        change: &AttributeChange,
+    ) -> Result<Attributes> {
+        let mut stores = self.shared.stores.write();
+        let record = find_record_mut(&mut stores, store, key)?;
+        record.facts.apply(change);
+        Ok(record.attributes())
+    }
+
+    fn set_store_attributes(
+        &self,
+        store: &StoreName,
+        change: &AttributeChange,
+    ) -> Result<Attributes> {
+        let mut stores = self.shared.stores.write();
+        let store = find_mut(&mut stores, store)?;
+        store.facts.apply(change);
+        Ok(store.facts.attributes(0))
     }
 }
 
@@ -372,12 +343,6 @@ impl Store {
         &mut self.records
     }
 
-    /// Replaces the metadata, which counts as a change of the listing, as in a directory.
-    fn set_metadata(&mut self, text: Option<Vec<u8>>) {
-        self.facts.touch();
-        self.metadata = text;
-    }
-
     /// The version that a record is now, if it is there.
     fn stamp_of(&self, key: &Key) -> Option<Stamp> {
         self.records.get(key).map(|record| record.attributes().stamp)
@@ -389,17 +354,6 @@ impl Store {
             return Err(Error::RecordExists { store: store.to_string(), key: key.to_string() });
         }
         Ok(())
-    }
-
-    /// Edits the metadata, if there is any. `edit` says whether it has changed anything: only then is the
-    /// text written anew.
-    fn edit_metadata(&mut self, edit: impl FnOnce(&mut Document) -> bool) {
-        if let Some(text) = &self.metadata
-            && let Ok(mut document) = Document::parse(text)
-            && edit(&mut document)
-        {
-            self.set_metadata(Some(document.to_bytes()));
-        }
     }
 }
 
@@ -478,16 +432,6 @@ impl Bytes {
         self.0.resize(len, 0);
         Ok(())
     }
-
-    /// The `len` bytes from `offset`, after extending with zeroes up to their end.
-    fn range_mut(&mut self, offset: u64, len: u64) -> Result<&mut [u8]> {
-        let end = offset.saturating_add(len);
-        self.resize(end.max(self.0.len() as u64))?;
-        // Both fit, since the value has been extended up to the end.
-        let range =
-            usize::try_from(offset).unwrap_or_default()..usize::try_from(end).unwrap_or_default();
-        Ok(self.0.get_mut(range).unwrap_or_default())
-    }
 }
 
 impl fmt::Debug for Bytes {
@@ -524,11 +468,6 @@ fn find_record_mut<'a>(
 ) -> Result<&'a mut Record> {
     let found = find_mut(stores, store)?.records.get_mut(key);
     found.ok_or_else(|| no_such_record(store, key))
-}
-
-fn parse(store: &StoreName, text: &[u8]) -> Result<Document> {
-    Document::parse(text)
-        .map_err(|reason| Error::DamagedMetadata { store: store.to_string(), reason })
 }
 
 /// Nanoseconds since the epoch, negative before it.

@@ -1,12 +1,14 @@
-//! Values in memory: published versions, and those in the making.
+//! Values in memory: published versions, and those in the making, which are files in memory.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Bytes, Facts, Record, Shared, find_mut};
-use crate::backend::{Publish, PublishError, Staging, Value};
-use crate::model::{AttributeChange, Attributes, Result};
-use crate::ranks::{Mutex, Table};
+use rustix::fs::{MemfdFlags, Mode};
+use rustix::io::Errno;
+
+use super::{Bytes, Facts, MAX_VALUE, RECORD_MODE, Record, Shared, find_mut};
+use crate::backend::{Publish, PublishError, Staged, Unnamed, Value};
+use crate::model::{Attributes, Error, Result};
 
 /// A version as it was when it was opened.
 #[derive(Debug)]
@@ -25,113 +27,45 @@ impl Value for MemoryValue {
     }
 }
 
-/// A version in the making. Nobody but its owner has a way to it.
-#[derive(Debug)]
-pub(super) struct MemoryStaging {
-    pub(super) shared: Arc<Shared>,
-    /// All that is staged. Never held together with [`Shared::stores`].
-    pub(super) staged: Mutex<Table, Staged>,
+/// An empty version in the making.
+pub(super) fn stage() -> Result<Staged> {
+    let failed = |error: Errno| Error::io("make a staging file", error);
+    let file = rustix::fs::memfd_create("storefs-staged", MemfdFlags::CLOEXEC).map_err(failed)?;
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(RECORD_MODE)).map_err(failed)?;
+    Ok(Staged::new(file, Some(MAX_VALUE as u64), Box::new(Unnamed)))
 }
 
-#[derive(Debug)]
-pub(super) struct Staged {
-    pub(super) bytes: Bytes,
-    pub(super) facts: Facts,
-    /// Whether the modification time was set by hand after the last write, and so outlives publication.
-    pub(super) modified_given: bool,
-}
-
-impl Staged {
-    /// Notes that the bytes have changed.
-    fn written(&mut self) {
-        self.facts.touch();
-        self.modified_given = false;
+/// Makes staged bytes the record.
+pub(super) fn publish(
+    shared: &Shared,
+    staged: Staged,
+    publish: &Publish<'_>,
+) -> Result<Arc<dyn Value>, PublishError> {
+    match place(shared, &staged, publish) {
+        Ok(value) => Ok(value),
+        Err(error) => Err((error, staged)),
     }
 }
 
-impl Staging for MemoryStaging {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        Ok(self.staged.lock().bytes.read_at(buffer, offset))
-    }
-
-    fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
-        if data.is_empty() {
-            return Ok(());
-        }
-        let mut staged = self.staged.lock();
-        staged.bytes.range_mut(offset, data.len() as u64)?.copy_from_slice(data);
-        staged.written();
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> Result<()> {
-        let mut staged = self.staged.lock();
-        staged.bytes.resize(len)?;
-        staged.written();
-        Ok(())
-    }
-
-    fn reserve(&self, offset: u64, len: u64, keep_size: bool) -> Result<()> {
-        if !keep_size {
-            let mut staged = self.staged.lock();
-            staged.bytes.range_mut(offset, len)?;
-            staged.written();
-        }
-        Ok(())
-    }
-
-    fn begin_with(&self, value: &dyn Value, len: u64) -> Result<()> {
-        let attributes = value.attributes()?;
-        let mut bytes = Bytes(Vec::new());
-        bytes.resize(len.min(attributes.size))?;
-        let count = value.read_at(&mut bytes.0, 0)?;
-        bytes.0.truncate(count);
-        let mut staged = self.staged.lock();
-        staged.bytes = bytes;
-        staged.facts.mode = attributes.mode;
-        staged.facts.uid = attributes.uid;
-        staged.facts.gid = attributes.gid;
-        staged.written();
-        Ok(())
-    }
-
-    fn set_attributes(&self, change: &AttributeChange) -> Result<()> {
-        let mut staged = self.staged.lock();
-        staged.facts.apply(change);
-        staged.modified_given |= change.modified.is_some();
-        Ok(())
-    }
-
-    fn attributes(&self) -> Result<Attributes> {
-        let staged = self.staged.lock();
-        Ok(staged.facts.attributes(staged.bytes.0.len()))
-    }
-
-    fn publish(self: Box<Self>, publish: &Publish<'_>) -> Result<Arc<dyn Value>, PublishError> {
-        let Publish { store, key, content_type, over, durable: _ } = *publish;
-        let shared = Arc::clone(&self.shared);
-        let record_type = match content_type.of(&*self, || shared.replaced(store, key)) {
-            Ok(record_type) => record_type,
-            Err(error) => return Err((error, self)),
-        };
-        let mut stores = shared.stores.write();
-        let admitted = key.require_unicode().and_then(|_| {
-            let found = find_mut(&mut stores, store)?;
-            over.admit(store, key, found.stamp_of(key))?;
-            Ok(found)
-        });
-        let found = match admitted {
-            Ok(found) => found,
-            Err(error) => return Err((error, self)),
-        };
-        let Staged { bytes, mut facts, modified_given } = self.staged.into_inner();
-        facts.changed = SystemTime::now();
-        if !modified_given {
-            facts.touch();
-        }
-        let record = Record { bytes: Arc::new(bytes), record_type: Some(record_type), facts };
-        let value = record.open();
-        found.records_mut().insert(key.clone(), record);
-        Ok(value)
-    }
+fn place(shared: &Shared, staged: &Staged, publish: &Publish<'_>) -> Result<Arc<dyn Value>> {
+    let Publish { store, key, content_type, over, durable: _ } = *publish;
+    let record_type = content_type.of(staged, || shared.replaced(store, key))?;
+    let attributes = staged.attributes()?;
+    let mut bytes = Bytes(Vec::new());
+    bytes.resize(attributes.size)?;
+    let count = staged.read_at(&mut bytes.0, 0)?;
+    bytes.0.truncate(count);
+    let made = shared.new_facts(attributes.mode);
+    let (uid, gid, accessed) = (attributes.uid, attributes.gid, attributes.accessed);
+    let mut stores = shared.stores.write();
+    key.require_unicode()?;
+    let found = find_mut(&mut stores, store)?;
+    over.admit(store, key, found.stamp_of(key))?;
+    let now = SystemTime::now();
+    let modified = if staged.is_dated() { attributes.modified } else { now };
+    let facts = Facts { uid, gid, accessed, modified, changed: now, ..made };
+    let record = Record { bytes: Arc::new(bytes), record_type: Some(record_type), facts };
+    let value = record.open();
+    found.records_mut().insert(key.clone(), record);
+    Ok(value)
 }

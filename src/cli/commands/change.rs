@@ -79,8 +79,8 @@ pub(super) fn adopt(storage: &Storage, args: &StoreFormatArgs) -> Outcome {
 /// How many records got a type, and how many could not.
 fn adopt_all(store: &Store, progress: &mut Progress) -> Result<(u64, u64)> {
     let (mut adopted, mut failed) = (0, 0);
-    for key in store.scan()? {
-        match store.adopt(&key?) {
+    for listed in store.scan()? {
+        match store.adopt(&listed?.key) {
             Ok(true) => adopted += 1,
             // Typed already, or deleted by somebody since the scan.
             Ok(false) | Err(Error::NoSuchRecord { .. }) => {}

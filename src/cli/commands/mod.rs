@@ -15,7 +15,7 @@ use super::config::{self, Target};
 use super::failure::{Failure, Outcome};
 use super::output::printable;
 use super::suggest;
-use crate::engine::{Storage, Store};
+use crate::engine::{Source, Storage, Store};
 use crate::model::{Error, StoreName};
 
 /// Does what the command line asks.
@@ -31,7 +31,7 @@ pub(super) fn dispatch(cli: &Cli) -> Outcome {
 
 /// Opens the storage, does the command, and writes the times that moved (P17), also if the command failed.
 fn with_storage(cli: &Cli) -> Outcome {
-    let target = Target::new(&cli.common);
+    let target = Target::new(&cli.common)?;
     let storage = open(&target)?;
     let outcome = on_storage(cli, &target, &storage);
     if let Err(error) = storage.write_back() {
@@ -44,9 +44,11 @@ fn with_storage(cli: &Cli) -> Outcome {
 
 fn open(target: &Target) -> Outcome<Storage> {
     crate::mount::refuse_other_than_storage(&target.source)?;
-    Storage::open_directory(&target.source, target.options.clone()).map_err(|error| {
+    let opened = check_file(&target.source)
+        .and_then(|()| Storage::open(&target.source, target.options.clone()));
+    opened.map_err(|error| {
         if error.is_not_found() {
-            let source = target.source.display();
+            let source = target.source.shown();
             Failure::Failed(format!(
                 "there is no storage '{source}'; name another one with --source, or make the directory"
             ))
@@ -54,6 +56,11 @@ fn open(target: &Target) -> Outcome<Storage> {
             error.into()
         }
     })
+}
+
+/// Refuses a file that is no database by its first bytes. Commands open no database before this, as they must not.
+fn check_file(source: &Source) -> Result<(), Error> {
+    source.found()?.check_header()
 }
 
 fn on_storage(cli: &Cli, target: &Target, storage: &Storage) -> Outcome {

@@ -15,6 +15,8 @@ use crate::mount::{
 /// is usable, the daemon when it is gone.
 pub(super) fn mount(cli: &Cli, args: &MountArgs) -> Outcome {
     let prepared = Prepared::check(config::mount_config(args, &cli.common)?)?;
+    // Neither this process nor its daemon has a database open yet.
+    prepared.source().check_header()?;
     if args.foreground {
         let (signals, mounted) = start(&prepared)?;
         return Ok(mounted.serve(signals, |_| Ok(()))?);

@@ -148,7 +148,7 @@ pub(super) fn rm(storage: &Storage, args: &RmArgs) -> Outcome {
 
 fn no_record(store: &Store, key: &Key) -> Failure {
     let keys = store.scan().into_iter().flatten().take(LOOKED_AT).flatten();
-    let meant = suggest::closest(&key.to_string(), keys.map(|key| key.to_string()));
+    let meant = suggest::closest(&key.to_string(), keys.map(|listed| listed.key.to_string()));
     let name = store.name();
     let helps = format!("'storefs keys {name}' lists what is there");
     let hint = suggest::did_you_mean(meant.as_deref().map(printable), &helps);

@@ -1,7 +1,5 @@
 //! `stores` and `info`: what is there.
 
-use std::path::{self, Path};
-
 use serde_json::{Value, json};
 
 use crate::backend::is_input_key;
@@ -9,7 +7,7 @@ use crate::cli::args::FormatArgs;
 use crate::cli::failure::Outcome;
 use crate::cli::output::{Listing, print_facts, time_text};
 use crate::cli::progress::Progress;
-use crate::engine::{Storage, Store};
+use crate::engine::{Listed, Source, Storage, Store};
 use crate::model::{Error, Key, Result, StoreMetadata};
 
 /// What is shown where something is not known.
@@ -77,7 +75,7 @@ pub(super) fn info(storage: &Storage, store: &str, format: FormatArgs) -> Outcom
 }
 
 /// `info`, of the storage as a whole.
-pub(super) fn info_of_storage(storage: &Storage, source: &Path, format: FormatArgs) -> Outcome {
+pub(super) fn info_of_storage(storage: &Storage, source: &Source, format: FormatArgs) -> Outcome {
     let mut progress = Progress::of_records("counting");
     let (mut stores, mut records, mut bytes) = (0_u64, 0, 0);
     for name in storage.stores()? {
@@ -93,11 +91,14 @@ pub(super) fn info_of_storage(storage: &Storage, source: &Path, format: FormatAr
     }
     drop(progress);
     let space = storage.space()?;
-    let source = path::absolute(source).unwrap_or_else(|_| source.to_owned());
+    let kind = storage.describe();
+    // For people the kind is enough; what it keeps and cannot is for programs, and in the documentation.
+    let kind = if format.json { kind } else { kind.get("kind").cloned().unwrap_or_default() };
     print_facts(
         format,
         &json!({
-            "source": source.to_string_lossy(),
+            "source": source.absolute().shown(),
+            "storage": kind,
             "input_key": storage.input_key(),
             "stores": stores,
             "records": records,
@@ -110,9 +111,9 @@ pub(super) fn info_of_storage(storage: &Storage, source: &Path, format: FormatAr
 fn contents(store: &Store, progress: &mut Progress) -> Result<Contents> {
     let input_key = store.storage().input_key();
     let mut contents = Contents::default();
-    for key in store.scan()? {
-        let key = key?;
-        match store.record(&key) {
+    for listed in store.scan()? {
+        let Listed { key, attributes, .. } = listed?;
+        match attributes.map_or_else(|| store.record(&key), Ok) {
             // Deleted by somebody since the scan.
             Err(Error::NoSuchRecord { .. }) => continue,
             record => contents.bytes += record?.size,

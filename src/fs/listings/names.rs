@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use crate::engine::Scan;
 use crate::fs::error::FsResult;
 use crate::fs::name;
-use crate::model::Key;
+use crate::fs::trust::Moment;
+use crate::model::{Attributes, Key};
 
 /// Names, end to end in one buffer: a store of a million records is listed from here in its bytes plus eight
 /// for each. First come directories, then files that are no records, then records by their keys. A cookie is the
@@ -26,6 +27,10 @@ pub(in crate::fs) struct Names {
     rest: Option<Scan>,
     /// Records that are listed already, since they were new when the listing began.
     listed_before: HashSet<Key>,
+    /// The attributes of those names taken last of which the storage's listing has told any, in ascending order.
+    told: Vec<(usize, Attributes)>,
+    /// When they were taken.
+    taken_at: Moment,
 }
 
 impl std::fmt::Debug for Names {
@@ -39,6 +44,9 @@ const FIRST_PORTION: usize = 1024;
 
 /// So many names are taken at a time at most, each portion being twice the one before.
 const LARGEST_PORTION: usize = 32 * 1024;
+
+/// So many if attributes come with them, which take more room, and age.
+const LARGEST_TOLD_PORTION: usize = 4 * 1024;
 
 /// What every directory begins with.
 pub(in crate::fs) const DOTS: [&[u8]; 2] = [b".", b".."];
@@ -76,24 +84,40 @@ impl Names {
         self.ends.len()
     }
 
-    /// Takes further records. Gives back whether there are any, listed now or later.
-    pub(in crate::fs) fn take_more(&mut self) -> FsResult<bool> {
+    /// Takes further records. `now` is the present moment. Gives back whether there are any, listed now or later.
+    pub(in crate::fs) fn take_more(&mut self, now: Moment) -> FsResult<bool> {
         let Some(rest) = &mut self.rest else { return Ok(false) };
+        self.told.clear();
+        self.taken_at = now;
         let before = self.ends.len();
         let portion = before.clamp(FIRST_PORTION, LARGEST_PORTION);
         let mut taken = 0;
-        for key in rest.take(portion) {
-            let key = key?;
+        let mut is_over = false;
+        while taken < portion && (self.told.is_empty() || taken < LARGEST_TOLD_PORTION) {
+            let Some(listed) = rest.next().transpose()? else {
+                is_over = true;
+                break;
+            };
             taken += 1;
-            if self.listed_before.is_empty() || !self.listed_before.contains(&key) {
-                self.bytes.extend_from_slice(key.as_bytes());
+            if self.listed_before.is_empty() || !self.listed_before.contains(&listed.key) {
+                if let Some(attributes) = listed.attributes {
+                    self.told.push((self.ends.len(), attributes));
+                }
+                self.bytes.extend_from_slice(listed.key.as_bytes());
                 self.ends.push(self.bytes.len());
             }
         }
-        if taken < portion {
+        if is_over {
             self.rest = None;
         }
         Ok(self.ends.len() > before || self.rest.is_some())
+    }
+
+    /// The attributes that a record had when it was listed, and since when they may be outdated; as long as they are
+    /// known.
+    pub(in crate::fs) fn told(&self, at: usize) -> Option<(Attributes, Moment)> {
+        let found = self.told.binary_search_by_key(&at, |(at, _)| *at).ok()?;
+        self.told.get(found).map(|(_, attributes)| (*attributes, self.taken_at))
     }
 
     /// The bytes of a name, those of its key if it is a record's; of nothing if there are not so many names.

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::notify::Invalidate;
 use super::own::{OwnChange, OwnChanges};
+use super::removals::Removals;
 use super::trusted::{Trusted, hash_of_record};
 use crate::engine::{Watch, Watched};
 use crate::fs::entry::{Entry, FileAttr};
@@ -42,6 +43,14 @@ pub(in crate::fs) struct Trust {
     epochs: AtomicU64,
     trusted: Mutex<Table, Trusted>,
     own: OwnChanges,
+    removals: Removals,
+}
+
+/// A moment, by what was known to have changed before it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::fs) struct Moment {
+    told: u64,
+    removals: u64,
 }
 
 /// A look at a name in a watched directory, from before it is made.
@@ -77,6 +86,7 @@ impl Trust {
             epochs: AtomicU64::new(0),
             trusted: Mutex::default(),
             own: OwnChanges::default(),
+            removals: Removals::default(),
         }
     }
 
@@ -207,10 +217,17 @@ impl Trust {
         ListedLooks { told, name, is_watched, ttl: self.untold_ttl() }
     }
 
-    /// The entry of a record without a session that is being listed.
+    /// The present moment.
+    pub(in crate::fs) fn moment(&self) -> Moment {
+        Moment { told: self.told.load(Ordering::SeqCst), removals: self.removals.count() }
+    }
+
+    /// The entry of a record without a session that is being listed. `told_at` is when the listing was told of it, if it
+    /// was not looked at.
     pub(in crate::fs) fn listed_record(
         &self,
         looks: &ListedLooks,
+        told_at: Option<Moment>,
         key: &Key,
         attr: FileAttr,
     ) -> Entry {
@@ -219,7 +236,8 @@ impl Trust {
             return entry;
         }
         let name = Some(hash_of_record(&looks.name, key));
-        self.trusted(&NameLook { name, told: looks.told }, entry, looks.ttl)
+        let told = told_at.map_or(looks.told, |moment| moment.told);
+        self.trusted(&NameLook { name, told }, entry, looks.ttl)
     }
 
     /// Notes that the kernel is about to trust a name. Gives back false if it must not.
@@ -254,6 +272,26 @@ impl Trust {
     /// A name has changed, and is not trusted for a while.
     pub(in crate::fs) fn make_hot(&self, name: u64) {
         self.trusted.lock().make_hot(name);
+    }
+
+    /// This mount has removed a record, or given it another name.
+    pub(in crate::fs) fn note_removed(&self, store: &StoreNode, key: &Key) {
+        self.removals.note(hash_of_record(&store.name(), key));
+    }
+
+    /// This mount has removed any number of records.
+    pub(in crate::fs) fn note_many_removed(&self) {
+        self.removals.note_many();
+    }
+
+    /// Whether this mount may have removed a record since a moment.
+    pub(in crate::fs) fn is_removed_since(
+        &self,
+        store: &StoreNode,
+        key: &Key,
+        moment: Moment,
+    ) -> bool {
+        self.removals.is_since(|| hash_of_record(&store.name(), key), moment.removals)
     }
 
     /// The kernel takes a name for trusted without having asked.

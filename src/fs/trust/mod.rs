@@ -16,15 +16,17 @@
 //! | --- | --- |
 //! | `kernel` | the watch, times to live, looks, and the way to the kernel |
 //! | `trusted` | which names the kernel was told to trust |
+//! | `removals` | which records this mount has removed of late |
 //! | `own` | which changes are our own |
 //! | `notify` | what the kernel can be told |
 
 mod kernel;
 mod notify;
 mod own;
+mod removals;
 mod trusted;
 
-pub(in crate::fs) use kernel::{ListedLooks, NameLook, Trust};
+pub(in crate::fs) use kernel::{ListedLooks, Moment, NameLook, Trust};
 pub use notify::Invalidate;
 pub(in crate::fs) use own::OwnChange;
 pub(in crate::fs) use trusted::{hash_of_record, hash_of_store};

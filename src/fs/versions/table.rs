@@ -176,6 +176,17 @@ impl Versions {
         ino
     }
 
+    /// Whether no other version of a record than this is known by its name.
+    pub(in crate::fs) fn knows_no_other(
+        &self,
+        store: &StoreNode,
+        key: &Key,
+        stamp: &Stamp,
+    ) -> bool {
+        let index = self.index.lock();
+        index.stamp(Slot::Version(store.ino, key)).is_none_or(|known| known == *stamp)
+    }
+
     /// The writers of a record are gone: their inode stands for the version that they have left from now on, so that
     /// the kernel keeps the name that it knows. Not if the version's bytes have an inode already, which the kernel may
     /// be giving another name right now.

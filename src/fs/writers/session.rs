@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::share::Share;
 use super::state::{Change, Content, Place, Stage, State};
 use super::users::Users;
-use crate::backend::{Staging, Value};
+use crate::backend::{Staged, Value};
 use crate::fs::bytes::{Extent, WriteMode};
 use crate::fs::entry::Caller;
 use crate::fs::error::{FsError, FsResult};
@@ -82,7 +82,7 @@ impl WriteSession {
         ino: Ino,
         store: Arc<StoreNode>,
         key: Key,
-        staging: Box<dyn Staging>,
+        staging: Staged,
     ) -> Self {
         let content = Content::Staged { staging, base: None, change: Change::Opened };
         Self::new((ino, ino), Place::At(store, key), content)

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::share::Share;
-use crate::backend::{StagedFor, Staging, Value};
+use crate::backend::{Staged, StagedFor, Value};
 use crate::fs::bytes::{Extent, Position, WriteMode};
 use crate::fs::error::{FsError, FsResult};
 use crate::fs::store_node::StoreNode;
 use crate::model::{AttributeChange, Attributes, Key, Result};
 
 /// Begins a new version of a record, or of one that has no name any more.
-pub(in crate::fs) type Stage<'a> = &'a dyn Fn(Option<StagedRecord<'_>>) -> Result<Box<dyn Staging>>;
+pub(in crate::fs) type Stage<'a> = &'a dyn Fn(Option<StagedRecord<'_>>) -> Result<Staged>;
 
 /// Whose bytes are staged (P21).
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +63,7 @@ pub(super) enum Content {
     /// A published version, with nothing written over it.
     Published(Arc<dyn Value>),
     /// What was written; over a published version, or for a record that never was.
-    Staged { staging: Box<dyn Staging>, base: Option<Arc<dyn Value>>, change: Change },
+    Staged { staging: Staged, base: Option<Arc<dyn Value>>, change: Change },
     /// Nobody writes any more. The last that was seen of what there was.
     Ended(Option<Attributes>),
 }
@@ -141,7 +141,7 @@ impl State {
     }
 
     /// What is staged, beginning with as many as `most` bytes of the published version if nothing was.
-    pub(super) fn stage(&mut self, stage: Stage<'_>, most: u64) -> FsResult<&dyn Staging> {
+    pub(super) fn stage(&mut self, stage: Stage<'_>, most: u64) -> FsResult<&Staged> {
         if let Content::Published(base) = &self.content {
             let base = Arc::clone(base);
             let attributes = base.attributes()?;
@@ -159,7 +159,7 @@ impl State {
             self.content = Content::Staged { staging, base: Some(base), change };
         }
         match &self.content {
-            Content::Staged { staging, .. } => Ok(&**staging),
+            Content::Staged { staging, .. } => Ok(staging),
             Content::Published(_) | Content::Ended(_) => Err(FsError::Failed(libc::EIO)),
         }
     }
@@ -167,7 +167,7 @@ impl State {
     /// Clears the set-id bits, as a disk does when others than a privileged user write.
     pub(super) fn clear_set_id(&self) -> FsResult<()> {
         match &self.content {
-            Content::Staged { staging, .. } => clear_set_id(&**staging),
+            Content::Staged { staging, .. } => clear_set_id(staging),
             Content::Published(_) | Content::Ended(_) => Ok(()),
         }
     }
@@ -246,7 +246,7 @@ impl State {
 }
 
 /// A file that a group may not execute is not set-group-id: there the bit means something else, and stays.
-fn clear_set_id(staging: &dyn Staging) -> FsResult<()> {
+fn clear_set_id(staging: &Staged) -> FsResult<()> {
     const SET_USER: u32 = 0o4000;
     const SET_GROUP: u32 = 0o2010;
     let mode = staging.attributes()?.mode;

@@ -1,0 +1,287 @@
+//! What all parts of an open database share: how its rows are shown as stores, records and versions.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+
+use super::database::{Database, Lookup, RecordRow, StoreRow, Version, Written};
+use super::value::{Bytes, INLINE, KeptBytes, SqlValue};
+use super::versions::{RecordId, Seen, Versions};
+use crate::backend::spool::{Fetched, Spool};
+use crate::model::{
+    Attributes, BackendErrorKind, ContentType, Error, Key, RecordType, Result, Stamp, StoreName,
+    system_time,
+};
+
+/// Permissions of a record and of a store: a database keeps none.
+pub(super) const RECORD_MODE: u32 = 0o644;
+const STORE_MODE: u32 = 0o755;
+
+/// Unit of [`Attributes::blocks`] in bytes.
+const BLOCK: u64 = 512;
+
+/// How often a record is opened anew that others replace between the look at it and its first bytes.
+const MOST_TRIES: usize = 16;
+
+/// An open database.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) database: Arc<dyn Database>,
+    pub(super) spool: Spool,
+    pub(super) versions: Versions,
+    pub(super) kept: KeptBytes,
+    /// Whom everything belongs to: a database keeps no owner.
+    uid: u32,
+    gid: u32,
+}
+
+impl Shared {
+    pub(super) fn new(database: Arc<dyn Database>, spool: Spool) -> Self {
+        Self {
+            database,
+            spool,
+            versions: Versions::default(),
+            kept: KeptBytes::default(),
+            uid: rustix::process::getuid().as_raw(),
+            gid: rustix::process::getgid().as_raw(),
+        }
+    }
+
+    // Rows as they are shown
+
+    /// Attributes of a version, which it keeps as long as it is there.
+    pub(super) fn record_attributes(&self, seen: &Seen) -> Attributes {
+        self.attributes(RECORD_MODE, seen.object, seen.size, seen.modified)
+    }
+
+    /// Attributes of an item of a dataset.
+    pub(super) fn item_attributes(&self, number: u64, size: u64, made: SystemTime) -> Attributes {
+        self.attributes(RECORD_MODE & !0o222, number, size, made)
+    }
+
+    pub(super) fn store_attributes(&self, modified: SystemTime) -> Attributes {
+        Attributes { links: 2, ..self.attributes(STORE_MODE, 0, 0, modified) }
+    }
+
+    fn attributes(&self, mode: u32, object: u64, size: u64, modified: SystemTime) -> Attributes {
+        let modified_ns = Timestamp::try_from(modified).unwrap_or_default().as_nanosecond();
+        let modified_ns = i64::try_from(modified_ns).unwrap_or(i64::MAX);
+        Attributes {
+            size,
+            blocks: size.div_ceil(BLOCK),
+            links: 1,
+            mode,
+            uid: self.uid,
+            gid: self.gid,
+            accessed: modified,
+            modified,
+            changed: modified,
+            stamp: Stamp { object, size, modified_ns, changed_ns: modified_ns },
+        }
+    }
+
+    /// The version in a row. One that was not seen before was made when its store was changed last, as far as the database
+    /// tells.
+    pub(super) fn seen(&self, record: &RecordId, row: &RecordRow) -> Result<Seen> {
+        self.seen_in(record, row, &mut || Ok(self.store(&record.0)?.modified_at))
+    }
+
+    /// The same, with a look at the store that need be made once only for many.
+    pub(super) fn seen_in(
+        &self,
+        record: &RecordId,
+        row: &RecordRow,
+        modified: &mut dyn FnMut() -> Result<Timestamp>,
+    ) -> Result<Seen> {
+        if let Some(known) = self.versions.find(record, row) {
+            return Ok(known);
+        }
+        let modified = match row.committed_at {
+            Some(committed) => committed,
+            None => modified()?,
+        };
+        Ok(self.versions.note(record, row, time(modified)))
+    }
+
+    // Looks
+
+    /// A store's row.
+    pub(super) fn store(&self, store: &StoreName) -> Result<StoreRow> {
+        self.database.store(store.as_str())?.ok_or_else(|| self.no_such_store(store))
+    }
+
+    /// A record's row, with what is known of its version.
+    pub(super) fn head(&self, record: &RecordId) -> Result<(RecordRow, Seen)> {
+        let row = self.database.head(record.0.as_str(), self.key_text(record)?)?;
+        let row = self.found(record, row)?;
+        let seen = self.seen(record, &row)?;
+        Ok((row, seen))
+    }
+
+    /// The type of a record that a publish would replace, if there is one.
+    pub(super) fn replaced_type(&self, record: &RecordId) -> Result<Option<RecordType>> {
+        match self.head(record) {
+            Ok((row, seen)) => Ok(Some(seen.record_type(&row.content_type))),
+            Err(Error::NoSuchRecord { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens a record's current version: its bytes are at hand, or come and are held together.
+    pub(super) fn open(self: &Arc<Self>, record: &RecordId) -> Result<SqlValue> {
+        for _ in 0..MOST_TRIES {
+            if let Some(value) = self.try_open(record)? {
+                return Ok(value);
+            }
+        }
+        let shown = format!("open record '{}' of store '{}'", record.1, record.0);
+        Err(Error::backend(BackendErrorKind::Busy, shown, "others replace it again and again"))
+    }
+
+    /// `None` if others have replaced the record meanwhile.
+    fn try_open(self: &Arc<Self>, record: &RecordId) -> Result<Option<SqlValue>> {
+        let kept = self.kept.find(record);
+        let known = kept.as_ref().map(|(version, _)| *version);
+        let key = self.key_text(record)?;
+        let opened = self.database.open(record.0.as_str(), key, INLINE, known)?;
+        let opened = self.found(record, opened)?;
+        let Some(version) = opened.row.version else {
+            let shown = format!("open record '{}' of store '{}'", record.1, record.0);
+            return Err(Error::backend(BackendErrorKind::Other, shown, "its version is not told"));
+        };
+        let bytes = match (opened.bytes, kept) {
+            (Some(bytes), _) => Bytes::Memory(bytes.into()),
+            (None, Some((kept, bytes))) if kept == version => bytes,
+            (None, _) => match self.fetch(record, version, opened.row.size)? {
+                Some(fetched) => Bytes::Spool(fetched),
+                None => return Ok(None),
+            },
+        };
+        if known != Some(version) {
+            self.kept.keep(record, version, &bytes);
+        }
+        let seen = self.seen(record, &opened.row)?;
+        let record_type = seen.record_type(&opened.row.content_type);
+        Ok(Some(SqlValue { bytes, attributes: self.record_attributes(&seen), record_type }))
+    }
+
+    /// Begins to fetch a large value. `None` if it is another by now.
+    fn fetch(
+        self: &Arc<Self>,
+        record: &RecordId,
+        version: Version,
+        size: u64,
+    ) -> Result<Option<Arc<Fetched>>> {
+        let shared = Arc::clone(self);
+        let (store, key) = (record.0.to_string(), self.key_text(record)?.to_owned());
+        let fetch = move |take: &mut dyn FnMut(&[u8]) -> Result<()>| {
+            shared.database.stream(&store, &key, version, take)
+        };
+        match Fetched::begin(self.spool.file()?, size, fetch) {
+            Ok(fetched) => Ok(Some(fetched)),
+            Err(Error::RecordReplaced { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The version of a record that has this stamp, if it is the current one as far as is known.
+    pub(super) fn version_of(&self, record: &RecordId, stamp: Stamp) -> Result<Version> {
+        let seen = self.versions.last(record).filter(|seen| seen.object == stamp.object);
+        if let Some(version) = seen.and_then(|seen| seen.version) {
+            return Ok(version);
+        }
+        // It was listed only, or is another's by now: one look tells.
+        let opened = self.database.open(record.0.as_str(), self.key_text(record)?, 0, None)?;
+        let row = self.found(record, opened)?.row;
+        let seen = self.seen(record, &row)?;
+        let version = row.version.filter(|_| seen.object == stamp.object);
+        version.ok_or_else(|| self.replaced(record))
+    }
+
+    // What may be written
+
+    /// A key as the database keeps it.
+    pub(super) fn check_key<'a>(&self, key: &'a Key) -> Result<&'a str> {
+        let text = key.require_unicode()?;
+        let limit = self.database.facts().most_key_chars;
+        if text.chars().count() > limit {
+            return Err(Error::NameTooLong { name: text.to_owned(), limit });
+        }
+        if text.contains('\0') {
+            let reason = "a key in a database has no NUL in it";
+            return Err(Error::InvalidKey { key: text.to_owned(), reason });
+        }
+        Ok(text)
+    }
+
+    /// The type as the database can keep it: without its parameters if it is too long.
+    pub(super) fn fitting(&self, record_type: RecordType) -> Result<RecordType> {
+        let limit = self.database.facts().most_type_chars;
+        let fits = |text: &str| text.chars().count() <= limit;
+        if fits(record_type.content_type.as_str()) {
+            return Ok(record_type);
+        }
+        let text = record_type.content_type.as_str();
+        let essence = text.split(';').next().unwrap_or_default().trim_end();
+        if !fits(essence) {
+            return Err(Error::ContentTypeTooLong { limit });
+        }
+        Ok(RecordType { content_type: ContentType::new(essence), ..record_type })
+    }
+
+    /// What a write has made.
+    pub(super) fn written(
+        &self,
+        written: Written,
+        record: &RecordId,
+        is_exclusive: bool,
+    ) -> Result<RecordRow> {
+        match written {
+            Written::Done(row) => Ok(row),
+            Written::NoStore => Err(self.no_such_store(&record.0)),
+            Written::NoRecord => Err(self.no_such_record(record)),
+            Written::Refused if is_exclusive => {
+                let (store, key) = (record.0.to_string(), record.1.to_string());
+                Err(Error::RecordExists { store, key })
+            }
+            Written::Refused => Err(self.replaced(record)),
+        }
+    }
+
+    // Errors
+
+    /// What a look has found. What is gone is forgotten.
+    fn found<T>(&self, record: &RecordId, found: Lookup<T>) -> Result<T> {
+        match found {
+            Lookup::Found(found) => Ok(found),
+            Lookup::NoRecord => Err(self.no_such_record(record)),
+            Lookup::NoStore => Err(self.no_such_store(&record.0)),
+        }
+    }
+
+    pub(super) fn no_such_store(&self, store: &StoreName) -> Error {
+        Error::NoSuchStore { store: store.to_string() }
+    }
+
+    pub(super) fn no_such_record(&self, record: &RecordId) -> Error {
+        self.versions.forget(record);
+        self.kept.forget(record);
+        Error::NoSuchRecord { store: record.0.to_string(), key: record.1.to_string() }
+    }
+
+    pub(super) fn replaced(&self, record: &RecordId) -> Error {
+        Error::RecordReplaced { store: record.0.to_string(), key: record.1.to_string() }
+    }
+
+    /// A key that may be in the database. No other is; not every database can even be asked for one with NUL.
+    pub(super) fn key_text<'a>(&self, record: &'a RecordId) -> Result<&'a str> {
+        let text = record.1.as_str().filter(|text| !text.contains('\0'));
+        text.ok_or_else(|| self.no_such_record(record))
+    }
+}
+
+/// A moment as a file has it.
+pub(super) fn time(moment: Timestamp) -> SystemTime {
+    system_time(i64::try_from(moment.as_nanosecond()).unwrap_or(i64::MAX))
+}

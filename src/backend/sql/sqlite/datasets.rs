@@ -1,0 +1,57 @@
+//! Datasets are read.
+
+use rusqlite::types::ValueRef;
+use rusqlite::{OptionalExtension, params};
+
+use super::transactions::Transactions;
+use crate::model::Result;
+
+/// Names of the datasets, and how many items each has. The client's own count may lag behind.
+pub(super) fn all(database: &Transactions) -> Result<Vec<(String, u64)>> {
+    if !database.pool.place.schema.has_datasets {
+        return Ok(Vec::new());
+    }
+    database.look(&|| "list the datasets".to_owned(), |connection| {
+        let sql = "SELECT internal_name, (SELECT count(*) FROM dataset_records items \
+                   WHERE items.dataset_id = datasets.dataset_id) FROM datasets";
+        let mut statement = connection.prepare_cached(sql)?;
+        let datasets = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?;
+        Ok(datasets.collect::<rusqlite::Result<_>>()?)
+    })
+}
+
+/// Items of a dataset as JSON texts.
+pub(super) fn items(
+    database: &Transactions,
+    name: &str,
+    from: u64,
+    limit: usize,
+) -> Result<Option<Vec<String>>> {
+    if !database.pool.place.schema.has_datasets {
+        return Ok(None);
+    }
+    database.look(&|| format!("read dataset '{name}'"), |connection| {
+        let sql = "SELECT dataset_id FROM datasets WHERE internal_name = ?1";
+        let mut statement = connection.prepare_cached(sql)?;
+        let found = statement.query_row([name], |row| row.get::<_, String>(0)).optional()?;
+        let Some(id) = found else {
+            return Ok(None);
+        };
+        let sql = "SELECT data FROM dataset_records WHERE dataset_id = ?1 \
+                   ORDER BY item_id LIMIT ?2 OFFSET ?3";
+        let mut statement = connection.prepare_cached(sql)?;
+        let [limit, from] = [limit as u64, from].map(|it| i64::try_from(it).unwrap_or(i64::MAX));
+        let items = statement.query_map(params![id, limit, from], |row| {
+            Ok(match row.get_ref(0)? {
+                ValueRef::Null => "null".to_owned(),
+                ValueRef::Integer(number) => number.to_string(),
+                ValueRef::Real(number) => number.to_string(),
+                ValueRef::Text(text) | ValueRef::Blob(text) => {
+                    String::from_utf8_lossy(text).into_owned()
+                }
+            })
+        })?;
+        Ok(Some(items.collect::<rusqlite::Result<_>>()?))
+    })
+}

@@ -1,0 +1,50 @@
+//! What only a place of staged bytes knows.
+
+use std::any::Any;
+use std::fmt::Debug;
+
+use crate::backend::unpublished::StagedFor;
+use crate::backend::versions::Value;
+use crate::model::{Result, Unpublished};
+
+/// What a backend knows of bytes that it has begun to stage: where their file is, and whose they are. What is discarded
+/// without having been published goes with it.
+pub trait StagedPlace: Any + Debug + Send + Sync {
+    /// Refuses to write over a version that could not be replaced.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    fn admit(&self, _value: &dyn Value) -> Result<()> {
+        Ok(())
+    }
+
+    /// Bytes up to `end` have been written.
+    ///
+    /// # Errors
+    /// What the system says of writing them out.
+    fn written(&self, _end: u64) -> rustix::io::Result<()> {
+        Ok(())
+    }
+
+    /// The bytes are another record's from now on, or nobody's.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    fn belongs_to(&mut self, _record: Option<&StagedFor<'_>>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Keeps the bytes aside, as [`Staged::keep_aside`](super::Staged::keep_aside) says.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    fn keep_aside(&mut self) -> Result<Option<Unpublished>> {
+        Ok(None)
+    }
+}
+
+/// A file without a name, that goes with its last descriptor.
+#[derive(Debug)]
+pub struct Unnamed;
+
+impl StagedPlace for Unnamed {}
