@@ -133,6 +133,35 @@ mod sqlite {
     }
 
     crate::backend_suite::all_tests!(run);
+
+    #[test]
+    fn a_copy_of_a_store_keeps_an_id_and_a_name_of_its_own() {
+        run(crate::a_copy_of_a_store_keeps_an_id_and_a_name_of_its_own);
+    }
+}
+
+/// `cp -r` of a store copies its metadata too: an SDK must find two stores afterwards.
+#[cfg(feature = "sql")]
+fn a_copy_of_a_store_keeps_an_id_and_a_name_of_its_own(backend: &dyn storefs::backend::Backend) {
+    use storefs::model::{StoreMetadata, StoreName, StoreTimes};
+
+    let times = |text: &str| StoreTimes::at(text.parse().unwrap());
+    let of = |name: &str, times| {
+        let (id, name) = (Some(format!("id-of-{name}")), Some(name.to_owned()));
+        StoreMetadata { id, name, times }
+    };
+    let (made, copied) = (times("2024-01-15T10:30:00Z"), times("2025-01-15T10:30:00Z"));
+    for name in ["one", "copy"] {
+        let metadata = of(name, made);
+        backend.create_store(&StoreName::new(name).unwrap(), &metadata).unwrap();
+    }
+    let copy = StoreName::new("copy").unwrap();
+    backend.set_metadata(&copy, &of("one", copied)).unwrap();
+    assert_eq!(backend.metadata(&copy).unwrap(), of("copy", copied));
+    let free = StoreMetadata { name: Some("one".to_owned()), ..of("free", copied) };
+    backend.set_metadata(&copy, &free).unwrap();
+    assert_eq!(backend.metadata(&copy).unwrap().name.as_deref(), Some("copy"));
+    assert_eq!(backend.metadata(&StoreName::new("one").unwrap()).unwrap(), of("one", made));
 }
 
 #[cfg(feature = "postgres")]
@@ -162,6 +191,11 @@ mod postgres {
     }
 
     crate::backend_suite::all_tests!(run);
+
+    #[test]
+    fn a_copy_of_a_store_keeps_an_id_and_a_name_of_its_own() {
+        run(crate::a_copy_of_a_store_keeps_an_id_and_a_name_of_its_own);
+    }
 
     /// Where keys are not in the order of their bytes.
     mod icu {

@@ -134,11 +134,12 @@ pub trait Backend: Debug + Send + Sync {
     /// [`Error::DamagedMetadata`](crate::Error::DamagedMetadata).
     fn metadata(&self, store: &StoreName) -> Result<StoreMetadata>;
 
-    /// Replaces the store's metadata: id, name and times. What else the storage keeps with them stays.
+    /// Replaces the store's metadata: id, name and times. What else the storage keeps with them stays, and so does an id
+    /// or a name if the given one is another store's and the storage keeps none twice.
     ///
     /// # Errors
     /// [`Error::NoSuchStore`](crate::Error::NoSuchStore); [`Error::Backend`](crate::Error::Backend) if the storage can
-    /// keep no such metadata, as an id that another store has.
+    /// keep no such metadata.
     fn set_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
 
     /// Moves the store's accessed and modified times forward; never back. Keeps what others wrote into the

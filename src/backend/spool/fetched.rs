@@ -85,6 +85,11 @@ impl Fetched {
         self.size
     }
 
+    /// Whether all of it has come or may still come.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.progress.lock().broken.is_none()
+    }
+
     /// Reads at an offset, as soon as the bytes have come; fewer than asked for only at the end.
     ///
     /// # Errors
@@ -196,6 +201,7 @@ mod tests {
         let is_unreachable =
             matches!(error, Error::Backend { kind: BackendErrorKind::Unreachable, .. });
         assert!(is_unreachable, "{error}");
+        assert!(!fetched.is_sound() && Fetched::whole(file(), 0).is_sound());
         let short = Fetched::begin(file(), 6, |take| take(b"abc")).unwrap();
         assert!(short.read_at(&mut [0; 4], 0).is_err());
         let refused = |_: &mut dyn FnMut(&[u8]) -> Result<()>| Err(Error::ReadOnly);

@@ -173,19 +173,22 @@ impl Backend for SqlBackend {
 
     fn set_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
         self.check_write(store)?;
-        let id = match &metadata.id {
-            Some(id) => Some(id.clone()),
-            None => self.metadata(store)?.id,
-        };
-        let row = self.row(store, &StoreMetadata { id, ..metadata.clone() })?;
-        match self.shared.database.replace_store(store.as_str(), &row)? {
-            Outcome::Taken => {
-                let shown = format!("keep the metadata of store '{store}'");
-                let reason = "its id or name is another store's";
-                Err(Error::backend(BackendErrorKind::Unsupported, shown, reason))
+        let own = self.metadata(store)?;
+        let id = metadata.id.clone().or_else(|| own.id.clone());
+        let given = StoreMetadata { id, ..metadata.clone() };
+        // A copy of a store comes with an id and a name that are another store's here: it keeps its own.
+        let with_own_id = StoreMetadata { id: own.id, ..given.clone() };
+        let with_own_both = StoreMetadata { name: own.name, ..with_own_id.clone() };
+        for metadata in [&given, &with_own_id, &with_own_both] {
+            let row = self.row(store, metadata)?;
+            match self.shared.database.replace_store(store.as_str(), &row)? {
+                Outcome::Taken => {}
+                outcome => return self.done(outcome, store),
             }
-            outcome => self.done(outcome, store),
+            log::info!("metadata of store '{store}' has an id or a name that is another store's");
         }
+        let shown = format!("keep the metadata of store '{store}'");
+        Err(Error::backend(BackendErrorKind::Busy, shown, "others change it again and again"))
     }
 
     fn touch_store(

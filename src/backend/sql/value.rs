@@ -42,6 +42,14 @@ impl Bytes {
         }
     }
 
+    /// Whether they can all be read, as far as is known.
+    fn are_sound(&self) -> bool {
+        match self {
+            Self::Memory(_) => true,
+            Self::Spool(fetched) => fetched.is_sound(),
+        }
+    }
+
     fn len(&self) -> u64 {
         match self {
             Self::Memory(bytes) => bytes.len() as u64,
@@ -90,7 +98,9 @@ impl KeptBytes {
     /// The bytes of a record that are kept, and of which version they are.
     pub(super) fn find(&self, record: &RecordId) -> Option<(Version, Bytes)> {
         let in_memory = self.memory.lock().get(record).cloned();
-        in_memory.or_else(|| self.spool.lock().get(record).cloned())
+        let kept = in_memory.or_else(|| self.spool.lock().get(record).cloned());
+        // What broke off is fetched again.
+        kept.filter(|(_, bytes)| bytes.are_sound())
     }
 
     /// Keeps the bytes of a record's version, and no others of that record.
