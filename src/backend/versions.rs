@@ -51,6 +51,11 @@ pub trait Value: Debug + Send + Sync {
         Ok(self.attributes()?.size)
     }
 
+    /// Whether these bytes are on this machine, so that to read them waits for no network. Asked of values across one only.
+    fn has(&self, _offset: u64, _len: u64) -> bool {
+        true
+    }
+
     /// A local file that holds the same bytes, where the backend has one to hand to the kernel.
     fn local_file(&self) -> Option<BorrowedFd<'_>> {
         None

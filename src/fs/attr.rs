@@ -12,7 +12,7 @@ use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::{Node, VersionNode};
 use super::writers::{Join, Purpose, Share, WriteSession};
-use crate::model::{AttributeChange, Attributes, Error, Space, Stamp};
+use crate::model::{AttributeChange, Attributes, Error, Stamp};
 
 /// Permission bits of `@purge`.
 pub(super) const PURGE_MODE: u32 = 0o644;
@@ -140,14 +140,6 @@ impl FileSystem {
             }
         }
         self.getattr(ino)
-    }
-
-    /// Room on the medium.
-    ///
-    /// # Errors
-    /// What the storage says.
-    pub fn statfs(&self) -> FsResult<Space> {
-        Ok(self.storage.space()?)
     }
 
     pub(super) fn file(&self, ino: Ino, attributes: Attributes) -> FileAttr {

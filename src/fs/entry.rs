@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ino::Ino;
-use super::processes::has_supplementary_group;
+use super::processes::{has_supplementary_group, is_interrupted};
 use crate::model::{AttributeChange, Attributes};
 
 /// Who asks: what the kernel says of the caller.
@@ -18,6 +18,12 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether a signal would wake the caller, or it has ended; not if that cannot be seen.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        is_interrupted(self.thread)
+    }
+
     /// Whether the system lets the caller do what owner and mode refuse.
     pub(super) fn is_privileged(&self) -> bool {
         self.uid == 0

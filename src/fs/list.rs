@@ -37,6 +37,14 @@ pub struct Listed<'a> {
     pub next: u64,
 }
 
+impl Listed<'_> {
+    /// Whether it is `.` or `..`, of which no lookup is counted.
+    #[must_use]
+    pub fn is_dots(&self) -> bool {
+        DOTS.contains(&self.name)
+    }
+}
+
 impl FileSystem {
     /// Opens a directory.
     ///

@@ -34,16 +34,6 @@ impl FileSystem {
         looked_up
     }
 
-    /// Whether a lookup has to wait for what others do to the record.
-    #[must_use]
-    pub fn lookup_waits(&self, parent: Ino, name: &[u8]) -> bool {
-        let Some(node) = self.versions.get(parent) else { return false };
-        let Node::Store(store) = &*node else { return false };
-        let Ok(Name::Record(key)) = store.parse(name) else { return false };
-        self.writers.is_held(store, &key)
-            || self.writers.get(store, &key).is_some_and(|session| session.is_busy())
-    }
-
     fn lookup_for(&self, caller: &Caller, parent: Ino, name: &[u8]) -> FsResult<Entry> {
         if let Node::Store(store) = &*self.node(parent)? {
             match store.parse(name) {

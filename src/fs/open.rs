@@ -117,18 +117,6 @@ impl FileSystem {
         }
     }
 
-    /// Whether what is asked of an inode has to wait for what others do to the record.
-    #[must_use]
-    pub fn inode_waits(&self, ino: Ino) -> bool {
-        match self.versions.get(ino).as_deref() {
-            Some(Node::Writer(session)) => session.is_busy(),
-            Some(Node::Ticket(ticket)) => {
-                self.writers.is_held(&ticket.version.store, &ticket.version.key())
-            }
-            _ => false,
-        }
-    }
-
     /// Answers an open so that the kernel looks the name up again, and is led to what it is for.
     pub(super) fn look_again(
         &self,

@@ -17,6 +17,7 @@ use super::locks::Locks;
 use super::metadata_files::Sidecars;
 use super::options::FsOptions;
 use super::pinned::Pinned;
+use super::space::Room;
 use super::store_node::StoreNode;
 use super::trust::Trust;
 use super::versions::{KnownNode, Node, Versions};
@@ -32,6 +33,9 @@ use crate::engine::{Storage, Store};
 pub struct FileSystem {
     pub(super) storage: Storage,
     pub(super) options: FsOptions,
+    /// Whether a network is between.
+    pub(super) is_remote: bool,
+    pub(super) room: Room,
     pub(super) versions: Versions,
     pub(super) handles: HandleTable,
     pub(super) writers: Writers,
@@ -77,6 +81,8 @@ impl FileSystem {
     pub fn new(storage: Storage, options: FsOptions) -> Self {
         Self {
             versions: Versions::new(options.plain),
+            is_remote: storage.traits().is_remote,
+            room: Room::default(),
             storage,
             trust: Trust::new(options.ttl),
             abilities: Abilities::of(&options),

@@ -60,23 +60,6 @@ impl FileSystem {
         }
     }
 
-    /// Whether reading or writing this handle has to wait for what is done to what it has open; and closing it for a
-    /// medium.
-    #[must_use]
-    pub fn handle_waits(&self, handle: Handle) -> Waits {
-        match self.handles.get(handle).as_deref() {
-            Some(Open::Follower(follower)) => {
-                Waits { busy: follower.session.is_busy(), publishes: false }
-            }
-            Some(Open::Writer(writer)) => {
-                let publishes = writer.session.would_publish(&writer.share);
-                Waits { busy: publishes.is_none(), publishes: publishes != Some(false) }
-            }
-            Some(Open::Purge(_) | Open::Metadata(_)) => Waits { busy: true, publishes: true },
-            _ => Waits { busy: false, publishes: false },
-        }
-    }
-
     /// Reserves room for a file that is being written.
     ///
     /// # Errors
@@ -295,13 +278,4 @@ impl FileSystem {
             None => self.storage.stage_nowhere(),
         }
     }
-}
-
-/// Whether a request waits for others or for a medium.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waits {
-    /// Somebody is just doing something to what the handle has open.
-    pub busy: bool,
-    /// Closing publishes.
-    pub publishes: bool,
 }

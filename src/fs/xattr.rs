@@ -10,10 +10,10 @@ use super::versions::{Node, VersionNode};
 use crate::model::{ContentType, Error, Key};
 
 /// The freedesktop name of a file's MIME type.
-const MIME_TYPE: &[u8] = b"user.mime_type";
+pub(super) const MIME_TYPE: &[u8] = b"user.mime_type";
 
 /// What the names of a store's facts begin with.
-const STORE_FACTS: &[u8] = b"user.storefs.";
+pub(super) const STORE_FACTS: &[u8] = b"user.storefs.";
 
 impl FileSystem {
     /// The value of an attribute.

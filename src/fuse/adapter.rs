@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 use super::answer::{About, Wait, run, serve};
 use super::backing::Backings;
 use super::convert::ino;
+use super::droppable::Shared;
+use super::interrupts::Interrupts;
 use super::reply::{Opening, Reply};
 use super::waiting::Waiting;
 use crate::fs::{Caller, FileSystem, FsResult, Handle, Ino};
@@ -19,6 +21,7 @@ pub struct Adapter {
     pub(super) fs: Arc<FileSystem>,
     pub(super) backings: Arc<Backings>,
     pub(super) waiting: Arc<Waiting>,
+    pub(super) interrupts: Arc<Interrupts>,
     /// Whether what is open for writing bypasses the kernel's cache.
     pub(super) direct_writes: bool,
     /// Called once, when the session has ended. A leaf lock.
@@ -37,10 +40,12 @@ impl Adapter {
     /// # Errors
     /// The system's answer if it makes no thread.
     pub fn new(fs: Arc<FileSystem>, on_destroy: Box<dyn FnOnce() + Send>) -> std::io::Result<Self> {
+        let waiting = if fs.is_remote() { Waiting::elsewhere()? } else { Waiting::begin()? };
         Ok(Self {
             fs,
             backings: Arc::default(),
-            waiting: Arc::new(Waiting::begin()?),
+            waiting: Arc::new(waiting),
+            interrupts: Arc::default(),
             direct_writes: false,
             on_destroy: Mutex::new(Some(on_destroy)),
         })
@@ -55,6 +60,21 @@ impl Adapter {
         call: impl FnOnce(&FileSystem) -> FsResult<T> + Send + 'static,
     ) {
         serve((&self.fs, &self.waiting, wait), about, reply, call);
+    }
+
+    /// As [`serve`](Self::serve), of a call whose outcome may be dropped: where it waits for a network, the caller can be
+    /// interrupted.
+    pub(super) fn look<T>(
+        &self,
+        (caller, wait): (Caller, Wait),
+        about: About,
+        reply: impl Reply<T>,
+        call: impl FnOnce(&FileSystem) -> FsResult<T> + Send + 'static,
+    ) {
+        if wait == Wait::Maybe && self.fs.is_remote() {
+            return self.serve_droppable(caller, about, Shared::new(reply), call);
+        }
+        self.serve(wait, about, reply, call);
     }
 
     /// What replies to an open of an inode.

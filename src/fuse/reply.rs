@@ -12,7 +12,7 @@ use fuser::{
 
 use super::backing::Backings;
 use super::convert::{file_attr, fopen_flags, ino, kind, lock_kind};
-use crate::fs::{Entry, FileAttr, FileSystem, Listed, Lock, Opened};
+use crate::fs::{Entry, FileAttr, FileSystem, Handle, Ino, Listed, Lock, Opened};
 use crate::model::Space;
 
 /// Inode numbers are never reused, so one generation is enough.
@@ -22,6 +22,14 @@ pub(super) const GENERATION: Generation = Generation(0);
 pub(super) trait Reply<T>: Send + 'static {
     /// Replies with what the call came to.
     fn answer(self, fs: &FileSystem, outcome: Result<T, Errno>);
+
+    /// Takes back what a call came to that nobody is told of any more.
+    fn drop_outcome(_fs: &FileSystem, _outcome: T) {}
+}
+
+/// Nobody to reply to.
+impl Reply<()> for () {
+    fn answer(self, _: &FileSystem, _: Result<(), Errno>) {}
 }
 
 impl Reply<()> for ReplyEmpty {
@@ -44,6 +52,51 @@ impl Reply<Entry> for ReplyEntry {
             ),
             Err(errno) => self.error(errno),
         }
+    }
+
+    fn drop_outcome(fs: &FileSystem, entry: Entry) {
+        fs.forget(entry.attr.ino, 1);
+    }
+}
+
+/// An open directory.
+impl Reply<Handle> for ReplyOpen {
+    fn answer(self, _: &FileSystem, outcome: Result<Handle, Errno>) {
+        match outcome {
+            Ok(handle) => self.opened(FileHandle(handle.0), FopenFlags::empty()),
+            Err(errno) => self.error(errno),
+        }
+    }
+
+    fn drop_outcome(fs: &FileSystem, handle: Handle) {
+        fs.releasedir(handle);
+    }
+}
+
+/// A listing whose names are in the reply already.
+impl Reply<()> for ReplyDirectory {
+    fn answer(self, _: &FileSystem, outcome: Result<(), Errno>) {
+        match outcome {
+            Ok(()) => self.ok(),
+            Err(errno) => self.error(errno),
+        }
+    }
+}
+
+/// The inodes in a listing whose lookups are counted, as far as they may have to be taken back.
+#[derive(Default)]
+pub(super) struct Counted(pub(super) Vec<Ino>);
+
+impl Reply<Counted> for ReplyDirectoryPlus {
+    fn answer(self, _: &FileSystem, outcome: Result<Counted, Errno>) {
+        match outcome {
+            Ok(_) => self.ok(),
+            Err(errno) => self.error(errno),
+        }
+    }
+
+    fn drop_outcome(fs: &FileSystem, counted: Counted) {
+        counted.0.into_iter().for_each(|ino| fs.forget(ino, 1));
     }
 }
 
@@ -153,6 +206,10 @@ impl Reply<Opened> for Opening {
             }
             None => reply.opened(number, flags),
         }
+    }
+
+    fn drop_outcome(fs: &FileSystem, opened: Opened) {
+        fs.release(opened.handle);
     }
 }
 

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
-    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo,
-    IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier,
-    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
-    ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite,
-    ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo, IoctlFlags,
+    KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags,
+    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
+    ReplyIoctl, ReplyLock, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr,
+    Request, TimeOrNow, WriteFlags,
 };
 
 use super::adapter::{Adapter, read};
@@ -23,10 +23,7 @@ use crate::fs::{Ability, AttrChange, Extent, FileSystem, FsError, FsResult};
 use crate::model::AttributeChange;
 
 use super::convert::{caller, handle, ino, lock, open_mode, time_change, write_mode};
-use super::reply::{Creating, Reading, Reply, add_entry, add_name};
-
-/// The extended attribute that takes a look at a record's bytes, if it has no type yet.
-const MIME_TYPE: &str = "user.mime_type";
+use super::reply::{Creating, Reading, Reply};
 
 fn about(operation: &'static str, ino: INodeNo) -> About {
     About { operation, ino }
@@ -60,7 +57,7 @@ impl Filesystem for Adapter {
         let caller = caller(req);
         if self.fs.lookup_waits(ino(parent), name.as_bytes()) {
             let name = name.to_owned();
-            return self.serve(Wait::Maybe, about("lookup", parent), reply, move |fs| {
+            return self.look((caller, Wait::Maybe), about("lookup", parent), reply, move |fs| {
                 fs.lookup(&caller, ino(parent), name.as_bytes())
             });
         }
@@ -83,11 +80,10 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn getattr(&self, _req: &Request, number: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(&self, req: &Request, number: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         let wait = Wait::maybe(self.fs.inode_waits(ino(number)));
-        self.serve(wait, about("getattr", number), (reply, number), move |fs| {
-            fs.getattr(ino(number))
-        });
+        let about = about("getattr", number);
+        self.look((caller(req), wait), about, (reply, number), move |fs| fs.getattr(ino(number)));
     }
 
     fn setattr(
@@ -215,10 +211,12 @@ impl Filesystem for Adapter {
         }
         let caller = caller(req);
         let wait = Wait::maybe(self.fs.inode_waits(ino(number)));
-        let reply = self.opening(reply, number);
-        self.serve(wait, about("open", number), reply, move |fs| {
-            fs.open(&caller, ino(number), open_mode(flags.0))
-        });
+        let (reply, mode) = (self.opening(reply, number), open_mode(flags.0));
+        let call = move |fs: &FileSystem| fs.open(&caller, ino(number), mode);
+        match mode.write || mode.truncate {
+            true => self.serve(wait, about("open", number), reply, call),
+            false => self.look((caller, wait), about("open", number), reply, call),
+        }
     }
 
     fn create(
@@ -241,7 +239,7 @@ impl Filesystem for Adapter {
 
     fn read(
         &self,
-        _req: &Request,
+        req: &Request,
         number: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -250,8 +248,8 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let wait = Wait::maybe(self.fs.handle_waits(handle(fh)).busy);
-        self.serve(wait, about("read", number), Reading(reply), move |fs| {
+        let wait = Wait::maybe(self.fs.read_waits(handle(fh), offset, size.into()));
+        self.look((caller(req), wait), about("read", number), Reading(reply), move |fs| {
             read(fs, ino(number), handle(fh), offset, size)
         });
     }
@@ -334,27 +332,21 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn opendir(&self, _req: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        match self.call("opendir", number, |fs| fs.opendir(ino(number))) {
-            Ok(handle) => reply.opened(FileHandle(handle.0), FopenFlags::empty()),
-            Err(errno) => reply.error(errno),
-        }
+    fn opendir(&self, req: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let wait = Wait::maybe(self.fs.is_remote() && self.fs.inode_waits(ino(number)));
+        let about = about("opendir", number);
+        self.look((caller(req), wait), about, reply, move |fs| fs.opendir(ino(number)));
     }
 
     fn readdir(
         &self,
-        _req: &Request,
+        req: &Request,
         number: INodeNo,
         fh: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectory,
+        reply: ReplyDirectory,
     ) {
-        let call =
-            |fs: &FileSystem| fs.readdir(handle(fh), offset, |listed| add_name(&mut reply, listed));
-        match self.call("readdir", number, call) {
-            Ok(()) => reply.ok(),
-            Err(errno) => reply.error(errno),
-        }
+        self.list_names(caller(req), number, handle(fh), offset, reply);
     }
 
     fn readdirplus(
@@ -363,17 +355,9 @@ impl Filesystem for Adapter {
         number: INodeNo,
         fh: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectoryPlus,
+        reply: ReplyDirectoryPlus,
     ) {
-        let call = |fs: &FileSystem| {
-            fs.readdirplus(&caller(req), handle(fh), offset, |listed, entry| {
-                add_entry(&mut reply, listed, entry)
-            })
-        };
-        match self.call("readdirplus", number, call) {
-            Ok(()) => reply.ok(),
-            Err(errno) => reply.error(errno),
-        }
+        self.list_entries(caller(req), number, handle(fh), offset, reply);
     }
 
     fn releasedir(
@@ -402,7 +386,15 @@ impl Filesystem for Adapter {
     }
 
     fn statfs(&self, _req: &Request, ino: INodeNo, reply: ReplyStatfs) {
-        reply.answer(&self.fs, self.call("statfs", ino, FileSystem::statfs));
+        let about = about("statfs", ino);
+        let Some(known) = self.fs.known_space() else {
+            let wait = Wait::maybe(self.fs.is_remote());
+            return self.serve(wait, about, reply, FileSystem::statfs);
+        };
+        reply.answer(&self.fs, Ok(known.space));
+        if known.is_old {
+            self.serve(Wait::Maybe, about, (), |fs| fs.statfs().map(drop));
+        }
     }
 
     fn setxattr(
@@ -422,21 +414,11 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn getxattr(
-        &self,
-        _req: &Request,
-        number: INodeNo,
-        name: &OsStr,
-        size: u32,
-        reply: ReplyXattr,
-    ) {
-        if name != MIME_TYPE {
-            let value =
-                self.call("getxattr", number, |fs| fs.getxattr(ino(number), name.as_bytes()));
-            return (reply, size).answer(&self.fs, value);
-        }
-        self.serve(Wait::Maybe, about("getxattr", number), (reply, size), move |fs| {
-            fs.getxattr(ino(number), MIME_TYPE.as_bytes())
+    fn getxattr(&self, req: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let wait = Wait::maybe(self.fs.xattr_waits(name.as_bytes()));
+        let (caller, name) = (caller(req), name.to_owned());
+        self.look((caller, wait), about("getxattr", number), (reply, size), move |fs| {
+            fs.getxattr(ino(number), name.as_bytes())
         });
     }
 

@@ -3,6 +3,9 @@
 //! A few threads take requests from the kernel, and each is taken up by its request. So those that may wait are counted:
 //! only some of the threads may do such at a time, and what comes beyond that is done by threads of a pool. Without
 //! contention nothing is handed over, which would cost more than most requests take.
+//!
+//! Across a network a round trip takes longer than that. There each request that may wait is handed over, so that those
+//! threads are always there for what needs nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -18,8 +21,10 @@ pub(crate) const SERVING_THREADS: usize = 4;
 const MOST_WAITING: usize = SERVING_THREADS / 2;
 
 /// The requests that may be waiting. A leaf lock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Waiting {
+    /// So many may be on the threads that take requests.
+    most_here: usize,
     counts: Mutex<Counts>,
     /// Signalled when none is elsewhere any more.
     done: Condvar,
@@ -60,16 +65,28 @@ impl Waiting {
     /// # Errors
     /// The system's answer if it makes none.
     pub(super) fn begin() -> io::Result<Self> {
-        let waiting = Self::default();
-        waiting.pool.begin()?;
-        Ok(waiting)
+        Self::with(MOST_WAITING)
+    }
+
+    /// The same, for a storage across a network: what may wait is always served by the pool.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub(super) fn elsewhere() -> io::Result<Self> {
+        Self::with(0)
+    }
+
+    fn with(most_here: usize) -> io::Result<Self> {
+        let (counts, done, pool) = (Mutex::default(), Condvar::new(), Arc::<Pool>::default());
+        pool.begin()?;
+        Ok(Self { most_here, counts, done, pool })
     }
 
     /// Serves a request that may wait: here if enough other threads are left, else on a thread of the pool.
     pub(super) fn serve(self: &Arc<Self>, serve: impl FnOnce() + Send + 'static) {
         let is_here = {
             let mut counts = self.counts.lock();
-            let is_here = counts.here < MOST_WAITING;
+            let is_here = counts.here < self.most_here;
             if is_here {
                 counts.here += 1
             } else {
@@ -110,7 +127,7 @@ mod tests {
 
     #[test]
     fn threads_are_left_for_requests_that_need_nothing() {
-        let waiting = Arc::new(Waiting::default());
+        let waiting = Arc::new(Waiting::begin().unwrap());
         let (finish, finished) = mpsc::channel::<()>();
         let finished = Arc::new(Mutex::new(finished));
         let (begun, begins) = mpsc::channel();

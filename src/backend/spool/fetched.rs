@@ -90,6 +90,11 @@ impl Fetched {
         self.progress.lock().broken.is_none()
     }
 
+    /// Whether these bytes have come, or what is of them in the value.
+    pub(crate) fn has(&self, offset: u64, len: u64) -> bool {
+        self.progress.lock().come >= offset.saturating_add(len).min(self.size)
+    }
+
     /// Reads at an offset, as soon as the bytes have come; fewer than asked for only at the end.
     ///
     /// # Errors
@@ -176,6 +181,7 @@ mod tests {
         let mut buffer = [0; 2];
         assert_eq!(fetched.read_at(&mut buffer, 1).unwrap(), 2);
         assert_eq!(&buffer, b"bc");
+        assert!(fetched.has(1, 2) && !fetched.has(1, 3));
         let waiting = Arc::clone(&fetched);
         let reader = thread::spawn(move || {
             let mut buffer = [0; 8];

@@ -50,6 +50,14 @@ impl Bytes {
         }
     }
 
+    /// Whether these bytes have come.
+    fn has(&self, offset: u64, len: u64) -> bool {
+        match self {
+            Self::Memory(_) => true,
+            Self::Spool(fetched) => fetched.has(offset, len),
+        }
+    }
+
     fn len(&self) -> u64 {
         match self {
             Self::Memory(bytes) => bytes.len() as u64,
@@ -69,6 +77,10 @@ pub(super) struct SqlValue {
 impl Value for SqlValue {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         self.bytes.read_at(buffer, offset)
+    }
+
+    fn has(&self, offset: u64, len: u64) -> bool {
+        self.bytes.has(offset, len)
     }
 
     fn attributes(&self) -> Result<Attributes> {

@@ -203,6 +203,13 @@ impl WriteSession {
         !std::mem::take(&mut self.state.lock().has_stale_pages)
     }
 
+    /// Whether what it holds is staged, and nothing of it left to be fetched. Waits for nobody: not, if somebody is just
+    /// doing something to it.
+    pub(in crate::fs) fn is_staged(&self) -> bool {
+        let state = self.state.try_lock();
+        state.is_some_and(|state| matches!(state.content, Content::Staged { .. }))
+    }
+
     /// Whether any of its writers may have a memory map of it.
     pub(in crate::fs) fn is_mappable(&self) -> bool {
         self.users.lock().shares().iter().any(|share| share.is_mappable())
