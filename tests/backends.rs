@@ -116,7 +116,7 @@ mod sqlite_databases;
 mod sqlite {
     use std::ffi::OsStr;
 
-    use storefs::backend::{Backend, SqlOptions, open_database};
+    use storefs::backend::{Backend, KeyOrder, SqlOptions, Traits, capabilities_of, open_database};
     use storefs::engine::Source;
 
     use crate::sqlite_databases::make;
@@ -137,6 +137,86 @@ mod sqlite {
     #[test]
     fn a_copy_of_a_store_keeps_an_id_and_a_name_of_its_own() {
         run(crate::a_copy_of_a_store_keeps_an_id_and_a_name_of_its_own);
+    }
+
+    #[test]
+    fn it_is_what_it_declares() {
+        run(|backend| {
+            let all = ["durability", "plain-directories", "watchable"];
+            assert_eq!(capabilities_of(backend), all);
+            let mut traits = Traits::all_kept("sqlite");
+            traits.key_order = KeyOrder::Own;
+            traits.keeps_owner_and_mode = false;
+            traits.keeps_times = false;
+            traits.times_follow_changes = true;
+            traits.tells_versions = false;
+            traits.limits.key_chars = Some(255);
+            traits.limits.content_type_chars = Some(255);
+            traits.limits.value_bytes = Some(1_000_000_000 - (64 << 10));
+            assert_eq!(backend.traits(), traits);
+        });
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[path = "common/postgres.rs"]
+mod postgres_servers;
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use std::ffi::OsStr;
+
+    use storefs::backend::{Backend, KeyOrder, SqlOptions, Traits, capabilities_of, open_database};
+    use storefs::engine::Source;
+
+    use crate::postgres_servers::{Server, shared};
+
+    fn run_in(database: fn(&Server) -> String, test: fn(&dyn Backend)) {
+        let Some(server) = shared() else { return };
+        let source = Source::parse(OsStr::new(&server.url(&database(server)))).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let cache_dir = Some(directory.path().join("spool"));
+        let options = SqlOptions { cache_dir, ..SqlOptions::default() };
+        test(&*open_database(&source, &options).unwrap());
+    }
+
+    fn run(test: fn(&dyn Backend)) {
+        run_in(Server::database, test);
+    }
+
+    crate::backend_suite::all_tests!(run);
+
+    #[test]
+    fn a_copy_of_a_store_keeps_an_id_and_a_name_of_its_own() {
+        run(crate::a_copy_of_a_store_keeps_an_id_and_a_name_of_its_own);
+    }
+
+    #[test]
+    fn it_is_what_it_declares() {
+        run(|backend| {
+            assert_eq!(capabilities_of(backend), ["durability", "plain-directories"]);
+            let mut traits = Traits::all_kept("postgresql");
+            traits.is_remote = true;
+            traits.key_order = KeyOrder::Own;
+            traits.keeps_owner_and_mode = false;
+            traits.keeps_times = false;
+            traits.times_follow_changes = true;
+            traits.limits.key_chars = Some(255);
+            traits.limits.content_type_chars = Some(50);
+            traits.limits.value_bytes = Some((1 << 30) - (64 << 10));
+            assert_eq!(backend.traits(), traits);
+        });
+    }
+
+    /// Where keys are not in the order of their bytes.
+    mod icu {
+        use super::{Backend, Server, run_in};
+
+        fn run(test: fn(&dyn Backend)) {
+            run_in(Server::icu_database, test);
+        }
+
+        crate::backend_suite::all_tests!(run);
     }
 }
 
@@ -162,49 +242,4 @@ fn a_copy_of_a_store_keeps_an_id_and_a_name_of_its_own(backend: &dyn storefs::ba
     backend.set_metadata(&copy, &free).unwrap();
     assert_eq!(backend.metadata(&copy).unwrap().name.as_deref(), Some("copy"));
     assert_eq!(backend.metadata(&StoreName::new("one").unwrap()).unwrap(), of("one", made));
-}
-
-#[cfg(feature = "postgres")]
-#[path = "common/postgres.rs"]
-mod postgres_servers;
-
-#[cfg(feature = "postgres")]
-mod postgres {
-    use std::ffi::OsStr;
-
-    use storefs::backend::{Backend, SqlOptions, open_database};
-    use storefs::engine::Source;
-
-    use crate::postgres_servers::{Server, shared};
-
-    fn run_in(database: fn(&Server) -> String, test: fn(&dyn Backend)) {
-        let Some(server) = shared() else { return };
-        let source = Source::parse(OsStr::new(&server.url(&database(server)))).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let cache_dir = Some(directory.path().join("spool"));
-        let options = SqlOptions { cache_dir, ..SqlOptions::default() };
-        test(&*open_database(&source, &options).unwrap());
-    }
-
-    fn run(test: fn(&dyn Backend)) {
-        run_in(Server::database, test);
-    }
-
-    crate::backend_suite::all_tests!(run);
-
-    #[test]
-    fn a_copy_of_a_store_keeps_an_id_and_a_name_of_its_own() {
-        run(crate::a_copy_of_a_store_keeps_an_id_and_a_name_of_its_own);
-    }
-
-    /// Where keys are not in the order of their bytes.
-    mod icu {
-        use super::{Backend, Server, run_in};
-
-        fn run(test: fn(&dyn Backend)) {
-            run_in(Server::icu_database, test);
-        }
-
-        crate::backend_suite::all_tests!(run);
-    }
 }

@@ -8,10 +8,16 @@ mod common;
 
 #[path = "watch/bounds.rs"]
 mod bounds;
+#[cfg(feature = "sqlite")]
+#[path = "watch/database.rs"]
+mod database;
 #[path = "watch/own.rs"]
 mod own;
 #[path = "watch/seen.rs"]
 mod seen;
+#[cfg(feature = "sqlite")]
+#[path = "common/sqlite.rs"]
+mod sqlite_databases;
 #[path = "watch/storm.rs"]
 mod storm;
 

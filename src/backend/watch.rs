@@ -38,6 +38,11 @@ pub trait Watch: Debug + Send + Sync {
     /// Watches a store no more: nobody knows anything of it.
     fn forget_store(&self, store: &StoreName);
 
+    /// Whether a change is told within a few milliseconds, so that a kernel that opens files without asking will do.
+    fn is_prompt(&self) -> bool {
+        true
+    }
+
     /// Counters.
     fn counters(&self) -> WatchCounters;
 }

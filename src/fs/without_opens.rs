@@ -24,8 +24,8 @@ const ROOM_COMES_WITHIN: Duration = Duration::from_secs(5);
 const STATUS_LASTS: Duration = Duration::from_secs(1);
 
 impl FileSystem {
-    /// Serves without opens from here on, if this mount can be: if it is read-only, if the storage is watched, and if
-    /// what is open can be bounded. To be called when the mount begins, and only for a kernel that can be told to
+    /// Serves without opens from here on, if this mount can be: if it is read-only, if the storage is watched and tells
+    /// promptly, and if what is open can be bounded. To be called when the mount begins, and only for a kernel that can be told to
     /// raise its epoch and to let go of inodes. Gives back whether it does.
     pub fn begin_without_opens(self: &Arc<Self>) -> bool {
         if !self.options.read_only || !self.trust.is_trusting() {
@@ -33,7 +33,8 @@ impl FileSystem {
         }
         let Some(pinned) = Pinned::within_limits() else { return false };
         self.watch_storage();
-        self.trust.is_watching() && self.pinned.set(pinned).is_ok()
+        let is_prompt = self.trust.watch().is_some_and(|watch| watch.is_prompt());
+        is_prompt && self.pinned.set(pinned).is_ok()
     }
 
     /// Whether the kernel opens files without asking.

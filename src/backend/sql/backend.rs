@@ -12,7 +12,7 @@ use super::shared::{Shared, time};
 use super::staging::{self, is_guessed, now};
 use crate::backend::{
     Backend, Durability, KeyOrder, PlainDirectories, Publish, PublishError, Purge, Purged, Purging,
-    RenameRecord, Scan, Staged, Traits, Value, is_spared,
+    RenameRecord, Scan, Staged, Traits, Value, Watchable, is_spared,
 };
 use crate::model::{
     Attributes, BackendErrorKind, Error, Key, RecordType, Result, Space, StoreMetadata, StoreName,
@@ -43,6 +43,7 @@ impl SqlBackend {
         let facts = shared.database.facts();
         let mut traits = Traits::all_kept(kind);
         traits.is_remote = facts.is_remote;
+        traits.tells_versions = facts.tells_versions;
         traits.key_order = KeyOrder::Own;
         traits.keeps_owner_and_mode = false;
         traits.keeps_times = false;
@@ -339,6 +340,10 @@ impl Backend for SqlBackend {
 
     fn plain_directories(&self) -> Option<&dyn PlainDirectories> {
         Some(&self.datasets)
+    }
+
+    fn watchable(&self) -> Option<&dyn Watchable> {
+        self.shared.database.watchable()
     }
 }
 

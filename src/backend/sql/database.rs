@@ -12,6 +12,7 @@
 use std::fmt::Debug;
 use std::fs::File;
 
+use crate::backend::Watchable;
 use crate::model::{Result, Timestamp};
 
 /// The tables of a database of Crawlee's SQL client.
@@ -116,6 +117,11 @@ pub(super) trait Database: Debug + Send + Sync {
 
     /// Makes durable what was committed before, by whom ever.
     fn sync(&self) -> Result<()>;
+
+    /// What tells that others have committed, if the database does.
+    fn watchable(&self) -> Option<&dyn Watchable> {
+        None
+    }
 }
 
 /// What a database is and can.
@@ -133,6 +139,8 @@ pub(super) struct Facts {
     pub(super) read_only: Option<String>,
     /// Whether a network is between, so that each call costs a round trip.
     pub(super) is_remote: bool,
+    /// Whether [`Database::head`] tells the version of every record, however large.
+    pub(super) tells_versions: bool,
 }
 
 /// A store.

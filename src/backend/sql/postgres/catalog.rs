@@ -106,6 +106,7 @@ pub(super) fn look(calls: &Calls, is_opened_to_read: bool) -> Result<Catalog> {
             most_value_bytes: MOST_VALUE_BYTES,
             read_only,
             is_remote: true,
+            tells_versions: true,
         };
         let tells = ServerTells {
             commits: column(&state, 3)?,

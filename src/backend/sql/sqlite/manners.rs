@@ -41,13 +41,18 @@ impl Manners {
         }
     }
 
-    /// Notes that a transaction of ours has begun, by the number that tells the writer of others' commits.
+    /// Notes the number, when a transaction of ours begins or when it is asked for besides, that tells the writer of others' commits.
     pub(super) fn begun(&self, data_version: i64) {
         let mut seen = self.seen.lock();
         if seen.data_version.is_some_and(|known| known != data_version) {
             seen.others = Some(Instant::now());
         }
         seen.data_version = Some(data_version);
+    }
+
+    /// The writer's `data_version` as it was told last.
+    pub(super) fn data_version(&self) -> Option<i64> {
+        self.seen.lock().data_version
     }
 
     /// Notes that it has ended.

@@ -1,7 +1,7 @@
 //! A database of Crawlee's SQL client in an SQLite file.
 //!
 //! What is in one transaction is `transactions`'; who has which connection, `pool`'s; how a record's version is told that
-//! SQLite does not tell, `versions`'. `connect` knows the file.
+//! SQLite does not tell, `versions`'; that others have changed something, `watch`'s. `connect` knows the file.
 
 mod connect;
 mod datasets;
@@ -19,15 +19,19 @@ mod transactions;
 mod usage;
 mod values;
 mod versions;
+mod watch;
 mod writes;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::database::{
     Database, Facts, Lookup, Opened, Outcome, PurgedRows, Put, RecordRow, Rename, StoreRow,
     Touched, Version, Written,
 };
+use crate::backend::Watchable;
+use crate::backend::watch::{Tell, Watched};
 use crate::model::{Result, Timestamp};
 use connect::Place;
 use failures::Failure;
@@ -46,7 +50,7 @@ pub(super) struct SqliteOptions {
 #[derive(Debug)]
 pub(super) struct SqliteDatabase {
     facts: Facts,
-    transactions: Transactions,
+    transactions: Arc<Transactions>,
 }
 
 /// Opens a database that is there.
@@ -65,10 +69,12 @@ pub(super) fn open(path: &Path, options: &SqliteOptions) -> Result<SqliteDatabas
         most_value_bytes: writes::MOST_VALUE_BYTES,
         read_only: place.read_only.clone(),
         is_remote: false,
+        // To tell the version of a large value it has to be read.
+        tells_versions: false,
     };
     let transactions = Transactions::new(place, options.timeout)
         .map_err(|error| Failure::from(error).into_error(&connect::action(path)))?;
-    Ok(SqliteDatabase { facts, transactions })
+    Ok(SqliteDatabase { facts, transactions: Arc::new(transactions) })
 }
 
 impl Database for SqliteDatabase {
@@ -176,5 +182,15 @@ impl Database for SqliteDatabase {
 
     fn sync(&self) -> Result<()> {
         self.transactions.sync()
+    }
+
+    fn watchable(&self) -> Option<&dyn Watchable> {
+        Some(self)
+    }
+}
+
+impl Watchable for SqliteDatabase {
+    fn watch(&self, tell: Tell) -> Watched {
+        watch::begin(&self.transactions, tell)
     }
 }

@@ -11,7 +11,7 @@ use super::durability::Durability;
 use super::failures::{Failure, Step};
 use super::manners::Manners;
 use super::pool::{Deadline, Pool, Use};
-use super::versions::{Generation, Versions};
+use super::versions::{Generation, Versions, data_version};
 use crate::backend::sql::database::Version;
 use crate::backend::sql::schema::Schema;
 use crate::model::{BackendErrorKind, Error, Result};
@@ -143,6 +143,25 @@ impl Transactions {
             Ok(result)
         };
         write().map_err(|failure: Failure| failure.into_error(&action()))
+    }
+
+    /// The writer's own number that changes when others have committed: of now, or of its last transaction if it is just
+    /// used. `None` if that is not known.
+    pub(super) fn seen_by_writer(&self) -> Option<i64> {
+        let ask = || {
+            data_version(
+                self.pool
+                    .lease(Use::Writing, Deadline::after(Duration::ZERO))
+                    .ok()?
+                    .connection()
+                    .ok()?,
+            )
+            .ok()
+        };
+        if let Some(number) = ask() {
+            self.manners.begun(number);
+        }
+        self.manners.data_version()
     }
 
     /// Bytes that the database takes with its log, and that its medium has free.

@@ -5,6 +5,7 @@ mod records;
 mod sharing;
 mod stores;
 mod versions;
+mod watching;
 
 use std::fs::File;
 use std::io::Write;
