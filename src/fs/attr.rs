@@ -8,11 +8,12 @@ use super::error::{FsError, FsResult};
 use super::handle::{Handle, Open, Writer};
 use super::ino::{Ino, ROOT, STATUS, STORES};
 use super::processes::has_open;
+use super::space::KnownSpace;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::{Node, VersionNode};
 use super::writers::{Join, Purpose, Share, WriteSession};
-use crate::model::{AttributeChange, Attributes, Error, Stamp};
+use crate::model::{AttributeChange, Attributes, Error, Space, Stamp};
 
 /// Permission bits of `@purge`.
 pub(super) const PURGE_MODE: u32 = 0o644;
@@ -140,6 +141,25 @@ impl FileSystem {
             }
         }
         self.getattr(ino)
+    }
+
+    /// Room on the medium.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub fn statfs(&self) -> FsResult<Space> {
+        let space = self.storage.space()?;
+        if self.is_remote {
+            self.room.note(space);
+        }
+        Ok(space)
+    }
+
+    /// Room as a storage across a network has told it of late. Waits for nobody. Who is told that it is old has to ask:
+    /// nobody else is told so for a while.
+    #[must_use]
+    pub fn known_space(&self) -> Option<KnownSpace> {
+        self.room.known()
     }
 
     pub(super) fn file(&self, ino: Ino, attributes: Attributes) -> FileAttr {

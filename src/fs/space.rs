@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::error::FsResult;
-use super::system::FileSystem;
 use crate::model::Space;
 use crate::ranks::{Mutex, TableEntry};
 
@@ -25,24 +23,15 @@ pub struct KnownSpace {
     pub is_old: bool,
 }
 
-impl FileSystem {
-    /// Room on the medium.
-    ///
-    /// # Errors
-    /// What the storage says.
-    pub fn statfs(&self) -> FsResult<Space> {
-        let space = self.storage.space()?;
-        if self.is_remote {
-            *self.room.last.lock() = Some((space, Instant::now()));
-        }
-        Ok(space)
+impl Room {
+    /// Notes what the storage has said.
+    pub(super) fn note(&self, space: Space) {
+        *self.last.lock() = Some((space, Instant::now()));
     }
 
-    /// Room as the storage has told it of late, if it is across a network. Waits for nobody. Who is told that it is old
-    /// has to ask: nobody else is told so for a while.
-    #[must_use]
-    pub fn known_space(&self) -> Option<KnownSpace> {
-        let mut last = self.room.last.lock();
+    /// What is known. Who is told that it is old has to ask: nobody else is told so for a while.
+    pub(super) fn known(&self) -> Option<KnownSpace> {
+        let mut last = self.last.lock();
         let (space, at) = last.as_mut()?;
         let is_old = at.elapsed() > GOOD_FOR;
         if is_old {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::answer::{About, Wait, run, serve};
 use super::backing::Backings;
 use super::convert::ino;
-use super::droppable::Shared;
+use super::droppable::{Shared, serve_droppable};
 use super::interrupts::Interrupts;
 use super::reply::{Opening, Reply};
 use super::waiting::Waiting;
@@ -72,9 +72,21 @@ impl Adapter {
         call: impl FnOnce(&FileSystem) -> FsResult<T> + Send + 'static,
     ) {
         if wait == Wait::Maybe && self.fs.is_remote() {
-            return self.serve_droppable(caller, about, Shared::new(reply), call);
+            return self.look_sharing(caller, about, Shared::new(reply), call);
         }
         self.serve(wait, about, reply, call);
+    }
+
+    /// The same of a call that waits for a network, and fills its reply meanwhile.
+    pub(super) fn look_sharing<T, R: Reply<T>>(
+        &self,
+        caller: Caller,
+        about: About,
+        reply: Shared<R>,
+        call: impl FnOnce(&FileSystem) -> FsResult<T> + Send + 'static,
+    ) {
+        let by = (&self.fs, &self.waiting, &self.interrupts);
+        serve_droppable(by, caller, about, reply, call);
     }
 
     /// What replies to an open of an inode.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use fuser::Errno;
 use parking_lot::Mutex;
 
-use super::adapter::Adapter;
 use super::answer::{About, run};
+use super::interrupts::Interrupts;
 use super::reply::Reply;
+use super::waiting::Waiting;
 use crate::fs::{Caller, FileSystem, FsResult};
 
 /// A reply that is given once, by whoever is first. A leaf lock.
@@ -35,32 +36,30 @@ impl<R> Shared<R> {
     }
 }
 
-impl Adapter {
-    /// Makes one call that may wait for a network, and replies with what it came to; with EINTR if the caller is sent a
-    /// signal before. Then the call goes on, and what it comes to is dropped.
-    pub(super) fn serve_droppable<T, R: Reply<T>>(
-        &self,
-        caller: Caller,
-        about: About,
-        reply: Shared<R>,
-        call: impl FnOnce(&FileSystem) -> FsResult<T> + Send + 'static,
-    ) {
-        let (fs, interrupts) = (Arc::clone(&self.fs), Arc::clone(&self.interrupts));
-        self.waiting.serve(move || {
-            let _watched = {
-                let (fs, reply) = (Arc::clone(&fs), reply.clone());
-                interrupts.watch(caller, move || {
-                    if let Some(reply) = reply.take() {
-                        reply.answer(&fs, Err(Errno::EINTR));
-                    }
-                })
-            };
-            let outcome = run(about, || call(&fs));
-            match (reply.take(), outcome) {
-                (Some(reply), outcome) => reply.answer(&fs, outcome),
-                (None, Ok(outcome)) => R::drop_outcome(&fs, outcome),
-                (None, Err(_)) => {}
-            }
-        });
-    }
+/// Makes one call that may wait for a network, and replies with what it came to; with EINTR if the caller is sent a
+/// signal before. Then the call goes on, and what it comes to is dropped.
+pub(super) fn serve_droppable<T, R: Reply<T>>(
+    (fs, waiting, interrupts): (&Arc<FileSystem>, &Arc<Waiting>, &Arc<Interrupts>),
+    caller: Caller,
+    about: About,
+    reply: Shared<R>,
+    call: impl FnOnce(&FileSystem) -> FsResult<T> + Send + 'static,
+) {
+    let (fs, interrupts) = (Arc::clone(fs), Arc::clone(interrupts));
+    waiting.serve(move || {
+        let _watched = {
+            let (fs, reply) = (Arc::clone(&fs), reply.clone());
+            interrupts.watch(caller, move || {
+                if let Some(reply) = reply.take() {
+                    reply.answer(&fs, Err(Errno::EINTR));
+                }
+            })
+        };
+        let outcome = run(about, || call(&fs));
+        match (reply.take(), outcome) {
+            (Some(reply), outcome) => reply.answer(&fs, outcome),
+            (None, Ok(outcome)) => R::drop_outcome(&fs, outcome),
+            (None, Err(_)) => {}
+        }
+    });
 }

@@ -21,7 +21,7 @@ impl Adapter {
         if self.fs.is_remote() {
             let reply = Shared::new(reply);
             let filled = reply.clone();
-            return self.serve_droppable(caller, about, reply, move |fs| {
+            return self.look_sharing(caller, about, reply, move |fs| {
                 // Once it was given, there is no room in it.
                 fs.readdir(handle, offset, |listed| {
                     filled.with(|reply| add_name(reply, listed)).unwrap_or(true)
@@ -46,7 +46,7 @@ impl Adapter {
         if self.fs.is_remote() {
             let reply = Shared::new(reply);
             let filled = reply.clone();
-            return self.serve_droppable(caller, about, reply, move |fs| {
+            return self.look_sharing(caller, about, reply, move |fs| {
                 let mut counted = Counted::default();
                 fs.readdirplus(&caller, handle, offset, |listed, entry| {
                     let add = |reply: &mut _| add_entry(reply, listed, entry);
