@@ -99,6 +99,8 @@ pub(super) enum Command {
     Purge(PurgeArgs),
     /// Write the missing metadata sidecars of files that were put into a store by hand
     Adopt(StoreFormatArgs),
+    /// Copy stores to another storage, of whatever kind; what is there already is not sent again
+    Copy(CopyArgs),
     /// List what is wrong with a storage, or a store of it, and mend it
     Doctor(DoctorArgs),
     /// List what writers had not published when their mount ended, and give it back
@@ -290,6 +292,26 @@ pub(super) struct RenameArgs {
 pub(super) struct PurgeArgs {
     #[arg(value_name = "STORE", default_value = "default", help = STORE_HELP)]
     pub(super) stores: Vec<String>,
+    #[command(flatten)]
+    pub(super) format: FormatArgs,
+}
+
+/// Arguments of `copy`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct CopyArgs {
+    /// The storage that gets the copy: a directory or a database that is there, as for --source
+    #[arg(long, value_name = "SOURCE", value_hint = clap::ValueHint::AnyPath,
+          value_parser = SourceText::parser())]
+    pub(super) to: SourceText,
+    /// Directory names of the stores, or id:ID; without any, all stores
+    #[arg(value_name = "STORE")]
+    pub(super) stores: Vec<String>,
+    /// Say what would be sent and removed, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Remove from the stores that are copied to what the source does not have, the input too
+    #[arg(long)]
+    pub(super) purge: bool,
     #[command(flatten)]
     pub(super) format: FormatArgs,
 }

@@ -26,6 +26,8 @@ const ID_PREFIX: &str = "id:";
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) source: Source,
+    /// The option by which another one is named.
+    pub(super) option: &'static str,
     pub(super) options: StorageOptions,
 }
 
@@ -36,7 +38,22 @@ impl Target {
     /// [`Failure::Failed`] if the source can be none.
     pub(super) fn new(common: &CommonArgs) -> Outcome<Self> {
         let source = source(common.source.as_ref())?;
-        Ok(Self { source, options: storage_options(common, &MountWords::default()) })
+        let options = storage_options(common, &MountWords::default());
+        Ok(Self { source, option: "--source", options })
+    }
+
+    /// The storage that is named by `--to`, opened by the same options.
+    ///
+    /// # Errors
+    /// [`Failure::Failed`] if the source can be none.
+    pub(super) fn other(&self, text: &SourceText) -> Outcome<Self> {
+        let source = source(Some(text))?;
+        Ok(Self { source, option: "--to", options: self.options.clone() })
+    }
+
+    /// The same, of which nothing is changed.
+    pub(super) fn reading(self) -> Self {
+        Self { options: StorageOptions { read_only: true, ..self.options }, ..self }
     }
 }
 

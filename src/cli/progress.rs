@@ -26,6 +26,24 @@ impl Progress {
         Self::new(what, "{spinner} {msg}: {human_pos} records", None)
     }
 
+    /// Progress in records of which there are so many.
+    pub(super) fn of_known_records(what: &'static str, total: u64) -> Self {
+        Self::new(what, "{msg}: {wide_bar} {human_pos}/{human_len} records", Some(total))
+    }
+
+    /// Whether anybody would see any.
+    pub(super) fn is_seen() -> bool {
+        io::stderr().is_terminal()
+    }
+
+    /// Shows a line without a bar in its way.
+    pub(super) fn aside(&self, tell: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(tell),
+            None => tell(),
+        }
+    }
+
     /// Progress in bytes.
     pub(super) fn of_bytes(what: &'static str, total: Option<u64>) -> Self {
         let style = if total.is_some() {
@@ -43,7 +61,7 @@ impl Progress {
     /// Notes that so much more is done.
     pub(super) fn advance(&mut self, amount: u64) {
         self.done += amount;
-        if self.bar.is_none() && self.started.elapsed() > PATIENCE && io::stderr().is_terminal() {
+        if self.bar.is_none() && self.started.elapsed() > PATIENCE && Self::is_seen() {
             self.bar = Some(self.new_bar());
         }
         if let Some(bar) = &self.bar {

@@ -7,6 +7,7 @@
 mod activity;
 mod collection;
 mod content_type;
+mod copy;
 mod examine;
 mod input;
 mod iterate;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use activity::Activity;
+pub use copy::{Copied, CopyNews, CopyOptions, TellCopy, ends_copy};
 pub use iterate::{IterateKeys, KeyPage, Keys, RecordMetadata};
 use moved_aside::MovedAside;
 pub use open::OpenStore;

@@ -460,7 +460,11 @@ impl Store {
     }
 
     /// The key under which a dialect keeps, or would keep, the record of a key, where that is another one.
-    fn own_key(&self, key: &Key, content_type: Option<&ContentType>) -> Result<Option<Key>> {
+    pub(super) fn own_key(
+        &self,
+        key: &Key,
+        content_type: Option<&ContentType>,
+    ) -> Result<Option<Key>> {
         match self.backend().dialects() {
             Some(dialects) => dialects.resolve_key(&self.name, key, content_type),
             None => Ok(None),

@@ -1,6 +1,7 @@
 //! The commands, each a short function.
 
 mod change;
+mod copy;
 mod doctor;
 mod generate;
 mod mount;
@@ -25,6 +26,7 @@ pub(super) fn dispatch(cli: &Cli) -> Outcome {
         Command::Unmount(args) => mount::unmount(args),
         Command::Completions(args) => generate::completions(*args),
         Command::Man(args) => generate::man(args),
+        Command::Copy(args) => copy::copy(cli, args),
         _ => with_storage(cli),
     }
 }
@@ -43,19 +45,31 @@ fn with_storage(cli: &Cli) -> Outcome {
 }
 
 fn open(target: &Target) -> Outcome<Storage> {
+    check(target)?;
+    open_checked(target)
+}
+
+/// Refuses what is no storage by what is at its path. Of several storages all are checked before one is opened.
+fn check(target: &Target) -> Outcome {
     crate::mount::refuse_other_than_storage(&target.source)?;
-    let opened = check_file(&target.source)
-        .and_then(|()| Storage::open(&target.source, target.options.clone()));
-    opened.map_err(|error| {
-        if error.is_not_found() {
-            let source = target.source.shown();
-            Failure::Failed(format!(
-                "there is no storage '{source}'; name another one with --source, or make the directory"
-            ))
-        } else {
-            error.into()
-        }
-    })
+    check_file(&target.source).map_err(|error| not_opened(target, error))
+}
+
+fn open_checked(target: &Target) -> Outcome<Storage> {
+    let opened = Storage::open(&target.source, target.options.clone());
+    opened.map_err(|error| not_opened(target, error))
+}
+
+fn not_opened(target: &Target, error: Error) -> Failure {
+    if error.is_not_found() {
+        let source = target.source.shown();
+        Failure::Failed(format!(
+            "there is no storage '{source}'; name another one with {}, or make the directory",
+            target.option
+        ))
+    } else {
+        error.into()
+    }
 }
 
 /// Refuses a file that is no database by its first bytes. Commands open no database before this, as they must not.
@@ -81,10 +95,12 @@ fn on_storage(cli: &Cli, target: &Target, storage: &Storage) -> Outcome {
         Command::Adopt(args) => change::adopt(storage, args),
         Command::Doctor(args) => doctor::doctor(storage, args),
         Command::Rescue(args) => rescue::rescue(storage, args),
-        // These need no storage.
-        Command::Mount(_) | Command::Unmount(_) | Command::Completions(_) | Command::Man(_) => {
-            Ok(())
-        }
+        // These need none, or two.
+        Command::Mount(_)
+        | Command::Unmount(_)
+        | Command::Completions(_)
+        | Command::Man(_)
+        | Command::Copy(_) => Ok(()),
     }
 }
 
