@@ -1,8 +1,5 @@
 //! A copy that is made again, and one that was broken off.
 
-use std::thread;
-use std::time::Duration;
-
 use super::*;
 use crate::common::wait_until;
 
@@ -98,7 +95,6 @@ fn a_copy_whose_server_has_died_ends_with_one_line_and_is_completed_by_the_next_
     assert!(said[0].starts_with("storefs: store 'many' is not copied"), "{said:?}");
     assert_eq!(output.stdout, b"[]\n");
     server.start_again();
-    thread::sleep(Duration::ZERO);
     let [sent, same, ..] = copied(&source, &target, &[]);
     assert!(same > 20 && sent + same == 4000, "{sent} {same}");
     assert_eq!(held(&target), held(&source));

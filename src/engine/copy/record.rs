@@ -244,13 +244,16 @@ impl<'a> RecordCopy<'a> {
             Err(error) if is_outdated(&error) => return Ok(false),
             there => there?,
         };
-        let (one, other) = (&version.attributes, &there.attributes);
-        if one.size != other.size
-            || version.record_type.content_type != there.record_type.content_type
-        {
+        let is_typed_so = version.record_type.content_type == there.record_type.content_type;
+        // A store of Crawlee JS 3 keeps no types but those that its keys say.
+        if !is_typed_so && !self.to.is_rewritten_in_place()? {
             return Ok(false);
         }
-        have_same_bytes(&*version.value, &*there.value, one.size)
+        let size = version.attributes.size;
+        if size != there.attributes.size {
+            return Ok(false);
+        }
+        have_same_bytes(&*version.value, &*there.value, size)
     }
 
     /// Sees to it that the target does not get a second input, which the Apify SDK would not open, unless the source has
