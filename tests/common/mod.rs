@@ -11,11 +11,14 @@
 
 pub(crate) mod on_disk;
 pub(crate) mod opener;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 pub(crate) mod seeds;
+pub(crate) mod sqlite;
 pub(crate) mod stranger;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -312,15 +315,15 @@ impl TempMount {
         })
     }
 
-    /// Mounts any directory; `configure` can add options and variables to `storefs mount --foreground`.
+    /// Mounts any source; `configure` can add options and variables to `storefs mount --foreground`.
     #[track_caller]
-    pub(crate) fn configured(source: &Path, configure: impl FnOnce(&mut Command)) -> Self {
+    pub(crate) fn configured(source: impl AsRef<OsStr>, configure: impl FnOnce(&mut Command)) -> Self {
         Self::by(storefs(), source, configure)
     }
 
     /// As [`configured`](Self::configured), by a copy of the program under test.
     #[track_caller]
-    pub(crate) fn by_copy(program: &Path, source: &Path) -> Self {
+    pub(crate) fn by_copy(program: &Path, source: impl AsRef<OsStr>) -> Self {
         let mut mount = Self::by(storefs_at(program), source, |_| {});
         mount.program = program.to_owned();
         mount
@@ -330,7 +333,7 @@ impl TempMount {
     #[track_caller]
     pub(crate) fn by(
         mut command: Command,
-        source: &Path,
+        source: impl AsRef<OsStr>,
         configure: impl FnOnce(&mut Command),
     ) -> Self {
         let dir = temp_dir();

@@ -215,6 +215,20 @@ impl Server {
         self.psql(database, &["-1", "-f", path.to_str().unwrap()]);
     }
 
+    /// All that a database is made of but its rows.
+    #[track_caller]
+    pub(crate) fn schema(&self, database: &str) -> String {
+        let output = Command::new(self.programs.join("pg_dump"))
+            .args(["--schema-only", "-h", "127.0.0.1", "-U", "postgres", "-d", database])
+            .args(["-p", &self.port.to_string()])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "pg_dump: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        // Newer programs guard each dump by a random word.
+        text.lines().filter(|line| !line.contains("restrict")).collect::<Vec<_>>().join("\n")
+    }
+
     #[track_caller]
     fn psql(&self, database: &str, arguments: &[&str]) -> String {
         let output = Command::new(self.programs.join("psql"))

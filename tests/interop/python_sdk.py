@@ -3,7 +3,8 @@
     python_sdk.py dump STORAGE STORE    the records of every key that the SDK lists
     python_sdk.py fill STORAGE          write a fresh storage with one record of every kind, and dump it
     python_sdk.py serve STORAGE STORE   keep the store open and obey commands, one on each line of input;
-                                        with --apify by the Apify SDK's client, else by Crawlee's
+                                        with --apify by the Apify SDK's client, else by Crawlee's; STORAGE may be
+                                        the connection string of a database
     python_sdk.py purge STORAGE STORE   open the store as the Apify SDK does, and purge it
     python_sdk.py collect STORAGE       fill the dataset `items` and the queue `queue`, and handle a request
     python_sdk.py purge-collected STORAGE   purge the two as the Apify SDK does
@@ -12,7 +13,7 @@
     python_sdk.py input                 what Actor.get_input() gives to a run that starts now; the storage
                                         and the input key are those of the environment
 
-STORE is a name; `default` is the unnamed default store. Everything is answered as JSON on standard output.
+STORE is a name, or an alias behind `alias:`; `default` is the unnamed default store. Everything is answered as JSON on standard output.
 A record is {"key", "content_type", "type", "value"}; "type" is the Python type that the SDK gave back, and
 bytes come as "hex" in place of "value". A key that the SDK has nothing under is {"key", "type": null}.
 """
@@ -32,12 +33,23 @@ DEFAULT = 'default'
 
 def configuration(storage):
     # Each process here looks at a storage that others made: a purge at the start is what none of them wants.
-    return Configuration(storage_dir=storage, purge_on_start=False)
+    return Configuration(storage_dir='.' if is_url(storage) else storage, purge_on_start=False)
+
+
+def is_url(storage):
+    return '://' in storage
+
+
+def named(store):
+    if store == DEFAULT:
+        return {}
+    kind, alias = ('alias', store.removeprefix('alias:')) if store.startswith('alias:') else ('name', store)
+    return {kind: alias}
 
 
 async def open_store(storage, store, client=None):
     return await KeyValueStore.open(
-        name=None if store == DEFAULT else store,
+        **named(store),
         configuration=configuration(storage),
         storage_client=client or FileSystemStorageClient(),
     )
@@ -182,7 +194,7 @@ async def reopen(storage, name, key, times):
     return found
 
 
-async def obey(storage, name, store, command):
+async def obey(storage, name, store, client, command):
     match command:
         case {'get': key}:
             return await read(store, key)
@@ -204,6 +216,17 @@ async def obey(storage, name, store, command):
             return await store.drop()
         case {'keys': _}:
             return await listed(store)
+        case {'metadata': _}:
+            metadata = await store.get_metadata()
+            times = {name: getattr(metadata, name).timestamp() for name in ('accessed_at', 'created_at', 'modified_at')}
+            return {'id': metadata.id, 'name': metadata.name, **times}
+        case {'open': name}:
+            return (await open_store(storage, name, client)).id
+        case {'push': items, 'dataset': name}:
+            dataset = await Dataset.open(
+                **named(name), configuration=configuration(storage), storage_client=client
+            )
+            return await dataset.push_data(items)
     raise ValueError(f'unknown command {command}')
 
 
@@ -212,7 +235,7 @@ async def serve(storage, name, client):
     print(json.dumps('ready'), flush=True)
     for line in sys.stdin:
         try:
-            answer = {'ok': await obey(storage, name, store, json.loads(line))}
+            answer = {'ok': await obey(storage, name, store, client, json.loads(line))}
         except Exception as error:  # noqa: BLE001 - the other side decides what an error means
             answer = {'error': f'{type(error).__name__}: {error}'}
         print(json.dumps(answer), flush=True)
@@ -234,6 +257,12 @@ async def main():
             answer = await dump(await open_store(given.storage, given.store))
         case 'fill':
             answer = await fill(given.storage)
+        case 'serve' if is_url(given.storage):
+            # Its drivers are asked for only here.
+            from crawlee.storage_clients import SqlStorageClient
+
+            async with SqlStorageClient(connection_string=given.storage) as client:
+                return await serve(given.storage, given.store, client)
         case 'serve':
             client = ApifyFileSystemStorageClient() if given.apify else FileSystemStorageClient()
             return await serve(given.storage, given.store, client)

@@ -80,6 +80,12 @@ impl Python {
         Client::start(self.command(&["serve", storage.path().to_str().unwrap(), store]))
     }
 
+    /// The same with Crawlee's client for databases; `url` is its connection string.
+    #[track_caller]
+    pub(crate) fn serve_database(&self, url: &str, store: &str) -> Client {
+        Client::start(self.command(&["serve", url, store]))
+    }
+
     /// The same with the Apify SDK's client, which is told of the storage by a relative path or an absolute one:
     /// it treats sidecars of inputs differently (FORMAT 8.2).
     #[track_caller]

@@ -1,0 +1,284 @@
+//! Values are published whole, with their types, by several at once, or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::process::Command;
+use std::thread;
+
+use rustix::io::Errno;
+use serde_json::json;
+
+use crate::common::{mime_type, names, sh};
+use crate::database::{Database, STORE, bytes};
+use crate::sdk::hex;
+use crate::work::Seen;
+
+const JSON: &str = "application/json; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+const BYTES: &str = "application/octet-stream";
+
+pub(crate) fn p3_nobody_sees_what_is_not_published(db: &Database) {
+    let (mount, other) = (db.mount_with_store(), db.mount());
+    let path = mount.store(STORE).join("k");
+    fs::write(&path, "old").unwrap();
+    let mut file = File::create(&path).unwrap();
+    for part in bytes(1, 5_000_000).chunks(1_000_000) {
+        file.write_all(part).unwrap();
+        assert_eq!(fs::read(other.store(STORE).join("k")).unwrap(), b"old");
+        assert_eq!(db.run(&["get", STORE, "k"]), "old");
+    }
+    assert_eq!(db.number("SELECT size FROM key_value_store_records"), 3);
+    drop(file);
+    assert!(fs::read(other.store(STORE).join("k")).unwrap() == bytes(1, 5_000_000));
+    assert_eq!(db.number("SELECT size FROM key_value_store_records"), 5_000_000);
+}
+
+/// A value of one of three kinds and one of two lengths that shows whether it is whole.
+fn value(number: usize) -> Vec<u8> {
+    let length = if number.is_multiple_of(2) { 600 } else { 400_000 };
+    let mark = format!("{number:08}");
+    let text = format!("{mark}{:x<length$}{mark}", "");
+    match number % 3 {
+        0 => json!({"text": text}).to_string().into_bytes(),
+        1 => text.into_bytes(),
+        _ => [b"\xff", text.as_bytes()].concat(),
+    }
+}
+
+/// Panics unless a value is whole, and under its type.
+#[track_caller]
+fn is_whole(seen: &[u8], content_type: &str) {
+    let parsed;
+    let (text, expected) = match seen.first() {
+        Some(b'{') => {
+            parsed = serde_json::from_slice::<serde_json::Value>(seen).expect("torn");
+            (parsed["text"].as_str().unwrap().as_bytes(), JSON)
+        }
+        Some(0xff) => (&seen[1..], BYTES),
+        _ => (seen, TEXT),
+    };
+    assert_eq!(content_type, expected, "{}", String::from_utf8_lossy(&text[..20]));
+    assert_eq!(text[..8], text[text.len() - 8..], "torn");
+}
+
+pub(crate) fn p3_p4_value_and_type_are_one_for_all(db: &Database) {
+    let (mount, other) = (db.mount_with_store(), db.mount());
+    let path = mount.store(STORE).join("shared");
+    let elsewhere = other.store(STORE).join("shared");
+    let Some(mut client) = db.client(STORE) else { return };
+    fs::write(&path, value(1)).unwrap();
+    let text = |mark| format!("{mark}{}{mark}", " from the client ".repeat(50));
+    let bytes = format!("ff{}", hex(text("55555555").as_bytes()));
+    let values = json!([{"text": text("33333333")}, text("44444444"), {"hex": bytes}]);
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            for number in 0..120 {
+                fs::write(&path, value(number)).unwrap();
+            }
+        });
+        let hammering = scope.spawn(|| {
+            client.ask(&json!({"hammer": "shared", "values": values, "times": 30}));
+            for _ in 0..40 {
+                let got = client.get("shared");
+                let content_type = got["content_type"].as_str().unwrap();
+                let kind = match content_type {
+                    JSON => "dict",
+                    TEXT => "str",
+                    _ => "bytes",
+                };
+                assert_eq!(got["type"], kind, "{content_type}");
+            }
+        });
+        while !writing.is_finished() || !hammering.is_finished() {
+            for path in [&path, &elsewhere] {
+                let seen = Seen::read(path).unwrap();
+                for content_type in seen.content_types.iter().flatten() {
+                    is_whole(&seen.bytes, content_type);
+                }
+            }
+        }
+        writing.join().unwrap();
+        hammering.join().unwrap();
+    });
+}
+
+pub(crate) fn p5_what_is_synced_is_there_after_a_kill(db: &Database) {
+    let mut mount = db.mount_with_store();
+    let path = mount.store(STORE).join("k");
+    let mut file = File::create(&path).unwrap();
+    file.write_all(b"synced").unwrap();
+    file.sync_all().unwrap();
+    assert_eq!(db.record("k").unwrap(), (b"synced".to_vec(), TEXT.to_owned()));
+    file.write_all(b", and not closed").unwrap();
+    mount.kill();
+    drop(file);
+    assert_eq!(db.record("k").unwrap().0, b"synced");
+    mount.start();
+    assert_eq!(fs::read(&path).unwrap(), b"synced");
+    File::open(mount.store(STORE)).unwrap().sync_all().unwrap();
+    File::open(&path).unwrap().sync_data().unwrap();
+}
+
+pub(crate) fn p6_lines_that_many_add_are_all_there(db: &Database) {
+    let mount = db.mount_with_store();
+    let script = "for w in 1 2 3 4; do (for n in $(seq 60); do echo \"$w line $n\" >> log; done) & done; wait";
+    sh(script, &mount.store(STORE));
+    let (value, content_type) = db.record("log").unwrap();
+    let text = String::from_utf8(value).unwrap();
+    let mut lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 240);
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!((lines.len(), content_type.as_str()), (240, TEXT));
+}
+
+pub(crate) fn p6_only_one_makes_a_record_exclusively(db: &Database) {
+    let (mount, other) = (db.mount_with_store(), db.mount());
+    for round in 0..25 {
+        let winners: usize = thread::scope(|scope| {
+            let racers: Vec<_> = (0..4)
+                .map(|racer| {
+                    let mount = if racer % 2 == 0 { &mount } else { &other };
+                    let path = mount.store(STORE).join(format!("once-{round}"));
+                    scope.spawn(move || {
+                        let made = OpenOptions::new().write(true).create_new(true).open(path);
+                        let Ok(mut file) = made else { return 0 };
+                        write!(file, "{racer}").unwrap();
+                        usize::from(file.sync_all().is_ok())
+                    })
+                })
+                .collect();
+            racers.into_iter().map(|racer| racer.join().unwrap()).sum()
+        });
+        assert_eq!(winners, 1, "of round {round}");
+    }
+    let Some(mut client) = db.client(STORE) else { return };
+    let path = mount.store(STORE).join("the client's");
+    assert!(!path.exists());
+    client.set("the client's", &json!("x"));
+    let refused = OpenOptions::new().write(true).create_new(true).open(&path).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
+    // While it is being made here, by the client.
+    let path = mount.store(STORE).join("both");
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&path).unwrap();
+    client.set("both", &json!("the client's"));
+    file.write_all(b"ours").unwrap();
+    assert!(file.sync_all().is_err(), "there is one already");
+    drop(file);
+    assert_eq!(client.get("both")["value"], "the client's");
+}
+
+pub(crate) fn p6_who_adds_to_what_others_replaced_is_told(db: &Database) {
+    let (mount, other) = (db.mount_with_store(), db.mount());
+    let (path, elsewhere) = (mount.store(STORE).join("k"), other.store(STORE).join("k"));
+    for size in [10, 3_000_000] {
+        fs::write(&path, bytes(1, size)).unwrap();
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"more").unwrap();
+        fs::write(&elsewhere, bytes(2, size)).unwrap();
+        let error = file.sync_all().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::STALE.raw_os_error()));
+        drop(file);
+        assert!(fs::read(&path).unwrap() == bytes(2, size));
+    }
+}
+
+pub(crate) fn p7_limits_are_told_before_anything_is_sent(db: &Database) {
+    let mount = db.mount_with_store();
+    let store = mount.store(STORE);
+    let count = || db.number("SELECT count(*) FROM key_value_store_records");
+    let longest = "k".repeat(255);
+    fs::write(store.join(&longest), "x").unwrap();
+    for long in ["k".repeat(256), "\u{e9}".repeat(256), "k".repeat(300)] {
+        let error = File::create(store.join(&long)).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::NAMETOOLONG.raw_os_error()), "{long}");
+        let error = fs::rename(store.join(&longest), store.join(&long)).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::NAMETOOLONG.raw_os_error()), "{long}");
+    }
+    assert_eq!(count(), 1);
+    let path = store.join("k");
+    fs::write(&path, "old").unwrap();
+    let set = |text: &str| {
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(&path, "user.mime_type", text.as_bytes(), flags)
+    };
+    let long = format!("application/{}", "x".repeat(60));
+    assert_eq!(set(&long).unwrap_err(), Errno::INVAL);
+    set("application/vnd.example+xml; charset=utf-8; and=much-more-of-it").unwrap();
+    assert_eq!(mime_type(&path), "application/vnd.example+xml");
+
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    let error = file.set_len(2 << 30).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::FileTooLarge, "{error}");
+    let error = std::os::unix::fs::FileExt::write_at(&file, b"x", 2 << 30).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::FileTooLarge, "{error}");
+    drop(file);
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+}
+
+pub(crate) fn p7_a_directory_or_link_in_a_store_is_refused(db: &Database) {
+    let mount = db.mount_with_store();
+    let store = mount.store(STORE);
+    for error in [
+        fs::create_dir(store.join("d")).unwrap_err(),
+        std::os::unix::fs::symlink("x", store.join("l")).unwrap_err(),
+    ] {
+        assert_eq!(error.raw_os_error(), Some(Errno::PERM.raw_os_error()), "{error}");
+    }
+    assert_eq!(db.number("SELECT count(*) FROM key_value_store_records"), 0);
+}
+
+pub(crate) fn p10_types_are_found_and_kept(db: &Database) {
+    let mount = db.mount_with_store();
+    let store = mount.store(STORE);
+    let typed = |name: &str, value: &[u8]| {
+        fs::write(store.join(name), value).unwrap();
+        let (kept, content_type) = db.record(name).unwrap();
+        assert_eq!(kept, value);
+        assert_eq!(mime_type(&store.join(name)), content_type, "{name}");
+        content_type
+    };
+    assert_eq!(typed("page.html", b"<p>x</p>"), "text/html");
+    assert_eq!(typed("shot", b"\x89PNG\r\n\x1a\n0000"), "image/png");
+    // A guess is looked at anew, through the same mount.
+    assert_eq!(typed("list", b"[1"), TEXT);
+    assert_eq!(typed("list", b"[1]"), JSON);
+    assert_eq!(typed("list", b"\xff"), BYTES);
+    // What was given comes back once the bytes fit it again.
+    db.sql(&format!(
+        "INSERT INTO key_value_store_records (key_value_store_id, key, value, content_type, size) \
+         SELECT key_value_store_id, 'given', {}, '{JSON}', 2 FROM key_value_stores",
+        if db.is_sqlite() { "x'7b7d'" } else { "decode('7b7d', 'hex')" }
+    ));
+    assert_eq!(typed("given", b"{\"a\": 1"), TEXT);
+    assert_eq!(typed("given", b"{\"a\": 1}"), JSON);
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(store.join("list"), "user.mime_type", b"text/x-own", flags).unwrap();
+    assert_eq!(typed("list", b"[1]"), "text/x-own");
+    if let Some(mut client) = db.client(STORE) {
+        assert_eq!(client.get("given")["value"], json!({"a": 1}));
+        client.set("from the client", &json!({"b": 2}));
+        assert_eq!(typed("from the client", b"{\"b\": 3}"), JSON);
+        assert_eq!(client.get("from the client")["value"], json!({"b": 3}));
+    }
+}
+
+pub(crate) fn p9_nothing_of_ours_stays_in_the_database(db: &Database) {
+    let before = db.schema();
+    let mount = db.mount_with_store();
+    let script = "
+        for n in $(seq 30); do echo $n > rec-$n; done
+        head -c 3000000 /dev/urandom > large; cp large copy; cmp large copy
+        echo more >> large; truncate -s 100 copy; mv copy moved; sed -i s/1/2/ rec-1; rm rec-2
+        cat * > /dev/null; ls -la > /dev/null; setfattr -n user.mime_type -v text/x-own rec-3
+        mkdir ../next; mv moved ../next; mv ../next ../last; cp -r . ../copy; rm -r ../last
+        echo 1 > @purge; rm -r ../copy";
+    sh(script, &mount.store(STORE));
+    assert_eq!(names(&mount.stores()).len(), 1);
+    db.run(&["set", STORE, "k", "/dev/null"]);
+    db.run(&["purge", STORE]);
+    mount.unmount();
+    assert_eq!(db.schema(), before);
+    let left = Command::new("find").arg(db.beside().parent().unwrap().join("spool")).output();
+    assert_eq!(String::from_utf8(left.unwrap().stdout).unwrap().lines().count(), 1);
+}
