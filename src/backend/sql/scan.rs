@@ -5,6 +5,7 @@ use std::vec;
 
 use super::database::RecordRow;
 use super::shared::Shared;
+use super::versions::Moment;
 use crate::backend::Listed;
 use crate::model::{Key, Result, StoreName, Timestamp};
 
@@ -18,6 +19,8 @@ pub(super) struct RecordScan {
     page: vec::IntoIter<RecordRow>,
     /// The last key of the page; `None` if there is no page behind it.
     last: Option<String>,
+    /// When the page was asked for.
+    began: Moment,
     /// When the store was changed last, looked at once for each page that has anything new.
     modified: Option<Timestamp>,
 }
@@ -26,13 +29,14 @@ impl RecordScan {
     /// Asks for the first page.
     pub(super) fn begin(shared: &Arc<Shared>, store: &StoreName) -> Result<Self> {
         let (shared, store) = (Arc::clone(shared), store.clone());
-        let page = Vec::new().into_iter();
-        let mut scan = Self { shared, store, page, last: None, modified: None };
+        let (page, began) = (Vec::new().into_iter(), shared.versions.now());
+        let mut scan = Self { shared, store, page, last: None, began, modified: None };
         scan.turn(None)?;
         Ok(scan)
     }
 
     fn turn(&mut self, after: Option<&str>) -> Result<()> {
+        self.began = self.shared.versions.now();
         let page = self.shared.database.page(self.store.as_str(), after, PAGE)?;
         let page = page.ok_or_else(|| self.shared.no_such_store(&self.store))?;
         let is_full = page.len() >= PAGE;
@@ -53,7 +57,7 @@ impl RecordScan {
         };
         let record = (self.store.clone(), key);
         let (shared, modified) = (&self.shared, &mut self.modified);
-        let seen = shared.seen_in(&record, row, &mut || {
+        let seen = shared.seen_in(&record, row, self.began, &mut || {
             if modified.is_none() {
                 *modified = Some(shared.store(&record.0)?.modified_at);
             }

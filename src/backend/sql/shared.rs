@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::database::{Database, Lookup, RecordRow, StoreRow, Version, Written};
 use super::value::{Bytes, INLINE, KeptBytes, SqlValue};
-use super::versions::{RecordId, Seen, Versions};
+use super::versions::{Moment, RecordId, Seen, Versions};
 use crate::backend::spool::{Fetched, Spool};
 use crate::model::{
     Attributes, BackendErrorKind, ContentType, Error, Key, RecordType, Result, Stamp, StoreName,
@@ -81,10 +81,10 @@ impl Shared {
         }
     }
 
-    /// The version in a row. One that was not seen before was made when its store was changed last, as far as the database
-    /// tells.
-    pub(super) fn seen(&self, record: &RecordId, row: &RecordRow) -> Result<Seen> {
-        self.seen_in(record, row, &mut || Ok(self.store(&record.0)?.modified_at))
+    /// The version in a row that a look has found which began at a moment. One that was not seen before was made when its
+    /// store was changed last, as far as the database tells.
+    pub(super) fn seen(&self, record: &RecordId, row: &RecordRow, began: Moment) -> Result<Seen> {
+        self.seen_in(record, row, began, &mut || Ok(self.store(&record.0)?.modified_at))
     }
 
     /// The same, with a look at the store that need be made once only for many.
@@ -92,16 +92,17 @@ impl Shared {
         &self,
         record: &RecordId,
         row: &RecordRow,
+        began: Moment,
         modified: &mut dyn FnMut() -> Result<Timestamp>,
     ) -> Result<Seen> {
-        if let Some(known) = self.versions.find(record, row) {
+        if let Some(known) = self.versions.find(record, row, began) {
             return Ok(known);
         }
         let modified = match row.committed_at {
             Some(committed) => committed,
             None => modified()?,
         };
-        Ok(self.versions.note(record, row, time(modified)))
+        Ok(self.versions.note(record, row, time(modified), began))
     }
 
     // Looks
@@ -113,9 +114,10 @@ impl Shared {
 
     /// A record's row, with what is known of its version.
     pub(super) fn head(&self, record: &RecordId) -> Result<(RecordRow, Seen)> {
+        let began = self.versions.now();
         let row = self.database.head(record.0.as_str(), self.key_text(record)?)?;
-        let row = self.found(record, row)?;
-        let seen = self.seen(record, &row)?;
+        let row = self.found(record, row, began)?;
+        let seen = self.seen(record, &row, began)?;
         Ok((row, seen))
     }
 
@@ -144,8 +146,9 @@ impl Shared {
         let kept = self.kept.find(record);
         let known = kept.as_ref().map(|(version, _)| *version);
         let key = self.key_text(record)?;
+        let began = self.versions.now();
         let opened = self.database.open(record.0.as_str(), key, INLINE, known)?;
-        let opened = self.found(record, opened)?;
+        let opened = self.found(record, opened, began)?;
         let Some(version) = opened.row.version else {
             let shown = format!("open record '{}' of store '{}'", record.1, record.0);
             return Err(Error::backend(BackendErrorKind::Other, shown, "its version is not told"));
@@ -161,7 +164,7 @@ impl Shared {
         if known != Some(version) {
             self.kept.keep(record, version, &bytes);
         }
-        let seen = self.seen(record, &opened.row)?;
+        let seen = self.seen(record, &opened.row, began)?;
         let record_type = seen.record_type(&opened.row.content_type);
         Ok(Some(SqlValue { bytes, attributes: self.record_attributes(&seen), record_type }))
     }
@@ -185,16 +188,17 @@ impl Shared {
         }
     }
 
-    /// The version of a record that has this stamp, if it is the current one as far as is known.
+    /// The version of a record that has this stamp. Whether it is the current one, the database tells.
     pub(super) fn version_of(&self, record: &RecordId, stamp: Stamp) -> Result<Version> {
-        let seen = self.versions.last(record).filter(|seen| seen.object == stamp.object);
+        let seen = self.versions.numbered(record, stamp.object);
         if let Some(version) = seen.and_then(|seen| seen.version) {
             return Ok(version);
         }
         // It was listed only, or is another's by now: one look tells.
+        let began = self.versions.now();
         let opened = self.database.open(record.0.as_str(), self.key_text(record)?, 0, None)?;
-        let row = self.found(record, opened)?.row;
-        let seen = self.seen(record, &row)?;
+        let row = self.found(record, opened, began)?.row;
+        let seen = self.seen(record, &row, began)?;
         let version = row.version.filter(|_| seen.object == stamp.object);
         version.ok_or_else(|| self.replaced(record))
     }
@@ -251,11 +255,14 @@ impl Shared {
 
     // Errors
 
-    /// What a look has found. What is gone is forgotten.
-    fn found<T>(&self, record: &RecordId, found: Lookup<T>) -> Result<T> {
+    /// What a look has found that began at a moment. What is gone is forgotten.
+    fn found<T>(&self, record: &RecordId, found: Lookup<T>, began: Moment) -> Result<T> {
         match found {
             Lookup::Found(found) => Ok(found),
-            Lookup::NoRecord => Err(self.no_such_record(record)),
+            Lookup::NoRecord => {
+                self.versions.absent(record, began);
+                Err(self.no_such_record(record))
+            }
             Lookup::NoStore => Err(self.no_such_store(&record.0)),
         }
     }
@@ -265,7 +272,6 @@ impl Shared {
     }
 
     pub(super) fn no_such_record(&self, record: &RecordId) -> Error {
-        self.versions.forget(record);
         self.kept.forget(record);
         Error::NoSuchRecord { store: record.0.to_string(), key: record.1.to_string() }
     }

@@ -1,4 +1,8 @@
 //! Which versions of records this process has seen, and since when: what a database does not keep.
+//!
+//! Looks at one record come back in any order: one that began before a publish may tell afterwards what was there before
+//! it. So a look has the [`Moment`] at which it began, and takes the place of nothing that was noted after that. Versions
+//! that have been replaced are remembered for some time, by the numbers that they have.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +15,9 @@ use crate::ranks::{Mutex, Table};
 
 /// So many records are remembered; of those that were asked for last, half of them at least.
 const MOST: u64 = 1 << 20;
+
+/// So many versions of a record are remembered that have been replaced.
+const MOST_REPLACED: usize = 4;
 
 /// A record, by the name of its store.
 pub(super) type RecordId = (StoreName, Key);
@@ -49,10 +56,60 @@ impl Seen {
     }
 }
 
+/// A moment in the life of this process. What was noted at one was seen before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(u64);
+
+/// What is known of a record.
+#[derive(Clone, Debug)]
+struct Known {
+    current: Seen,
+    noted: Moment,
+    /// What `current` has replaced, or what a look has told that came too late; newest last.
+    replaced: Vec<Seen>,
+}
+
+impl Known {
+    fn of(current: Seen) -> Self {
+        Self { noted: Moment(current.object), current, replaced: Vec::new() }
+    }
+
+    /// Remembers a version that is not the current one.
+    fn remember(&mut self, seen: Seen) {
+        if self.replaced.len() >= MOST_REPLACED {
+            self.replaced.remove(0);
+        }
+        self.replaced.push(seen);
+    }
+
+    /// Puts a version in the place of the current one.
+    fn replace(&mut self, new: Seen) {
+        self.noted = Moment(new.object);
+        let old = std::mem::replace(&mut self.current, new);
+        // Nobody has had a byte of what was only listed.
+        if old.version.is_some() {
+            self.remember(old);
+        }
+    }
+
+    /// The version in a row that a look has found which began at a moment.
+    fn find(&mut self, row: &RecordRow, began: Moment) -> Option<Seen> {
+        if self.current.is(row) {
+            self.current.version = self.current.version.or(row.version);
+            return Some(self.current.clone());
+        }
+        // If the look is of now, an earlier version has been made anew.
+        let is_late = self.noted > began;
+        let replaced = self.replaced.iter().rev().filter(|_| is_late && row.version.is_some());
+        replaced.into_iter().find(|seen| seen.is(row)).cloned()
+    }
+}
+
 /// The versions that were seen.
 #[derive(Debug)]
 pub(super) struct Versions {
-    seen: Mutex<Table, Generations<RecordId, Seen>>,
+    seen: Mutex<Table, Generations<RecordId, Known>>,
+    /// The last moment, and the number of the last version: each is noted at a moment of its own.
     last: AtomicU64,
 }
 
@@ -63,27 +120,46 @@ impl Default for Versions {
 }
 
 impl Versions {
-    /// What is known of the version in a row. `None` if it is a new one.
-    pub(super) fn find(&self, record: &RecordId, row: &RecordRow) -> Option<Seen> {
-        let mut seen = self.seen.lock();
-        let known = seen.get(record).filter(|known| known.is(row))?;
-        known.version = known.version.or(row.version);
-        Some(known.clone())
+    /// The moment at which a look begins.
+    pub(super) fn now(&self) -> Moment {
+        Moment(self.last.load(Ordering::SeqCst))
+    }
+
+    fn next(&self) -> u64 {
+        self.last.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// What is known of the version in a row that was found by a look which began at a moment. `None` if it is a new one.
+    pub(super) fn find(&self, record: &RecordId, row: &RecordRow, began: Moment) -> Option<Seen> {
+        self.seen.lock().get(record)?.find(row, began)
     }
 
     /// Notes a version that others have published, unless somebody has done so meanwhile.
-    pub(super) fn note(&self, record: &RecordId, row: &RecordRow, modified: SystemTime) -> Seen {
-        let object = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+    pub(super) fn note(
+        &self,
+        record: &RecordId,
+        row: &RecordRow,
+        modified: SystemTime,
+        began: Moment,
+    ) -> Seen {
         let (size, version) = (row.size, row.version);
-        let new = Seen { object, size, version, modified, guessed: None };
         let mut seen = self.seen.lock();
-        match seen.get(record) {
-            Some(known) if known.is(row) => known.clone(),
-            _ => {
-                seen.insert(record.clone(), new.clone(), 1);
-                new
-            }
+        let new = |object| Seen { object, size, version, modified, guessed: None };
+        let Some(known) = seen.get(record) else {
+            let new = new(self.next());
+            seen.insert(record.clone(), Known::of(new.clone()), 1);
+            return new;
+        };
+        if let Some(found) = known.find(row, began) {
+            return found;
         }
+        let new = new(self.next());
+        if known.noted > began {
+            known.remember(new.clone());
+        } else {
+            known.replace(new.clone());
+        }
+        new
     }
 
     /// Notes a version that was published here just now, in the place of `before`. It is a new one even if its bytes are
@@ -96,32 +172,46 @@ impl Versions {
         before: Option<&Seen>,
     ) -> Seen {
         let mut seen = self.seen.lock();
-        if let Some(known) = seen.get(record)
-            && known.is(row)
-            && before.is_none_or(|before| before.object != known.object)
-        {
-            // Somebody has come across it meanwhile.
-            known.guessed = guessed;
-            return known.clone();
-        }
-        let object = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let object = self.next();
         let new = Seen { object, size: row.size, version: row.version, modified, guessed };
-        seen.insert(record.clone(), new.clone(), 1);
+        let Some(known) = seen.get(record) else {
+            seen.insert(record.clone(), Known::of(new.clone()), 1);
+            return new;
+        };
+        let current = &mut known.current;
+        if current.is(row) && before.is_none_or(|before| before.object != current.object) {
+            // Somebody has come across it meanwhile.
+            current.version = current.version.or(row.version);
+            current.guessed = new.guessed;
+            known.noted = Moment(object);
+            return known.current.clone();
+        }
+        known.replace(new.clone());
         new
     }
 
     /// The version that was seen last under a name.
     pub(super) fn last(&self, record: &RecordId) -> Option<Seen> {
-        self.seen.lock().get(record).cloned()
+        self.seen.lock().get(record).map(|known| known.current.clone())
+    }
+
+    /// The version of a record that has a number, whether it is the current one or not.
+    pub(super) fn numbered(&self, record: &RecordId, object: u64) -> Option<Seen> {
+        let mut seen = self.seen.lock();
+        let known = seen.get(record)?;
+        let all = known.replaced.iter().chain([&known.current]);
+        all.into_iter().find(|seen| seen.object == object).cloned()
     }
 
     /// A row stands for the version that was seen last, changed by us in anything but its bytes.
     pub(super) fn renew(&self, record: &RecordId, row: &RecordRow, guessed: Option<RecordType>) {
-        if let Some(known) = self.seen.lock().get(record)
-            && known.size == row.size
+        let mut seen = self.seen.lock();
+        if let Some(known) = seen.get(record)
+            && known.current.size == row.size
         {
-            known.version = row.version;
-            known.guessed = guessed;
+            known.current.version = row.version;
+            known.current.guessed = guessed;
+            known.noted = Moment(self.next());
         }
     }
 
@@ -129,14 +219,26 @@ impl Versions {
     pub(super) fn rename(&self, from: &RecordId, to: &RecordId, row: &RecordRow) {
         let mut seen = self.seen.lock();
         seen.remove(to);
-        if let Some(moved) = seen.remove(from).filter(|moved| moved.size == row.size) {
-            seen.insert(to.clone(), Seen { version: row.version, ..moved }, 1);
+        if let Some(mut moved) =
+            seen.remove(from).filter(|moved| moved.current.size == row.size)
+        {
+            moved.current.version = row.version;
+            moved.noted = Moment(self.next());
+            seen.insert(to.clone(), moved, 1);
         }
     }
 
     /// A record is gone.
     pub(super) fn forget(&self, record: &RecordId) {
         self.seen.lock().remove(record);
+    }
+
+    /// A look that began at a moment has found no such record.
+    pub(super) fn absent(&self, record: &RecordId, began: Moment) {
+        let mut seen = self.seen.lock();
+        if seen.get(record).is_some_and(|known| known.noted <= began) {
+            seen.remove(record);
+        }
     }
 
     /// A store has another name.
@@ -174,16 +276,16 @@ mod tests {
         let versions = Versions::default();
         let record = (StoreName::default_store(), Key::new("k").unwrap());
         let (first, later) = (SystemTime::UNIX_EPOCH, SystemTime::now());
-        assert_eq!(versions.find(&record, &row(1, None)), None);
-        let listed = versions.note(&record, &row(1, None), first);
+        assert_eq!(versions.find(&record, &row(1, None), versions.now()), None);
+        let listed = versions.note(&record, &row(1, None), first, versions.now());
         // Nobody has read it: the first that is read is it.
-        let read = versions.find(&record, &row(1, Some(7))).unwrap();
+        let read = versions.find(&record, &row(1, Some(7)), versions.now()).unwrap();
         assert_eq!((read.object, read.modified), (listed.object, first));
-        assert_eq!(versions.find(&record, &row(1, Some(8))), None);
-        assert_eq!(versions.find(&record, &row(2, Some(7))), None);
-        let next = versions.note(&record, &row(1, Some(8)), later);
+        assert_eq!(versions.find(&record, &row(1, Some(8)), versions.now()), None);
+        assert_eq!(versions.find(&record, &row(2, Some(7)), versions.now()), None);
+        let next = versions.note(&record, &row(1, Some(8)), later, versions.now());
         assert!(next.object > read.object && next.modified == later);
-        let again = versions.note(&record, &row(1, Some(8)), first);
+        let again = versions.note(&record, &row(1, Some(8)), first, versions.now());
         assert_eq!(again, next, "somebody has noted it already");
         // Published here: new, whatever its bytes are, and once only.
         let mine = versions.published(&record, &row(1, Some(8)), (later, None), Some(&next));
@@ -193,12 +295,39 @@ mod tests {
     }
 
     #[test]
+    fn p06_a_look_that_comes_late_takes_the_place_of_nothing() {
+        let versions = Versions::default();
+        let record = (StoreName::default_store(), Key::new("k").unwrap());
+        let (old, new, newer) = (row(1, Some(1)), row(2, Some(2)), row(3, Some(3)));
+        let at = SystemTime::now();
+        let first = versions.note(&record, &old, at, versions.now());
+        let began = versions.now();
+        let mine = versions.published(&record, &new, (at, None), Some(&first));
+        assert_eq!(versions.find(&record, &old, began), Some(first.clone()));
+        assert_eq!(versions.note(&record, &old, at, began), first);
+        // Even one that nobody knows: it was replaced before anybody saw it.
+        let unknown = versions.note(&record, &newer, at, began);
+        assert_eq!(versions.last(&record), Some(mine.clone()));
+        versions.absent(&record, began);
+        for seen in [&first, &mine, &unknown] {
+            assert_eq!(versions.numbered(&record, seen.object).as_ref(), Some(seen));
+        }
+        // One that begins now tells of now: what was there before was made anew.
+        assert_eq!(versions.find(&record, &old, versions.now()), None);
+        let again = versions.note(&record, &old, at, versions.now());
+        assert!(again.object > mine.object);
+        assert_eq!(versions.last(&record), Some(again));
+        versions.absent(&record, versions.now());
+        assert_eq!(versions.last(&record), None);
+    }
+
+    #[test]
     fn versions_go_along_with_records_and_stores() {
         let versions = Versions::default();
         let (a, b) = (StoreName::new("a").unwrap(), StoreName::new("b").unwrap());
         let (k, l) = (Key::new("k").unwrap(), Key::new("l").unwrap());
         let record = |store: &StoreName, key: &Key| (store.clone(), key.clone());
-        let note = |id: &RecordId| versions.note(id, &row(1, Some(1)), SystemTime::now());
+        let note = |id: &RecordId| versions.note(id, &row(1, Some(1)), SystemTime::now(), versions.now());
         let object = note(&record(&a, &k)).object;
         versions.rename(&record(&a, &k), &record(&a, &l), &row(1, Some(2)));
         assert_eq!(versions.last(&record(&a, &k)), None);
