@@ -17,8 +17,22 @@ mod work;
 
 #[path = "databases/database.rs"]
 mod database;
+#[path = "databases/datasets.rs"]
+mod datasets;
+#[path = "databases/faults.rs"]
+mod faults;
+#[path = "databases/opening.rs"]
+mod opening;
+#[path = "databases/programs.rs"]
+mod programs;
+#[cfg(feature = "postgres")]
+#[path = "../src/backend/sql/postgres/tests/proxy.rs"]
+mod proxy;
 #[path = "databases/readers.rs"]
 mod readers;
+#[cfg(feature = "postgres")]
+#[path = "databases/server.rs"]
+mod server;
 #[path = "databases/stores.rs"]
 mod stores;
 #[path = "databases/writing.rs"]
@@ -77,4 +91,21 @@ on_both! {
         stores_and_records_move
         default_named_and_aliased_stores_have_their_names
         metadata_is_a_file_that_can_be_edited;
+    datasets:
+        items_are_files_for_programs
+        items_cannot_be_changed;
+    programs:
+        ordinary_programs_find_a_file_system
+        git_and_sqlite_keep_their_files_in_a_store
+        all_commands_take_a_database
+        a_record_has_any_key;
+    opening:
+        what_is_no_database_of_crawlee_is_refused
+        a_database_of_an_older_client_works
+        a_database_of_a_newer_client_works
+        a_database_that_can_only_be_read_is_read;
+    faults:
+        p21_what_was_synced_survives_a_killed_daemon_and_nothing_is_torn
+        two_mounts_and_a_command_write_at_once
+        a_large_value_takes_little_memory;
 }

@@ -16,6 +16,8 @@ pub(super) struct Times {
 /// The times of all stores that have moved and are not yet written.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
+    /// Whether each change has moved the times itself, so that only reads are noted.
+    changes_move_times: bool,
     /// Bounded by the stores that were used since the last write-back, which ends every entry.
     pending: Mutex<Table, Pending>,
     /// Signalled when `pending` gets its first store and when it is closed.
@@ -75,6 +77,11 @@ impl Drop for Taken<'_> {
 }
 
 impl Activity {
+    /// Of a storage in which changes move the times of their store, or do not.
+    pub(super) fn new(changes_move_times: bool) -> Self {
+        Self { changes_move_times, ..Self::default() }
+    }
+
     /// Notes a read of the store.
     pub(super) fn accessed(&self, store: &StoreName) {
         self.note(store, Times { accessed_at: Some(Timestamp::now()), modified_at: None });
@@ -82,6 +89,9 @@ impl Activity {
 
     /// Notes a change of the store; a change counts as an access (FORMAT 4.4).
     pub(super) fn modified(&self, store: &StoreName) {
+        if self.changes_move_times {
+            return;
+        }
         let now = Some(Timestamp::now());
         self.note(store, Times { accessed_at: now, modified_at: now });
     }

@@ -106,7 +106,8 @@ impl Storage {
     #[must_use]
     pub fn with_backend(backend: Arc<dyn Backend>, input_key: Option<String>) -> Self {
         let input_key = options::input_key(input_key);
-        let (activity, moved_aside) = (Activity::default(), MovedAside::default());
+        let activity = Activity::new(backend.traits().times_follow_changes);
+        let moved_aside = MovedAside::default();
         Self { shared: Arc::new(Shared { backend, input_key, activity, moved_aside }) }
     }
 

@@ -407,8 +407,8 @@ impl FileSystem {
                 self.writers.detach(store, key);
                 let staging = self.stage_for(share.opener(), (store, key), permissions)?;
                 let ino = self.versions.writer_number();
-                let session =
-                    WriteSession::of_new_record(ino, Arc::clone(store), key.clone(), staging);
+                let (at, key_there) = (Arc::clone(store), key.clone());
+                let session = WriteSession::of_new_record(ino, at, key_there, staging, exclusive);
                 let session = Arc::new(session);
                 self.writers.begin(store, key, join, &session);
                 Ok((session, true))

@@ -80,7 +80,7 @@ fn changes<'a>(db: &'a Database, other: &'a TempMount, size: usize) -> Vec<Chang
 }
 
 pub(crate) fn p1_open_readers_keep_their_version(db: &Database) {
-    let (mount, other) = (db.mount_with_store(), db.mount());
+    let (mount, other) = (db.mount_with_store(), db.mount_with(&["--ttl", "0"]));
     for (size, seed) in [(2000, 0), (300_000, 100), (3_000_000, 200)] {
         for (number, change) in changes(db, &other, size).iter_mut().enumerate() {
             keeps_its_version(&mount, size, seed + u32::try_from(number).unwrap(), change);
@@ -89,7 +89,7 @@ pub(crate) fn p1_open_readers_keep_their_version(db: &Database) {
 }
 
 pub(crate) fn p1_open_readers_of_large_values_keep_their_version(db: &Database) {
-    let (mount, other) = (db.mount_with_store(), db.mount());
+    let (mount, other) = (db.mount_with_store(), db.mount_with(&["--ttl", "0"]));
     let size = 50_000_000;
     let taken = ["rewritten here", "rewritten by another mount", "dropped by a command"];
     for (number, change) in changes(db, &other, size).iter_mut().enumerate() {

@@ -158,7 +158,9 @@ impl WriteSession {
             };
         // What was removed or replaced by others never comes back by those who had it open.
         let over = match base.as_ref().map(|base| base.attributes()).transpose() {
-            Ok(base) => base.map_or(Over::Anything, |base| Over::Version(base.stamp)),
+            Ok(Some(base)) => Over::Version(base.stamp),
+            Ok(None) if state.is_exclusive => Over::Nothing,
+            Ok(None) => Over::Anything,
             Err(error) => {
                 state.content = Content::Staged { staging, base, change };
                 return Err(error.into());

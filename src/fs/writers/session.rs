@@ -77,15 +77,19 @@ pub(in crate::fs) enum Left {
 }
 
 impl WriteSession {
-    /// A session of a record that does not exist, holding its first bytes.
+    /// A session of a record that does not exist, holding its first bytes. If it is exclusive, it is published only where
+    /// there is still none.
     pub(in crate::fs) fn of_new_record(
         ino: Ino,
         store: Arc<StoreNode>,
         key: Key,
         staging: Staged,
+        is_exclusive: bool,
     ) -> Self {
         let content = Content::Staged { staging, base: None, change: Change::Opened };
-        Self::new((ino, ino), Place::At(store, key), content)
+        let session = Self::new((ino, ino), Place::At(store, key), content);
+        session.state.lock().is_exclusive = is_exclusive;
+        session
     }
 
     /// A session of a published record.
@@ -476,6 +480,8 @@ impl WriteSession {
     pub(in crate::fs) fn rename(&self, store: &Arc<StoreNode>, key: &Key) {
         let mut state = self.state.lock();
         state.place = Place::At(Arc::clone(store), key.clone());
+        // Who renames says what becomes of what is there.
+        state.is_exclusive = false;
         follow(&mut state);
     }
 

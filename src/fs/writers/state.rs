@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) is_mapped: bool,
     /// Whether bytes of the published version are among what is staged.
     pub(super) holds_base: bool,
+    /// Whether the record was created where there must be none, so that it takes the place of nothing.
+    pub(super) is_exclusive: bool,
     /// Whether the kernel may have cached what was before the session went on from what others have written.
     pub(super) has_stale_pages: bool,
 }
@@ -83,8 +85,15 @@ pub(super) enum Change {
 
 impl State {
     pub(super) fn new(place: Place, content: Content) -> Self {
-        let (is_mapped, holds_base, has_stale_pages) = (false, false, false);
-        Self { place, content, generation: 1, is_mapped, holds_base, has_stale_pages }
+        Self {
+            place,
+            content,
+            generation: 1,
+            is_mapped: false,
+            holds_base: false,
+            is_exclusive: false,
+            has_stale_pages: false,
+        }
     }
 
     /// Whether a handle took part in what is not published.
