@@ -498,6 +498,10 @@ impl FileSystem {
     /// Whether what is made in a store is of the group of its directory. A store that is gone is said when the record is
     /// published.
     pub(super) fn gives_its_group(&self, store: &StoreNode) -> bool {
+        // Not asked where it is known, which may be far away.
+        if !self.storage.traits().keeps_owner_and_mode {
+            return false;
+        }
         let directory = self.store(store).attributes();
         directory.is_ok_and(|directory| directory.mode & SET_GROUP_ID != 0)
     }

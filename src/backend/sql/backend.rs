@@ -110,7 +110,7 @@ impl Backend for SqlBackend {
         if store.is_plain() {
             return self.datasets.attributes(store);
         }
-        Ok(self.shared.store_attributes(time(self.shared.store(store)?.modified_at)))
+        Ok(self.shared.store_attributes(time(self.shared.store_changed(store)?)))
     }
 
     fn create_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
@@ -184,7 +184,10 @@ impl Backend for SqlBackend {
             let row = self.row(store, metadata)?;
             match self.shared.database.replace_store(store.as_str(), &row)? {
                 Outcome::Taken => {}
-                outcome => return self.done(outcome, store),
+                outcome => {
+                    self.shared.forget_changed(store);
+                    return self.done(outcome, store);
+                }
             }
             log::info!("metadata of store '{store}' has an id or a name that is another store's");
         }

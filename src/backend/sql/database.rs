@@ -28,6 +28,10 @@ pub(super) trait Database: Debug + Send + Sync {
     /// The store of a name, as [`Database::stores`] tells it.
     fn store(&self, internal_name: &str) -> Result<Option<StoreRow>>;
 
+    /// When a store was changed last, as [`Database::store`] tells it. `known` is what was told of it before: then only the
+    /// rows that were buffered since are looked at. `None` if there is no such store.
+    fn changed(&self, internal_name: &str, known: Option<&Changed>) -> Result<Option<Changed>>;
+
     /// Makes an empty store. Gives back whether it did; if not, the name or the id is taken.
     fn create_store(&self, store: &StoreRow) -> Result<bool>;
 
@@ -155,6 +159,16 @@ pub(super) struct StoreRow {
     pub(super) created_at: Timestamp,
     pub(super) accessed_at: Timestamp,
     pub(super) modified_at: Timestamp,
+}
+
+/// When a store was changed last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Changed {
+    /// The store's id.
+    pub(super) id: String,
+    /// The newest of its buffered rows that was looked at.
+    pub(super) last: i64,
+    pub(super) at: Timestamp,
 }
 
 /// Which version of a record this is: equal only for the same bytes, and for the same transaction where the database

@@ -59,7 +59,7 @@ impl RecordScan {
         let (shared, modified) = (&self.shared, &mut self.modified);
         let seen = shared.seen_in(&record, row, self.began, &mut || {
             if modified.is_none() {
-                *modified = Some(shared.store(&record.0)?.modified_at);
+                *modified = Some(shared.store_changed(&record.0)?);
             }
             Ok(modified.unwrap_or_default())
         })?;

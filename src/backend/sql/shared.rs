@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-use super::database::{Database, Lookup, RecordRow, StoreRow, Version, Written};
+use super::database::{Changed, Database, Lookup, RecordRow, StoreRow, Version, Written};
+use super::generations::Generations;
 use super::value::{Bytes, INLINE, KeptBytes, SqlValue};
 use super::versions::{Moment, RecordId, Seen, Versions};
 use crate::backend::spool::{Fetched, Spool};
@@ -13,6 +14,7 @@ use crate::model::{
     Attributes, BackendErrorKind, ContentType, Error, Key, RecordType, Result, Stamp, StoreName,
     system_time,
 };
+use crate::ranks::{Mutex, Table};
 
 /// Permissions of a record and of a store: a database keeps none.
 pub(super) const RECORD_MODE: u32 = 0o644;
@@ -20,6 +22,9 @@ const STORE_MODE: u32 = 0o755;
 
 /// Unit of [`Attributes::blocks`] in bytes.
 const BLOCK: u64 = 512;
+
+/// So many stores are remembered with the time of their last change.
+const MOST_STORES: u64 = 1 << 12;
 
 /// How often a record is opened anew that others replace between the look at it and its first bytes.
 const MOST_TRIES: usize = 16;
@@ -31,6 +36,8 @@ pub(super) struct Shared {
     pub(super) spool: Spool,
     pub(super) versions: Versions,
     pub(super) kept: KeptBytes,
+    /// When stores were changed last, as far as was looked.
+    changed: Mutex<Table, Generations<StoreName, Changed>>,
     /// Whom everything belongs to: a database keeps no owner.
     uid: u32,
     gid: u32,
@@ -43,6 +50,7 @@ impl Shared {
             spool,
             versions: Versions::default(),
             kept: KeptBytes::default(),
+            changed: Mutex::new(Generations::new(MOST_STORES)),
             uid: rustix::process::getuid().as_raw(),
             gid: rustix::process::getgid().as_raw(),
         }
@@ -84,7 +92,7 @@ impl Shared {
     /// The version in a row that a look has found which began at a moment. One that was not seen before was made when its
     /// store was changed last, as far as the database tells.
     pub(super) fn seen(&self, record: &RecordId, row: &RecordRow, began: Moment) -> Result<Seen> {
-        self.seen_in(record, row, began, &mut || Ok(self.store(&record.0)?.modified_at))
+        self.seen_in(record, row, began, &mut || self.store_changed(&record.0))
     }
 
     /// The same, with a look at the store that need be made once only for many.
@@ -110,6 +118,21 @@ impl Shared {
     /// A store's row.
     pub(super) fn store(&self, store: &StoreName) -> Result<StoreRow> {
         self.database.store(store.as_str())?.ok_or_else(|| self.no_such_store(store))
+    }
+
+    /// When a store was changed last.
+    pub(super) fn store_changed(&self, store: &StoreName) -> Result<Timestamp> {
+        let known = self.changed.lock().get(store).cloned();
+        let changed = self.database.changed(store.as_str(), known.as_ref())?;
+        let changed = changed.ok_or_else(|| self.no_such_store(store))?;
+        let at = changed.at;
+        self.changed.lock().insert(store.clone(), changed, 1);
+        Ok(at)
+    }
+
+    /// A store's times were set, maybe back.
+    pub(super) fn forget_changed(&self, store: &StoreName) {
+        self.changed.lock().remove(store);
     }
 
     /// A record's row, with what is known of its version.

@@ -38,7 +38,7 @@ use self::connect::Connector;
 use self::settings::Environment;
 use self::texts::{ServerTells, Texts};
 use super::database::{
-    Database, Facts, Lookup, Opened, Outcome, PurgedRows, Put, RecordRow, Rename, StoreRow,
+    Changed, Database, Facts, Lookup, Opened, Outcome, PurgedRows, Put, RecordRow, Rename, StoreRow,
     Touched, Version, Written,
 };
 use super::schema::Schema;
@@ -119,6 +119,10 @@ impl Database for PostgresDatabase {
 
     fn store(&self, internal_name: &str) -> Result<Option<StoreRow>> {
         self.one_store(internal_name)
+    }
+
+    fn changed(&self, internal_name: &str, known: Option<&Changed>) -> Result<Option<Changed>> {
+        self.store_changed(internal_name, known)
     }
 
     fn create_store(&self, store: &StoreRow) -> Result<bool> {

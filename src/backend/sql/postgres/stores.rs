@@ -10,7 +10,7 @@ use super::PostgresDatabase;
 use super::calls::{Attempt, Repeat};
 use super::failure::Failure;
 use super::rows::{self, column, to_server};
-use crate::backend::sql::database::{Outcome, PurgedRows, StoreRow, Touched};
+use crate::backend::sql::database::{Changed, Outcome, PurgedRows, StoreRow, Touched};
 use crate::model::{Result, Timestamp};
 
 impl PostgresDatabase {
@@ -38,6 +38,34 @@ impl PostgresDatabase {
         let client = attempt.client()?;
         let statement = client.prepare_cached(&self.texts.store).await?;
         client.query_opt(&statement, &[&internal_name]).await?.as_ref().map(rows::store).transpose()
+    }
+
+    /// No number of a buffered row is used again. One that was taken earlier and committed later tells of a change at a
+    /// time that is known already, as far as times go.
+    pub(super) fn store_changed(
+        &self,
+        internal_name: &str,
+        known: Option<&Changed>,
+    ) -> Result<Option<Changed>> {
+        let action = || format!("look up store '{internal_name}'");
+        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+            let client = attempt.client()?;
+            let statement = client.prepare_cached(&self.texts.changed).await?;
+            let (id, last) = known.map_or(("", i64::MIN), |known| (known.id.as_str(), known.last));
+            let row = client.query_opt(&statement, &[&internal_name, &id, &last]).await?;
+            let Some(row) = row else { return Ok(None) };
+            let told = Changed {
+                id: column(&row, 0)?,
+                last: column::<Option<i64>>(&row, 1)?.unwrap_or(i64::MIN),
+                at: rows::from_server(column(&row, 2)?),
+            };
+            Ok(Some(match known {
+                Some(known) if known.id == told.id => {
+                    Changed { last: told.last.max(known.last), at: told.at.max(known.at), ..told }
+                }
+                _ => told,
+            }))
+        })
     }
 
     pub(super) fn make_store(&self, store: &StoreRow) -> Result<bool> {

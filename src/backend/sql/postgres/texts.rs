@@ -22,6 +22,7 @@ pub(super) struct ServerTells {
 pub(super) struct Texts {
     pub(super) stores: String,
     pub(super) store: String,
+    pub(super) changed: String,
     pub(super) touch: String,
     pub(super) drop_store: String,
     pub(super) replace_store: String,
@@ -130,6 +131,7 @@ impl Texts {
         Self {
             stores: format!("{stores} {times}"),
             store: format!("{stores} {store_times} WHERE k.internal_name = $1"),
+            changed: changed(schema.has_buffer),
             touch: format!(
                 "WITH {LOCKED_STORE}, {} SELECT count(*) FROM s",
                 buffered("s", "$2::timestamptz", "$3::timestamptz")
@@ -219,6 +221,21 @@ fn parts(tells_compression: bool) -> String {
          WHERE k.internal_name = $1 AND r.key = $2 AND {VERSION} = $3::int8) \
          SELECT substring(v.value FROM g.at FOR $5::int4) FROM v LEFT JOIN LATERAL \
          generate_series($4::int4 + 1, octet_length(v.value), $5::int4) AS g (at) ON true"
+    )
+}
+
+/// When the store `$1` was changed last. If its id is `$2`, buffered rows up to the number `$3` are not looked at.
+fn changed(has_buffer: bool) -> String {
+    let buffered = if has_buffer {
+        "(SELECT max(id)::int8 AS last, max(modified_at) AS at FROM key_value_store_metadata_buffer b \
+         WHERE b.key_value_store_id = k.key_value_store_id \
+         AND b.id > CASE WHEN k.key_value_store_id = $2::text THEN $3::int8 ELSE -1 END)"
+    } else {
+        "(SELECT NULL::int8 AS last, NULL::timestamptz AS at WHERE $2::text IS NULL AND $3::int8 IS NULL)"
+    };
+    format!(
+        "SELECT k.key_value_store_id::text, b.last, GREATEST(k.modified_at, b.at) \
+         FROM key_value_stores k LEFT JOIN LATERAL {buffered} b ON true WHERE k.internal_name = $1"
     )
 }
 

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::database::{
-    Database, Facts, Lookup, Opened, Outcome, PurgedRows, Put, RecordRow, Rename, StoreRow,
+    Changed, Database, Facts, Lookup, Opened, Outcome, PurgedRows, Put, RecordRow, Rename, StoreRow,
     Touched, Version, Written,
 };
 use crate::backend::Watchable;
@@ -88,6 +88,10 @@ impl Database for SqliteDatabase {
 
     fn store(&self, internal_name: &str) -> Result<Option<StoreRow>> {
         stores::one(&self.transactions, internal_name)
+    }
+
+    fn changed(&self, internal_name: &str, known: Option<&Changed>) -> Result<Option<Changed>> {
+        stores::changed(&self.transactions, internal_name, known)
     }
 
     fn create_store(&self, store: &StoreRow) -> Result<bool> {

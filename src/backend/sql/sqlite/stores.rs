@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::failures::Step;
 use super::times;
 use super::transactions::{Transactions, store_id};
-use crate::backend::sql::database::{Outcome, PurgedRows, StoreRow, Touched};
+use crate::backend::sql::database::{Changed, Outcome, PurgedRows, StoreRow, Touched};
 use crate::backend::sql::schema::Schema;
 use crate::model::{Result, Timestamp};
 
@@ -53,6 +53,48 @@ fn store_row(row: &Row<'_>) -> rusqlite::Result<StoreRow> {
         created_at: time(3)?,
         accessed_at: time(4)?,
         modified_at: time(5)?,
+    })
+}
+
+/// When a store was changed last.
+///
+/// A fold takes all rows of a store out of its buffer, and new ones may get numbers that were used before: then the newest
+/// has a smaller one than was known, or all that are behind that are younger. A fold tells what it has taken out by the
+/// store's own time.
+pub(super) fn changed(
+    database: &Transactions,
+    internal_name: &str,
+    known: Option<&Changed>,
+) -> Result<Option<Changed>> {
+    const BUFFERED: &str = "SELECT key_value_store_id, modified_at, \
+        (SELECT max(id) FROM key_value_store_metadata_buffer buffer \
+         WHERE buffer.key_value_store_id = stores.key_value_store_id), \
+        (SELECT max(modified_at) FROM key_value_store_metadata_buffer buffer \
+         WHERE buffer.key_value_store_id = stores.key_value_store_id AND id > ?2) \
+        FROM key_value_stores stores WHERE internal_name = ?1";
+    const UNBUFFERED: &str = "SELECT key_value_store_id, modified_at, NULL, ?2 * NULL \
+        FROM key_value_stores WHERE internal_name = ?1";
+    database.look(&|| format!("look at store '{internal_name}'"), |connection| {
+        let has_buffer = database.pool.place.schema.has_buffer;
+        let mut statement =
+            connection.prepare_cached(if has_buffer { BUFFERED } else { UNBUFFERED })?;
+        let mut look = |behind: i64| {
+            let told = statement.query_row(params![internal_name, behind], |row| {
+                let time = |at| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str().map(times::parse));
+                let (own, buffered) = (time(1)?.unwrap_or_default(), time(3)?.ok());
+                let last = row.get::<_, Option<i64>>(2)?.unwrap_or(i64::MIN);
+                Ok(Changed { id: row.get(0)?, last, at: buffered.map_or(own, |at| at.max(own)) })
+            });
+            told.optional()
+        };
+        let first = look(known.map_or(i64::MIN, |known| known.last))?;
+        Ok(match (first, known) {
+            (Some(first), Some(known)) if first.id == known.id && first.last >= known.last => {
+                Some(Changed { at: first.at.max(known.at), ..first })
+            }
+            (Some(_), Some(_)) => look(i64::MIN)?,
+            (first, _) => first,
+        })
     })
 }
 
