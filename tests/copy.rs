@@ -5,11 +5,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
-#[path = "common/postgres.rs"]
-#[cfg(feature = "postgres")]
-mod postgres;
-#[path = "common/sqlite.rs"]
-mod sqlite;
 
 #[path = "copy/again.rs"]
 mod again;
@@ -31,7 +26,9 @@ use serde_json::Value;
 use storefs::engine::{OpenStore, Source, Storage, StorageOptions, Store};
 use storefs::model::{ContentType, Key, StoreMetadata, StoreName};
 
-use common::{TempStorage, storefs, temp_dir};
+#[cfg(feature = "postgres")]
+use common::postgres;
+use common::{TempStorage, sqlite, storefs, temp_dir};
 
 /// What a storage holds: of each store its metadata, and of each record bytes and type.
 type Held = BTreeMap<String, (StoreMetadata, BTreeMap<String, (Vec<u8>, String)>)>;

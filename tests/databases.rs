@@ -26,6 +26,7 @@ mod opening;
 #[path = "databases/programs.rs"]
 mod programs;
 #[cfg(feature = "postgres")]
+#[allow(dead_code)]
 #[path = "../src/backend/sql/postgres/tests/proxy.rs"]
 mod proxy;
 #[path = "databases/readers.rs"]

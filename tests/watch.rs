@@ -15,9 +15,6 @@ mod database;
 mod own;
 #[path = "watch/seen.rs"]
 mod seen;
-#[cfg(feature = "sqlite")]
-#[path = "common/sqlite.rs"]
-mod sqlite_databases;
 #[path = "watch/storm.rs"]
 mod storm;
 

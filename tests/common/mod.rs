@@ -317,7 +317,10 @@ impl TempMount {
 
     /// Mounts any source; `configure` can add options and variables to `storefs mount --foreground`.
     #[track_caller]
-    pub(crate) fn configured(source: impl AsRef<OsStr>, configure: impl FnOnce(&mut Command)) -> Self {
+    pub(crate) fn configured<S: AsRef<OsStr> + ?Sized>(
+        source: &S,
+        configure: impl FnOnce(&mut Command),
+    ) -> Self {
         Self::by(storefs(), source, configure)
     }
 

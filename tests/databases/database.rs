@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::common::{TempMount, can_mount, sqlite, storefs, temp_dir};
 #[cfg(feature = "postgres")]
 use crate::common::postgres::{self, Server};
+use crate::common::{TempMount, can_mount, sqlite, storefs, temp_dir};
 use crate::sdk::{Client, Python};
 
 /// The store that most tests work in.
@@ -22,7 +22,10 @@ pub(crate) struct Database {
 enum Kind {
     Sqlite,
     #[cfg(feature = "postgres")]
-    Postgres { server: &'static Server, name: String },
+    Postgres {
+        server: &'static Server,
+        name: String,
+    },
 }
 
 /// Runs a test over a fresh SQLite database.

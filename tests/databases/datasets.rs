@@ -12,7 +12,8 @@ use crate::database::Database;
 pub(crate) fn items_are_files_for_programs(db: &Database) {
     let mount = db.mount_with(&["--ttl", "0"]);
     let Some(mut client) = db.client("default") else { return };
-    let items: Vec<_> = (0..25).map(|n| json!({"n": n, "text": format!("gr\u{fc}\u{df}e {n}")})).collect();
+    let items: Vec<_> =
+        (0..25).map(|n| json!({"n": n, "text": format!("gr\u{fc}\u{df}e {n}")})).collect();
     client.ask(&json!({"push": items, "dataset": "results"}));
     client.ask(&json!({"push": [{"n": 1}], "dataset": "alias:by alias"}));
     client.ask(&json!({"push": [{"n": 2}], "dataset": "default"}));
@@ -23,12 +24,18 @@ pub(crate) fn items_are_files_for_programs(db: &Database) {
     assert_eq!(names(&results).len(), 25);
     assert_eq!(sh("jq -s 'map(.n) | add' *.json", &results), "300\n");
     assert_eq!(sh("grep -l 'e 7\"' *", &results), "000000008.json\n");
-    assert_eq!(sh("cat 000000001.json | jq -c .", &results), "{\"n\":0,\"text\":\"gr\u{fc}\u{df}e 0\"}\n");
+    assert_eq!(
+        sh("cat 000000001.json | jq -c .", &results),
+        "{\"n\":0,\"text\":\"gr\u{fc}\u{df}e 0\"}\n"
+    );
     assert_eq!(sh("wc -c < 000000001.json", &results), sh("cat 000000001.json | wc -c", &results));
     client.ask(&json!({"push": [{"n": 1000}], "dataset": "results"}));
     wait_until("an item that comes is there", || names(&results).len() == 26);
     assert_eq!(sh("jq .n 000000026.json", &results), "1000\n");
-    sh("cp -r results ../../beside-copy 2>/dev/null || cp -r results /dev/null 2>/dev/null || true", &datasets);
+    sh(
+        "cp -r results ../../beside-copy 2>/dev/null || cp -r results /dev/null 2>/dev/null || true",
+        &datasets,
+    );
 }
 
 pub(crate) fn items_cannot_be_changed(db: &Database) {
@@ -50,10 +57,14 @@ pub(crate) fn items_cannot_be_changed(db: &Database) {
     ];
     for (what, refused) in refusals {
         let errno = refused.expect_err(what).raw_os_error();
-        let allowed = [Errno::ROFS, Errno::PERM, Errno::ACCESS].map(|errno| Some(errno.raw_os_error()));
+        let allowed =
+            [Errno::ROFS, Errno::PERM, Errno::ACCESS].map(|errno| Some(errno.raw_os_error()));
         assert!(allowed.contains(&errno), "{what}: {errno:?}");
     }
     assert_eq!(names(&results).len(), 2);
-    assert_eq!(fs::File::open(results.join("000000009.json")).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        fs::File::open(results.join("000000009.json")).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     assert_eq!(db.number("SELECT count(*) FROM dataset_records"), 2);
 }

@@ -28,7 +28,8 @@ pub(crate) fn what_is_no_database_of_crawlee_is_refused(db: &Database) {
     assert!(refused(&db.url()).contains("Crawlee"), "{}", refused(&db.url()));
     db.sql("DROP TABLE key_value_stores; CREATE TABLE own (a integer)");
     refused(&db.url());
-    let absent = db.url().replace("crawlee.db", "absent.db") + if db.is_sqlite() { "" } else { "_absent" };
+    let absent =
+        db.url().replace("crawlee.db", "absent.db") + if db.is_sqlite() { "" } else { "_absent" };
     refused(&absent);
     assert!(!db.beside().parent().unwrap().join("absent.db").exists());
     assert_eq!(db.sql("SELECT count(*) FROM own"), "0");
@@ -98,8 +99,10 @@ fn only_reads(db: &Database, source: &str, options: &[&str]) {
         ),
         ("edit metadata", fs::write(store.join(METADATA), "{}")),
     ];
-    let answers: Vec<_> =
-        refusals.into_iter().map(|(what, done)| (what, done.err().and_then(|it| it.raw_os_error()))).collect();
+    let answers: Vec<_> = refusals
+        .into_iter()
+        .map(|(what, done)| (what, done.err().and_then(|it| it.raw_os_error())))
+        .collect();
     let wrong: Vec<_> =
         answers.iter().filter(|(_, errno)| *errno != Some(Errno::ROFS.raw_os_error())).collect();
     assert!(wrong.is_empty(), "{wrong:?}");
@@ -123,7 +126,8 @@ pub(crate) fn a_database_that_can_only_be_read_is_read(db: &Database) {
         only_reads(db, &db.url(), &[]);
         return;
     }
-    let url = |path: &std::path::Path| format!("sqlite:///file:{}?mode=ro&uri=true", path.display());
+    let url =
+        |path: &std::path::Path| format!("sqlite:///file:{}?mode=ro&uri=true", path.display());
     only_reads(db, &url(&db.file()), &[]);
     // On a disk that can only be read, in either mode of the journal.
     if !rustix::process::getuid().is_root() {
@@ -133,7 +137,13 @@ pub(crate) fn a_database_that_can_only_be_read_is_read(db: &Database) {
         db.sql(&format!("PRAGMA journal_mode = {mode}"));
         let disk = temp_dir();
         let at = disk.path().display();
-        sh(&format!("mount -t tmpfs none {at}; cp {}* {at}/; mount -o remount,ro {at}", db.file().display()), disk.path());
+        sh(
+            &format!(
+                "mount -t tmpfs none {at}; cp {}* {at}/; mount -o remount,ro {at}",
+                db.file().display()
+            ),
+            disk.path(),
+        );
         let unmount = Unmount(disk.path().to_owned());
         only_reads(db, disk.path().join("crawlee.db").to_str().unwrap(), &[]);
         drop(unmount);

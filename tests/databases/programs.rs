@@ -57,7 +57,10 @@ pub(crate) fn ordinary_programs_find_a_file_system(db: &Database) {
     // All of it is there for the next mount, to the byte.
     let mount = db.mount();
     assert!(tree(&mount.store(STORE)) == seen);
-    sh("cp -r work ../copy 2>&1 && false; cp -r work other; diff -r work other | grep -v metadata__ && false; rm -r other work", &mount.stores());
+    sh(
+        "cp -r work ../copy 2>&1 && false; cp -r work other; diff -r work other | grep -v metadata__ && false; rm -r other work",
+        &mount.stores(),
+    );
     assert_eq!(names(&mount.stores()).len(), 0);
     assert_eq!(db.schema(), before);
 }
@@ -101,7 +104,8 @@ pub(crate) fn all_commands_take_a_database(db: &Database) {
     assert!(!db.try_run(&["rm", "two", "INPUT"]).status.success());
     db.run(&["drop", "two"]);
     assert!(!db.try_run(&["drop", "two"]).status.success());
-    for table in ["key_value_stores", "key_value_store_records", "key_value_store_metadata_buffer"] {
+    for table in ["key_value_stores", "key_value_store_records", "key_value_store_metadata_buffer"]
+    {
         assert_eq!(db.number(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
     }
 }
@@ -110,7 +114,22 @@ pub(crate) fn a_record_has_any_key(db: &Database) {
     let mount = db.mount_with_store();
     let store = mount.store(STORE);
     let Some(mut client) = db.client(STORE) else { return };
-    let keys = ["a/b", "%41", "100%", "@purge", ".hidden", "x.lock", "it's", "*?", "back\\slash", "line\nfeed", "k ey", "\u{e9}", ".", ".."];
+    let keys = [
+        "a/b",
+        "%41",
+        "100%",
+        "@purge",
+        ".hidden",
+        "x.lock",
+        "it's",
+        "*?",
+        "back\\slash",
+        "line\nfeed",
+        "k ey",
+        "\u{e9}",
+        ".",
+        "..",
+    ];
     for key in keys {
         client.set(key, &serde_json::json!({"key": key}));
     }
@@ -119,7 +138,8 @@ pub(crate) fn a_record_has_any_key(db: &Database) {
         .into_iter()
         .filter(|name| name != METADATA)
         .map(|name| {
-            let value: Value = serde_json::from_slice(&fs::read(store.join(&name)).unwrap()).unwrap();
+            let value: Value =
+                serde_json::from_slice(&fs::read(store.join(&name)).unwrap()).unwrap();
             value["key"].as_str().unwrap().to_owned()
         })
         .collect();

@@ -123,15 +123,24 @@ pub(crate) fn stores_and_records_move(db: &Database) {
     fs::write(mount.store(STORE).join("large"), &large).unwrap();
     fs::write(mount.store(STORE).join("typed.html"), "<p>x</p>").unwrap();
     let id = db.sql("SELECT key_value_store_id FROM key_value_stores");
-    sh("mv work moved; mkdir next; mv moved/large next/; mv -T moved/typed.html next/page", &mount.stores());
+    sh(
+        "mv work moved; mkdir next; mv moved/large next/; mv -T moved/typed.html next/page",
+        &mount.stores(),
+    );
     assert!(fs::read(mount.store("next").join("large")).unwrap() == large);
-    assert_eq!(crate::common::mime_type(&mount.store("next").join("page")), "text/html; charset=utf-8");
+    assert_eq!(
+        crate::common::mime_type(&mount.store("next").join("page")),
+        "text/html; charset=utf-8"
+    );
     let rows = "SELECT internal_name, name FROM key_value_stores ORDER BY internal_name";
     assert_eq!(db.sql(rows), "moved|moved\nnext|next");
     let moved = db.sql("SELECT key_value_store_id FROM key_value_stores WHERE name = 'moved'");
     assert_eq!(moved, id, "a rename keeps the id");
     // Over one that has records: refused, as any directory.
-    sh("mkdir third; echo x > third/x; ! mv -T moved next 2>&1; ! mv -T third next 2>&1", &mount.stores());
+    sh(
+        "mkdir third; echo x > third/x; ! mv -T moved next 2>&1; ! mv -T third next 2>&1",
+        &mount.stores(),
+    );
     sh("mv third/x next/page; ! ls third/x 2>&1", &mount.stores());
     assert_eq!(fs::read(mount.store("next").join("page")).unwrap(), b"x\n");
     db.run(&["rename", "moved", "again"]);
@@ -181,7 +190,10 @@ pub(crate) fn p17_times_are_as_the_client_reads_them(db: &Database) {
     thread::sleep(Duration::from_millis(20));
     fs::write(&path, "x").unwrap();
     let written = times();
-    assert!(written[0] == first[0] && written[1] > first[1] && written[2] > first[2], "{written:?}");
+    assert!(
+        written[0] == first[0] && written[1] > first[1] && written[2] > first[2],
+        "{written:?}"
+    );
     thread::sleep(Duration::from_millis(20));
     let shown = fs::metadata(&path).unwrap();
     assert!((shown.mtime() as f64 - written[2]).abs() < 1.5);

@@ -138,7 +138,7 @@ fn p2_a_source_on_9p_falls_back_to_the_time_to_live_and_says_so() {
     let Some(source) = std::env::var_os("STOREFS_TEST_9P") else { return };
     let storage = storage_of(&["k"]);
     let Some(_) = watched(&storage) else { return };
-    let mount = TempMount::configured(source.as_ref(), |command| {
+    let mount = TempMount::configured(&source, |command| {
         command.args(["--read-only", "-v"]);
     });
     let shown = status(&mount);

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::{LONG, counter, make_trusted, size, status, wait_for_size};
+use crate::common::sqlite::{make, sql};
 use crate::common::{STORES, TempMount, can_mount, skipped, temp_dir};
-use crate::sqlite_databases::{make, sql};
 
 /// Makes the value of a record, as a client beside the mount does.
 fn set(database: &Path, key: &str, value: &str) {

@@ -219,9 +219,7 @@ impl Versions {
     pub(super) fn rename(&self, from: &RecordId, to: &RecordId, row: &RecordRow) {
         let mut seen = self.seen.lock();
         seen.remove(to);
-        if let Some(mut moved) =
-            seen.remove(from).filter(|moved| moved.current.size == row.size)
-        {
+        if let Some(mut moved) = seen.remove(from).filter(|moved| moved.current.size == row.size) {
             moved.current.version = row.version;
             moved.noted = Moment(self.next());
             seen.insert(to.clone(), moved, 1);
@@ -327,7 +325,8 @@ mod tests {
         let (a, b) = (StoreName::new("a").unwrap(), StoreName::new("b").unwrap());
         let (k, l) = (Key::new("k").unwrap(), Key::new("l").unwrap());
         let record = |store: &StoreName, key: &Key| (store.clone(), key.clone());
-        let note = |id: &RecordId| versions.note(id, &row(1, Some(1)), SystemTime::now(), versions.now());
+        let note =
+            |id: &RecordId| versions.note(id, &row(1, Some(1)), SystemTime::now(), versions.now());
         let object = note(&record(&a, &k)).object;
         versions.rename(&record(&a, &k), &record(&a, &l), &row(1, Some(2)));
         assert_eq!(versions.last(&record(&a, &k)), None);

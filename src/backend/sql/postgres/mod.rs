@@ -38,8 +38,8 @@ use self::connect::Connector;
 use self::settings::Environment;
 use self::texts::{ServerTells, Texts};
 use super::database::{
-    Changed, Database, Facts, Lookup, Opened, Outcome, PurgedRows, Put, RecordRow, Rename, StoreRow,
-    Touched, Version, Written,
+    Changed, Database, Facts, Lookup, Opened, Outcome, PurgedRows, Put, RecordRow, Rename,
+    StoreRow, Touched, Version, Written,
 };
 use super::schema::Schema;
 use crate::backend::source::PostgresSource;

@@ -27,8 +27,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::database::{
-    Changed, Database, Facts, Lookup, Opened, Outcome, PurgedRows, Put, RecordRow, Rename, StoreRow,
-    Touched, Version, Written,
+    Changed, Database, Facts, Lookup, Opened, Outcome, PurgedRows, Put, RecordRow, Rename,
+    StoreRow, Touched, Version, Written,
 };
 use crate::backend::Watchable;
 use crate::backend::watch::{Tell, Watched};

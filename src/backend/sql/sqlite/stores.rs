@@ -80,7 +80,8 @@ pub(super) fn changed(
             connection.prepare_cached(if has_buffer { BUFFERED } else { UNBUFFERED })?;
         let mut look = |behind: i64| {
             let told = statement.query_row(params![internal_name, behind], |row| {
-                let time = |at| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str().map(times::parse));
+                let time =
+                    |at| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str().map(times::parse));
                 let (own, buffered) = (time(1)?.unwrap_or_default(), time(3)?.ok());
                 let last = row.get::<_, Option<i64>>(2)?.unwrap_or(i64::MIN);
                 Ok(Changed { id: row.get(0)?, last, at: buffered.map_or(own, |at| at.max(own)) })
