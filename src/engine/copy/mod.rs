@@ -6,6 +6,7 @@
 mod known;
 mod record;
 mod threads;
+mod version;
 
 use rustix::io::Errno;
 

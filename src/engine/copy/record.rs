@@ -3,16 +3,15 @@
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::Store;
 use super::known::{Known, There};
+use super::version::{Version, copy_bytes, have_same_bytes, open};
 use super::{Copied, CopyNews, CopyOptions, TellCopy, ends_store, is_outdated, threads};
-use crate::backend::{Listed, Over, Publish, PublishType, Staged, Value};
+use crate::backend::{Listed, Over, Publish, PublishType, Staged};
 use crate::model::{
-    AttributeChange, Attributes, BackendErrorKind, ContentType, Error, Key, RecordType, Result,
-    TimeChange,
+    AttributeChange, BackendErrorKind, ContentType, Error, Key, RecordType, Result, TimeChange,
 };
 use crate::ranks::{Mutex, TableEntry};
 
@@ -24,9 +23,6 @@ const LOCAL_THREADS: usize = 1;
 
 /// So often is a record looked at anew that others replace meanwhile.
 const MOST_LOOKS: usize = 8;
-
-/// Bytes that are copied or compared at a time.
-const CHUNK: usize = 256 * 1024;
 
 /// The copy of one store's records.
 pub(super) struct RecordCopy<'a> {
@@ -40,13 +36,6 @@ pub(super) struct RecordCopy<'a> {
     hasher: RandomState,
     /// Whether it is not known of some record under which key the target would have it.
     has_unknown_key: AtomicBool,
-}
-
-/// One version of a record of the source.
-struct Version {
-    value: Arc<dyn Value>,
-    attributes: Attributes,
-    record_type: RecordType,
 }
 
 /// What became of a record.
@@ -331,74 +320,10 @@ impl<'a> RecordCopy<'a> {
     }
 }
 
-/// A record's current version, with the type that is kept, or that a bare file shows.
-fn open(store: &Store, key: &Key) -> Result<Version> {
-    let value = store.backend().open_value(&store.name, key)?;
-    let attributes = value.attributes()?;
-    let kept = match value.record_type() {
-        None => store.backend().kept_type(&store.name, key)?,
-        came => came,
-    };
-    let record_type = match kept {
-        Some(kept) => kept,
-        None => store.guess(key, &value)?,
-    };
-    Ok(Version { value, attributes, record_type })
-}
-
 /// What holds where the store is not there: in a dry run it need not be made.
 fn unless_absent<T>(looked: Result<T>, absent: T) -> Result<T> {
     match looked {
         Err(Error::NoSuchStore { .. }) => Ok(absent),
         looked => looked,
     }
-}
-
-/// Copies `size` bytes; holes stay holes as far as both storages know of them. Gives back whether there were so many.
-fn copy_bytes(value: &dyn Value, staged: &Staged, size: u64) -> Result<bool> {
-    let mut buffer = vec![0; chunk_of(size)];
-    let mut at = 0;
-    while at < size {
-        at = value.next_data(at)?;
-        if at >= size {
-            break;
-        }
-        let most = chunk_of(size - at);
-        let count = value.read_at(buffer.get_mut(..most).unwrap_or_default(), at)?;
-        if count == 0 {
-            return Ok(false);
-        }
-        staged.write_at(buffer.get(..count).unwrap_or_default(), at)?;
-        at += count as u64;
-    }
-    if staged.attributes()?.size < size {
-        staged.set_len(size)?;
-    }
-    Ok(true)
-}
-
-/// Whether two values of this length have the same bytes.
-fn have_same_bytes(one: &dyn Value, other: &dyn Value, size: u64) -> Result<bool> {
-    let mut buffers = [vec![0; chunk_of(size)], vec![0; chunk_of(size)]];
-    let mut at = 0;
-    while at < size {
-        let most = chunk_of(size - at);
-        let [left, right] = &mut buffers;
-        let (left, right) =
-            (left.get_mut(..most).unwrap_or_default(), right.get_mut(..most).unwrap_or_default());
-        let count = one.read_at(left, at)?;
-        if count == 0 || other.read_at(right, at)? != count {
-            return Ok(false);
-        }
-        if left.get(..count) != right.get(..count) {
-            return Ok(false);
-        }
-        at += count as u64;
-    }
-    Ok(true)
-}
-
-/// How many of so many bytes are held at once.
-fn chunk_of(size: u64) -> usize {
-    usize::try_from(size).unwrap_or(CHUNK).min(CHUNK)
 }
