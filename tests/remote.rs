@@ -106,7 +106,7 @@ fn at_once<T>(call: impl FnOnce() -> T) -> T {
 }
 
 #[test]
-fn postgres_p12_who_needs_no_server_does_not_wait_for_those_who_do() {
+fn postgres_who_needs_no_server_does_not_wait_for_those_who_do() {
     let Some(remote) = Remote::new() else { return };
     let status = remote.mount.path().join("@status");
     let open = File::open(remote.path("k")).unwrap();
