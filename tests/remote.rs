@@ -151,7 +151,9 @@ fn postgres_who_waits_for_a_server_can_be_interrupted() {
     let Some(remote) = Remote::new() else { return };
     let programs = [("ls", ""), ("cat", "other"), ("stat", "k")];
     // Who looks a new name up has all others wait for him in the kernel, where no signal reaches them.
-    programs.iter().for_each(|(_, name)| drop(fs::metadata(remote.path(name)).unwrap()));
+    for (_, name) in programs {
+        fs::metadata(remote.path(name)).unwrap();
+    }
     // What the kernel knows of names has to be asked for anew.
     thread::sleep(Duration::from_millis(1100));
     remote.proxy.stall(true);
