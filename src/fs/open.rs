@@ -429,6 +429,8 @@ impl FileSystem {
         if let Some(session) = self.joined_session(store, key, how)? {
             return Ok(session);
         }
+        // What can never be published is refused here, and not at a close that nobody may hear of.
+        self.store(store).check_key(key)?;
         let base = self.store(store).open_value(key)?;
         Ok(self.begin_on(base, store, key, how))
     }

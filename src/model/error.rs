@@ -259,4 +259,11 @@ impl Error {
             _ => false,
         }
     }
+
+    /// Whether a storage could not be asked, so that the same may succeed later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        use BackendErrorKind::{Busy, TimedOut, Unreachable};
+        matches!(self, Self::Backend { kind: Busy | TimedOut | Unreachable, .. })
+    }
 }

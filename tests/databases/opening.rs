@@ -97,7 +97,13 @@ fn only_reads(db: &Database, source: &str, options: &[&str]) {
             rustix::fs::setxattr(store.join("k"), "user.mime_type", b"text/x-own", flags)
                 .map_err(Into::into),
         ),
-        ("edit metadata", fs::write(store.join(METADATA), "{}")),
+        (
+            "edit metadata",
+            fs::File::create(store.join(METADATA)).and_then(|mut file| {
+                std::io::Write::write_all(&mut file, b"{}")?;
+                file.sync_all()
+            }),
+        ),
     ];
     let answers: Vec<_> = refusals
         .into_iter()

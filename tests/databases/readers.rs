@@ -20,11 +20,12 @@ type Change<'a> = (&'static str, Box<dyn FnMut(&Path) + 'a>);
 #[track_caller]
 fn keeps_its_version(mount: &TempMount, size: usize, seed: u32, change: &mut Change<'_>) {
     let path = mount.store(STORE).join(KEY);
-    if !mount.store(STORE).exists() {
-        fs::create_dir(mount.store(STORE)).unwrap();
-    }
     let old = bytes(seed, size);
-    fs::write(&path, &old).unwrap();
+    // The store may have been dropped by others a moment ago.
+    wait_until("it is written", || {
+        drop(fs::create_dir(mount.store(STORE)));
+        fs::write(&path, &old).is_ok()
+    });
     let mut untouched = File::open(&path).unwrap();
     let mut begun = File::open(&path).unwrap();
     let mut seen = vec![0; 700];

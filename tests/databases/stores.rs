@@ -159,6 +159,7 @@ pub(crate) fn default_named_and_aliased_stores_have_their_names(db: &Database) {
     let aliased = client.ask(&json!({"open": "alias:by alias"}));
     let named = client.ask(&json!({"open": "named"}));
     wait_until("all are listed", || names(&mount.stores()).len() == 3);
+    println!("{:?} {}", names(&mount.stores()), db.sql("SELECT internal_name, name FROM key_value_stores"));
     for (name, id, shown) in [
         ("default", default, Value::Null),
         ("by alias", aliased, Value::Null),

@@ -191,8 +191,9 @@ impl WriteSession {
             }
             Err((error, staging)) => {
                 state.content = Content::Staged { staging, base, change };
-                // To write what others have removed is no failure: it is written nowhere.
-                if !matches!(error, Error::NoSuchRecord { .. }) {
+                // To write what others have removed is no failure: it is written nowhere. What a storage that cannot be
+                // reached has not taken is still staged, and for the next who publishes.
+                if !matches!(error, Error::NoSuchRecord { .. }) && !error.is_passing() {
                     self.failure.note(&error);
                 }
                 Err(error.into())

@@ -24,6 +24,8 @@ pub(super) struct Proxy {
     state: Arc<State>,
 }
 
+// The file is included by integration tests too, which use a part of it.
+#[allow(dead_code)]
 impl Proxy {
     pub(super) fn to(target: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
