@@ -79,6 +79,7 @@ pub(crate) fn a_database_of_a_newer_client_works(db: &Database) {
 fn only_reads(db: &Database, source: &str, options: &[&str]) {
     let mount = mount(db, source, options);
     let store = mount.store(STORE);
+    let metadata = fs::read(store.join(METADATA)).unwrap();
     assert_eq!(fs::read(store.join("k")).unwrap(), b"value");
     assert_eq!(names(&store), ["k", METADATA].map(str::to_owned).into());
     let flags = rustix::fs::XattrFlags::empty();
@@ -100,7 +101,7 @@ fn only_reads(db: &Database, source: &str, options: &[&str]) {
         (
             "edit metadata",
             fs::File::create(store.join(METADATA)).and_then(|mut file| {
-                std::io::Write::write_all(&mut file, b"{}")?;
+                std::io::Write::write_all(&mut file, &metadata)?;
                 file.sync_all()
             }),
         ),
