@@ -72,6 +72,21 @@ pub(super) trait Database: Debug + Send + Sync {
     /// One record without its value. [`Lookup::NoStore`] and [`Lookup::NoRecord`] are told apart.
     fn head(&self, internal_name: &str, key: &str) -> Result<Lookup<RecordRow>>;
 
+    /// The same, and when its store was changed last: for one that nobody has looked at before. In one round trip.
+    fn head_and_changed(
+        &self,
+        internal_name: &str,
+        key: &str,
+        known: Option<&Changed>,
+    ) -> Result<(Lookup<RecordRow>, Option<Changed>)> {
+        let head = self.head(internal_name, key)?;
+        let changed = match &head {
+            Lookup::Found(_) => self.changed(internal_name, known)?,
+            Lookup::NoRecord | Lookup::NoStore => None,
+        };
+        Ok((head, changed))
+    }
+
     /// One record with its value, of one version. The value comes along if it has at most `inline` bytes and is not
     /// the version `known`, in the same round trip.
     fn open(

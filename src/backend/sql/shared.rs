@@ -125,9 +125,13 @@ impl Shared {
         let known = self.changed.lock().get(store).cloned();
         let changed = self.database.changed(store.as_str(), known.as_ref())?;
         let changed = changed.ok_or_else(|| self.no_such_store(store))?;
+        Ok(self.note_changed(store, changed))
+    }
+
+    fn note_changed(&self, store: &StoreName, changed: Changed) -> Timestamp {
         let at = changed.at;
         self.changed.lock().insert(store.clone(), changed, 1);
-        Ok(at)
+        at
     }
 
     /// A store's times were set, maybe back.
@@ -138,9 +142,20 @@ impl Shared {
     /// A record's row, with what is known of its version.
     pub(super) fn head(&self, record: &RecordId) -> Result<(RecordRow, Seen)> {
         let began = self.versions.now();
-        let row = self.database.head(record.0.as_str(), self.key_text(record)?)?;
+        let (store, key) = (record.0.as_str(), self.key_text(record)?);
+        if self.versions.last(record).is_some() {
+            let row = self.found(record, self.database.head(store, key)?, began)?;
+            let seen = self.seen(record, &row, began)?;
+            return Ok((row, seen));
+        }
+        let known = self.changed.lock().get(&record.0).cloned();
+        let (row, changed) = self.database.head_and_changed(store, key, known.as_ref())?;
         let row = self.found(record, row, began)?;
-        let seen = self.seen(record, &row, began)?;
+        let changed = changed.map(|changed| self.note_changed(&record.0, changed));
+        let seen = self.seen_in(record, &row, began, &mut || match changed {
+            Some(changed) => Ok(changed),
+            None => self.store_changed(&record.0),
+        })?;
         Ok((row, seen))
     }
 

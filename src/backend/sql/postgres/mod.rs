@@ -167,6 +167,15 @@ impl Database for PostgresDatabase {
         self.head_of(internal_name, key)
     }
 
+    fn head_and_changed(
+        &self,
+        internal_name: &str,
+        key: &str,
+        known: Option<&Changed>,
+    ) -> Result<(Lookup<RecordRow>, Option<Changed>)> {
+        self.head_and_changed_of(internal_name, key, known)
+    }
+
     fn open(
         &self,
         internal_name: &str,

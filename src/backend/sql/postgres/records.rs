@@ -1,6 +1,6 @@
 //! Records: looked up, listed, put, moved and removed.
 
-use futures_util::future::{join, try_join3};
+use futures_util::future::{join, try_join, try_join3};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
@@ -12,7 +12,7 @@ use super::rows::{self, column, to_server};
 use super::texts::Puts;
 use super::values;
 use crate::backend::sql::database::{
-    Lookup, Opened, Outcome, Put, PutOver, RecordRow, Rename, Version, Written,
+    Changed, Lookup, Opened, Outcome, Put, PutOver, RecordRow, Rename, Version, Written,
 };
 use crate::model::{BackendErrorKind, Error, Result, Timestamp};
 
@@ -65,6 +65,23 @@ impl PostgresDatabase {
         let action = || format!("look up record '{key}' of store '{internal_name}'");
         self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
             self.find(attempt, internal_name, key).await
+        })
+    }
+
+    /// The two are sent together.
+    pub(super) fn head_and_changed_of(
+        &self,
+        internal_name: &str,
+        key: &str,
+        known: Option<&Changed>,
+    ) -> Result<(Lookup<RecordRow>, Option<Changed>)> {
+        let action = || format!("look up record '{key}' of store '{internal_name}'");
+        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+            try_join(
+                self.find(attempt, internal_name, key),
+                self.find_changed(attempt, internal_name, known),
+            )
+            .await
         })
     }
 

@@ -40,8 +40,6 @@ impl PostgresDatabase {
         client.query_opt(&statement, &[&internal_name]).await?.as_ref().map(rows::store).transpose()
     }
 
-    /// No number of a buffered row is used again. One that was taken earlier and committed later tells of a change at a
-    /// time that is known already, as far as times go.
     pub(super) fn store_changed(
         &self,
         internal_name: &str,
@@ -49,23 +47,34 @@ impl PostgresDatabase {
     ) -> Result<Option<Changed>> {
         let action = || format!("look up store '{internal_name}'");
         self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
-            let client = attempt.client()?;
-            let statement = client.prepare_cached(&self.texts.changed).await?;
-            let (id, last) = known.map_or(("", i64::MIN), |known| (known.id.as_str(), known.last));
-            let row = client.query_opt(&statement, &[&internal_name, &id, &last]).await?;
-            let Some(row) = row else { return Ok(None) };
-            let told = Changed {
-                id: column(&row, 0)?,
-                last: column::<Option<i64>>(&row, 1)?.unwrap_or(i64::MIN),
-                at: rows::from_server(column(&row, 2)?),
-            };
-            Ok(Some(match known {
-                Some(known) if known.id == told.id => {
-                    Changed { last: told.last.max(known.last), at: told.at.max(known.at), ..told }
-                }
-                _ => told,
-            }))
+            self.find_changed(attempt, internal_name, known).await
         })
+    }
+
+    /// No number of a buffered row is used again. One that was taken earlier and committed later tells of a change at a
+    /// time that is known already, as far as times go.
+    pub(super) async fn find_changed(
+        &self,
+        attempt: &Attempt<'_>,
+        internal_name: &str,
+        known: Option<&Changed>,
+    ) -> Result<Option<Changed>, Failure> {
+        let client = attempt.client()?;
+        let statement = client.prepare_cached(&self.texts.changed).await?;
+        let (id, last) = known.map_or(("", i64::MIN), |known| (known.id.as_str(), known.last));
+        let row = client.query_opt(&statement, &[&internal_name, &id, &last]).await?;
+        let Some(row) = row else { return Ok(None) };
+        let told = Changed {
+            id: column(&row, 0)?,
+            last: column::<Option<i64>>(&row, 1)?.unwrap_or(i64::MIN),
+            at: rows::from_server(column(&row, 2)?),
+        };
+        Ok(Some(match known {
+            Some(known) if known.id == told.id => {
+                Changed { last: told.last.max(known.last), at: told.at.max(known.at), ..told }
+            }
+            _ => told,
+        }))
     }
 
     pub(super) fn make_store(&self, store: &StoreRow) -> Result<bool> {
