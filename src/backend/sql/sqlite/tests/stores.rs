@@ -55,6 +55,37 @@ fn a_use_is_noted() {
 }
 
 #[test]
+fn the_last_change_is_told_over_rows_that_come_and_go() {
+    for fixture in [Fixture::new(), Fixture::old()] {
+        let database = fixture.open();
+        let whole = || database.store("default").unwrap().unwrap().modified_at;
+        let touch = |at: &str| {
+            let (accessed_at, modified_at) = (moment(at), Some(moment(at)));
+            database.touch("default", Touched { accessed_at, modified_at }).unwrap();
+        };
+        let first = database.changed("default", None).unwrap().unwrap();
+        assert_eq!(first.at, whole());
+        touch("2126-01-02T00:00:00Z");
+        let second = database.changed("default", Some(&first)).unwrap().unwrap();
+        assert_eq!((second.at, whole()), (moment("2126-01-02T00:00:00Z"), second.at));
+        // Its own row has the time after a fold, and the numbers begin anew.
+        if fixture.tell::<bool>(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name LIKE '%value_store_metadata%')",
+        ) {
+            fixture.other().execute_batch(
+                "UPDATE key_value_stores SET modified_at = '2126-01-02 00:00:00' WHERE internal_name = 'default'; \
+                 DELETE FROM key_value_store_metadata_buffer",
+            ).unwrap();
+        }
+        touch("2126-01-03T00:00:00Z");
+        let third = database.changed("default", Some(&second)).unwrap().unwrap();
+        assert_eq!((third.at, whole()), (moment("2126-01-03T00:00:00Z"), third.at));
+        assert_eq!(database.changed("default", Some(&third)).unwrap(), Some(third));
+        assert_eq!(database.changed("no", None).unwrap(), None);
+    }
+}
+
+#[test]
 fn notes_are_folded_before_they_are_many() {
     let fixture = Fixture::new();
     let database = fixture.open();
