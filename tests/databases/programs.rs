@@ -62,7 +62,10 @@ pub(crate) fn ordinary_programs_find_a_file_system(db: &Database) {
     // All of it is there for the next mount, to the byte.
     let mount = db.mount();
     assert!(all(&mount.store(STORE)) == seen);
-    sh("cp -r work other; diff -r work other | grep -v metadata__ && false; rm -r other work", &mount.stores());
+    sh(
+        "cp -r work other; diff -r work other | grep -v metadata__ && false; rm -r other work",
+        &mount.stores(),
+    );
     assert_eq!(names(&mount.stores()).len(), 0);
     assert_eq!(db.schema(), before);
 }

@@ -82,7 +82,10 @@ pub(crate) fn p3_p4_value_and_type_are_one_for_all(db: &Database) {
         fs::write(db.beside().join(number.to_string()), value(number)).unwrap();
     }
     // By another process: what a process has not closed, it sees itself.
-    let script = format!("for n in $(seq 0 29); do cp $n '{0}'; cp $n '{0}.new'; mv '{0}.new' '{0}'; done", path.display());
+    let script = format!(
+        "for n in $(seq 0 29); do cp $n '{0}'; cp $n '{0}.new'; mv '{0}.new' '{0}'; done",
+        path.display()
+    );
     thread::scope(|scope| {
         let writing = scope.spawn(|| {
             for _ in 0..3 {
@@ -96,7 +99,8 @@ pub(crate) fn p3_p4_value_and_type_are_one_for_all(db: &Database) {
         });
         while !writing.is_finished() || !hammering.is_finished() {
             for path in [&path, &elsewhere] {
-                let seen = Seen::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                let seen =
+                    Seen::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 for content_type in seen.content_types.iter().flatten() {
                     is_whole(&seen.bytes, content_type);
                 }

@@ -310,7 +310,8 @@ impl WriteSession {
         }
         self.release.has_come();
         // A writer that was told of an error has not written what it meant to.
-        if let Err(FsError::Storage(error @ (Error::Io { .. } | Error::Backend { .. }))) = &written {
+        if let Err(FsError::Storage(error @ (Error::Io { .. } | Error::Backend { .. }))) = &written
+        {
             self.failure.note(error);
         }
         written
