@@ -317,8 +317,8 @@ impl TempMount {
 
     /// Mounts any source; `configure` can add options and variables to `storefs mount --foreground`.
     #[track_caller]
-    pub(crate) fn configured<S: AsRef<OsStr> + ?Sized>(
-        source: &S,
+    pub(crate) fn configured(
+        source: &(impl AsRef<OsStr> + ?Sized),
         configure: impl FnOnce(&mut Command),
     ) -> Self {
         Self::by(storefs(), source, configure)
@@ -326,7 +326,7 @@ impl TempMount {
 
     /// As [`configured`](Self::configured), by a copy of the program under test.
     #[track_caller]
-    pub(crate) fn by_copy(program: &Path, source: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn by_copy(program: &Path, source: &(impl AsRef<OsStr> + ?Sized)) -> Self {
         let mut mount = Self::by(storefs_at(program), source, |_| {});
         mount.program = program.to_owned();
         mount
@@ -336,7 +336,7 @@ impl TempMount {
     #[track_caller]
     pub(crate) fn by(
         mut command: Command,
-        source: impl AsRef<OsStr>,
+        source: &(impl AsRef<OsStr> + ?Sized),
         configure: impl FnOnce(&mut Command),
     ) -> Self {
         let dir = temp_dir();
