@@ -98,7 +98,7 @@ fn p22_programs_of_a_user_without_rights_do_in_his_mount_what_they_do_on_a_disk(
     let user = || {
         open_fuse_to_all(&place.root().join("dev"));
         become_nobody();
-        let mount = TempMount::by_copy(&program, place.storage());
+        let mount = TempMount::by_copy(&program, &place.storage());
         compare(&place, mount, Caller::Nobody, Part::Light);
     };
     thread::scope(|scope| {

@@ -66,7 +66,7 @@ fn mounted_by(storage: &TempStorage, command: Command) -> Option<TempMount> {
     if !can_mount() {
         return None;
     }
-    let mount = TempMount::by(command, storage.path(), |command| {
+    let mount = TempMount::by(command, &storage.path(), |command| {
         command.arg("--read-only");
     });
     if pinned(&mount).is_none() {

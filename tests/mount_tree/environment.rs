@@ -25,7 +25,7 @@ fn after(script: &str) -> Command {
 }
 
 fn mount_after(script: &str, storage: &TempStorage) -> TempMount {
-    TempMount::by(after(script), storage.path(), |_| {})
+    TempMount::by(after(script), &storage.path(), |_| {})
 }
 
 /// Does what users do: reads, writes, many at once, renames, purges.
@@ -207,7 +207,7 @@ signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
 os.execv(sys.argv[1], sys.argv[1:])";
     command.args(["-c", script, env!("CARGO_BIN_EXE_storefs")]);
     clean_environment(&mut command);
-    let mut mount = TempMount::by(command, storage.path(), |_| {});
+    let mut mount = TempMount::by(command, &storage.path(), |_| {});
     let pid = Pid::from_raw(i32::try_from(mount.pid()).unwrap()).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
     assert!(mount.wait_for_death().success());
