@@ -32,10 +32,9 @@ pub(crate) fn items_are_files_for_programs(db: &Database) {
     client.ask(&json!({"push": [{"n": 1000}], "dataset": "results"}));
     wait_until("an item that comes is there", || names(&results).len() == 26);
     assert_eq!(sh("jq .n 000000026.json", &results), "1000\n");
-    sh(
-        "cp -r results ../../beside-copy 2>/dev/null || cp -r results /dev/null 2>/dev/null || true",
-        &datasets,
-    );
+    let copy =
+        format!("cp -r results '{0}/' && diff -r results '{0}/results'", db.beside().display());
+    sh(&copy, &datasets);
 }
 
 pub(crate) fn items_cannot_be_changed(db: &Database) {

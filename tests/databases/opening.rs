@@ -113,7 +113,7 @@ fn only_reads(db: &Database, source: &str, options: &[&str]) {
     let wrong: Vec<_> =
         answers.iter().filter(|(_, errno)| *errno != Some(Errno::ROFS.raw_os_error())).collect();
     assert!(wrong.is_empty(), "{wrong:?}");
-    sh("cp -r . /dev/null 2> /dev/null || true; cat k > /dev/null; ls -la > /dev/null", &store);
+    sh("cat k > /dev/null; ls -la > /dev/null", &store);
     mount.unmount();
 }
 
