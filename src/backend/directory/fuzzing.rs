@@ -7,7 +7,8 @@ use super::dialect::Dialect;
 use super::layout;
 use super::note::{self, Note, Object, Step};
 use super::sidecar::Sidecar;
-use crate::model::{ContentType, Key, Result};
+use crate::backend::Document;
+use crate::model::{ContentType, Key, Result, StoreMetadata, Timestamp};
 
 pub fn parse_sidecar(text: &[u8]) -> std::result::Result<ContentType, String> {
     Sidecar::parse(text).map(|sidecar| sidecar.record_type.content_type)
@@ -15,6 +16,39 @@ pub fn parse_sidecar(text: &[u8]) -> std::result::Result<ContentType, String> {
 
 pub fn sidecar_text(key: &Key, content_type: &ContentType, size: u64) -> Vec<u8> {
     Sidecar::text(key, &content_type.clone().into(), size)
+}
+
+/// The text of a store's metadata. What was changed in it is read again from its bytes.
+#[derive(Debug)]
+pub struct MetadataText(Document);
+
+impl MetadataText {
+    pub fn parse(text: &[u8]) -> std::result::Result<Self, String> {
+        Document::parse(text).map(Self)
+    }
+
+    pub fn metadata(&self) -> &StoreMetadata {
+        self.0.metadata()
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.to_bytes()
+    }
+
+    pub fn touched(mut self, at: Timestamp) -> std::result::Result<Self, String> {
+        self.0.touch(Some(at), Some(at));
+        Self::parse(&self.to_bytes())
+    }
+
+    pub fn purged(mut self, at: Timestamp) -> std::result::Result<Self, String> {
+        self.0.set_purged(at);
+        Self::parse(&self.to_bytes())
+    }
+
+    pub fn renamed(mut self, name: &str) -> std::result::Result<Self, String> {
+        self.0.set_name(Some(name));
+        Self::parse(&self.to_bytes())
+    }
 }
 
 /// What a note's name says: the step, in the order in which notes are healed, the inode number, and the disk name.
