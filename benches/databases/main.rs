@@ -12,6 +12,8 @@ mod mounted;
 mod postgres;
 mod report;
 mod rows;
+#[path = "../mounts/sdk_rate.rs"]
+mod sdk_rate;
 #[path = "../../tests/common/sqlite.rs"]
 mod sqlite;
 #[allow(dead_code)]

@@ -1,9 +1,9 @@
 //! What is measured, in rounds: one after the other in each, so that a busy minute of the machine meets all alike.
 
 use std::ffi::{CString, OsStr};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use storefs::engine::{Source, Storage, StorageOptions};
@@ -13,6 +13,7 @@ use crate::Args;
 use crate::database::Database;
 use crate::mounted::Mounted;
 use crate::report::{self, Goal, Measured, Row, Unit};
+use crate::sdk_rate::{PYTHON, rates};
 use crate::sys::{Dir, Result, c, run_quiet, seconds};
 
 /// Size of a small record.
@@ -214,24 +215,8 @@ impl Run<'_> {
     /// Seconds that the client takes to set and to get.
     fn client(&self, python: &Path, store: &str) -> Result<(f64, f64)> {
         let mut command = Command::new(python);
-        command.arg("-").arg(self.database.client_url()).arg(store);
-        command.args([self.records.to_string(), RECORD_SIZE.to_string()]);
-        command.env("CRAWLEE_PURGE_ON_START", "0").env("CRAWLEE_LOG_LEVEL", "ERROR");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn()?;
-        let driver = include_str!("sql_rate.py");
-        child.stdin.take().ok_or("no pipe")?.write_all(driver.as_bytes())?;
-        let Output { status, stdout, stderr } = child.wait_with_output()?;
-        let said = String::from_utf8_lossy(&stdout);
-        let numbers: Vec<f64> =
-            said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        match numbers[..] {
-            [set, get] if status.success() => Ok((set, get)),
-            _ => {
-                Err(format!("the client ended with {status}: {}", String::from_utf8_lossy(&stderr))
-                    .into())
-            }
-        }
+        command.arg("-").arg(self.database.client_url());
+        rates(command, PYTHON, store, (self.records, RECORD_SIZE))
     }
 
     fn listings(&mut self) -> Result<()> {

@@ -10,6 +10,7 @@ mod floor;
 mod measure;
 mod report;
 mod rows;
+mod sdk_rate;
 mod subjects;
 mod sys;
 

@@ -25,8 +25,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use activity::Activity;
 pub use copy::{Copied, CopyNews, CopyOptions, TellCopy, ends_copy};
 pub use iterate::{IterateKeys, KeyPage, Keys, RecordMetadata};
@@ -45,7 +43,9 @@ pub use crate::backend::{
     Findings, KeptSidecar, Listed, Look, MetadataText, Over, PublishError, Purged, Purging, Scan,
     Staged, StagedFor, Traits, Value,
 };
-use crate::model::{BackendErrorKind, Error, Result, Space, StoreMetadata, StoreName, StoreTimes};
+use crate::model::{
+    BackendErrorKind, Error, Result, Space, StoreMetadata, StoreName, StoreTimes, this_moment,
+};
 
 /// An open storage: a set of stores. Cheap to clone; all clones are one storage.
 #[derive(Clone, Debug)]
@@ -394,7 +394,5 @@ fn unopened(source: &Source) -> Error {
 
 /// Metadata for a store made now, with a new id.
 fn new_metadata(name: Option<String>) -> StoreMetadata {
-    // Whole microseconds: no dialect keeps more.
-    let now = Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or_default();
-    StoreMetadata { id: Some(open::new_id()), name, times: StoreTimes::at(now) }
+    StoreMetadata { id: Some(open::new_id()), name, times: StoreTimes::at(this_moment()) }
 }

@@ -1,21 +1,16 @@
 //! Who waits for a storage across a network can be interrupted: `ls` of a server that is gone ends at Ctrl-C.
 //!
-//! fuser 0.18 answers the kernel's `FUSE_INTERRUPT` with `ENOSYS`, and the kernel then leaves whoever waits in a sleep
-//! that only the reply ends. So it is looked for signals here, as long as any request has been waiting for long. The
+//! It is looked for signals as long as any request has been waiting for long. The
 //! caller is then told EINTR; the request itself goes on, and what comes of it is dropped. So only such requests are
 //! watched whose outcome nobody misses: no change, and nothing that publishes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::fs::Caller;
-
-/// How often it is looked for signals.
-const EVERY: Duration = Duration::from_millis(20);
+use crate::fs::{Caller, look_for_signals};
 
 /// How long a request has to be waiting until a signal ends it. Programs that are woken by timers of their own must not
 /// be told of each in what usually takes milliseconds.
@@ -69,29 +64,23 @@ impl Interrupts {
         let is_watched = std::mem::replace(&mut table.is_watched, true);
         drop(table);
         if !is_watched {
-            let interrupts = Arc::clone(self);
-            let thread = thread::Builder::new().name("storefs-signals".to_owned());
-            if let Err(error) = thread.spawn(move || interrupts.look_as_long_as_anybody_waits()) {
-                log::debug!("who waits cannot be interrupted: no thread for it: {error}");
+            let (interrupts, mut seen) = (Arc::clone(self), Instant::now());
+            if !look_for_signals(move || interrupts.look_unless_idle(&mut seen)) {
                 self.table.lock().is_watched = false;
             }
         }
         Watched { interrupts: self, number }
     }
 
-    fn look_as_long_as_anybody_waits(&self) {
-        let mut seen = Instant::now();
-        loop {
-            thread::sleep(EVERY);
-            self.look();
-            let mut table = self.table.lock();
-            if !table.requests.is_empty() {
-                seen = Instant::now();
-            } else if seen.elapsed() > IDLE_FOR {
-                table.is_watched = false;
-                return;
-            }
+    /// Looks for signals; gives back whether anybody has waited of late. `seen` is when somebody was seen waiting last.
+    fn look_unless_idle(&self, seen: &mut Instant) -> bool {
+        self.look();
+        let mut table = self.table.lock();
+        if !table.requests.is_empty() {
+            *seen = Instant::now();
         }
+        table.is_watched = seen.elapsed() <= IDLE_FOR;
+        table.is_watched
     }
 
     /// Gives up what has been waiting for long and whose caller is sent a signal.
@@ -132,6 +121,6 @@ mod tests {
         drop(interrupts.watch(caller(killed), give_up("done")));
         let _killed = interrupts.watch(caller(killed), give_up("killed"));
         assert_eq!(told.recv().unwrap(), "killed");
-        assert!(told.recv_timeout(10 * EVERY).is_err());
+        assert!(told.recv_timeout(Duration::from_millis(200)).is_err());
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
+
 /// Attributes of one published version of a record, of bytes being staged, or of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes {
@@ -98,6 +100,12 @@ pub struct Space {
     pub files: u64,
     /// Free files.
     pub files_free: u64,
+}
+
+/// Nanoseconds since the epoch, negative before it.
+pub(crate) fn epoch_ns(time: SystemTime) -> i64 {
+    let time = Timestamp::try_from(time).unwrap_or_default();
+    i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)
 }
 
 /// The time that is so many nanoseconds after the epoch, or before it if negative.

@@ -2,6 +2,11 @@
 
 use jiff::Timestamp;
 
+/// This moment, in whole microseconds: no storage keeps more.
+pub(crate) fn this_moment() -> Timestamp {
+    Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or_default()
+}
+
 /// What a store knows of itself, apart from its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreMetadata {

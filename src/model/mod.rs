@@ -12,14 +12,15 @@ mod record_type;
 mod store_name;
 mod unpublished;
 
-pub(crate) use attributes::system_time;
 pub use attributes::{AttributeChange, Attributes, Space, Stamp, TimeChange};
+pub(crate) use attributes::{epoch_ns, system_time};
 pub use content_type::ContentType;
 pub(crate) use content_type::{may_begin_text, seems_text};
 pub use error::{BackendErrorKind, Error, Result};
 pub use finding::{Finding, FindingKind, FindingState, Remedy};
 pub use jiff::Timestamp;
 pub use key::{DEFAULT_INPUT_KEY, Key};
+pub(crate) use metadata::this_moment;
 pub use metadata::{StoreMetadata, StoreTimes};
 pub use record_type::{Origin, RecordType};
 pub use store_name::{DEFAULT_STORE, StoreName};

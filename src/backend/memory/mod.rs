@@ -25,7 +25,7 @@ use super::{
 };
 use crate::model::{
     AttributeChange, Attributes, Error, Key, RecordType, Result, Space, Stamp, StoreMetadata,
-    StoreName, TimeChange,
+    StoreName, TimeChange, epoch_ns,
 };
 use crate::ranks::{RwLock, Table};
 
@@ -468,10 +468,4 @@ fn find_record_mut<'a>(
 ) -> Result<&'a mut Record> {
     let found = find_mut(stores, store)?.records.get_mut(key);
     found.ok_or_else(|| no_such_record(store, key))
-}
-
-/// Nanoseconds since the epoch, negative before it.
-fn epoch_ns(time: SystemTime) -> i64 {
-    let time = Timestamp::try_from(time).unwrap_or_default();
-    i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)
 }

@@ -17,7 +17,7 @@ use crate::model::{Error, Result};
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Parameters of libpq beside those that have a field.
-const OF_LIBPQ: [&str; 34] = [
+const OF_LIBPQ: [&str; 36] = [
     "application_name",
     "channel_binding",
     "client_encoding",
@@ -39,6 +39,7 @@ const OF_LIBPQ: [&str; 34] = [
     "require_auth",
     "requirepeer",
     "service",
+    "servicefile",
     "ssl_max_protocol_version",
     "ssl_min_protocol_version",
     "sslcert",
@@ -52,10 +53,12 @@ const OF_LIBPQ: [&str; 34] = [
     "sslrootcert",
     "sslsni",
     "target_session_attrs",
+    "tcp_user_timeout",
 ];
 
 /// Parameters of libpq that are paths of files.
-const PATHS: [&str; 6] = ["passfile", "sslcert", "sslcrl", "sslcrldir", "sslkey", "sslrootcert"];
+const PATHS: [&str; 7] =
+    ["passfile", "servicefile", "sslcert", "sslcrl", "sslcrldir", "sslkey", "sslrootcert"];
 
 /// Parameters that say which storage it is, or how it is reached, and no secret.
 const SHOWN: [&str; 5] = ["hostaddr", "service", "sslmode", "sslrootcert", "target_session_attrs"];
@@ -146,7 +149,8 @@ impl PostgresSource {
             match name {
                 "user" => self.user = not_empty(value),
                 "password" => self.password = not_empty(value).map(Secret::new),
-                "dbname" => self.database = not_empty(value),
+                // asyncpg has the second name, too.
+                "dbname" | "database" => self.database = not_empty(value),
                 "host" => {
                     for host in value.split(',') {
                         hosts.push(Host::parse_decoded(host)?);

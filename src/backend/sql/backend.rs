@@ -9,14 +9,14 @@ use super::database::{Outcome, Rename, StoreRow, Touched, Written};
 use super::datasets::Datasets;
 use super::scan::RecordScan;
 use super::shared::{Shared, time};
-use super::staging::{self, is_guessed, now};
+use super::staging::{self, is_guessed};
 use crate::backend::{
     Backend, Durability, KeyOrder, PlainDirectories, Publish, PublishError, Purge, Purged, Purging,
     RenameRecord, Scan, Staged, Traits, Value, Watchable, is_spared,
 };
 use crate::model::{
     Attributes, BackendErrorKind, Error, Key, RecordType, Result, Space, StoreMetadata, StoreName,
-    StoreTimes,
+    StoreTimes, this_moment,
 };
 
 /// Unit of [`Space`] in bytes.
@@ -202,7 +202,7 @@ impl Backend for SqlBackend {
         modified_at: Option<Timestamp>,
     ) -> Result<()> {
         self.check_write(store)?;
-        // Each change has moved both times already, in its own transaction.
+        // A change is an access.
         let Some(accessed_at) = accessed_at.or(modified_at) else { return Ok(()) };
         let touched = Touched { accessed_at, modified_at };
         self.done(self.shared.database.touch(store.as_str(), touched)?, store)
@@ -304,7 +304,7 @@ impl Backend for SqlBackend {
             to_key,
             content_type: record_type.content_type.as_str(),
             replace: rename.replace,
-            at: now(),
+            at: this_moment(),
         })?;
         let row = match renamed {
             Written::Done(row) => row,

@@ -12,7 +12,7 @@ use super::versions::{Moment, RecordId, Seen, Versions};
 use crate::backend::spool::{Fetched, Spool};
 use crate::model::{
     Attributes, BackendErrorKind, ContentType, Error, Key, RecordType, Result, Stamp, StoreName,
-    system_time,
+    epoch_ns, system_time,
 };
 use crate::ranks::{Mutex, Table};
 
@@ -73,8 +73,7 @@ impl Shared {
     }
 
     fn attributes(&self, mode: u32, object: u64, size: u64, modified: SystemTime) -> Attributes {
-        let modified_ns = Timestamp::try_from(modified).unwrap_or_default().as_nanosecond();
-        let modified_ns = i64::try_from(modified_ns).unwrap_or(i64::MAX);
+        let modified_ns = epoch_ns(modified);
         Attributes {
             size,
             blocks: size.div_ceil(BLOCK),

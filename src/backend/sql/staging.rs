@@ -13,7 +13,7 @@ use super::value::{Bytes, INLINE, SqlValue};
 use super::versions::{RecordId, Seen};
 use crate::backend::spool::Fetched;
 use crate::backend::{Over, Publish, PublishError, Staged, Unnamed, Value};
-use crate::model::{Error, RecordType, Result};
+use crate::model::{Error, RecordType, Result, this_moment};
 
 /// An empty version in the making.
 pub(super) fn stage(shared: &Shared) -> Result<Staged> {
@@ -55,7 +55,7 @@ fn put(shared: &Shared, staged: &Staged, publish: &Publish<'_>) -> Result<Publis
     };
     // The same file: it is lent to the database.
     let file = file_of(staged)?;
-    let at = now();
+    let at = this_moment();
     let written = shared.database.put(&Put {
         internal_name: store.as_str(),
         key: text,
@@ -120,9 +120,4 @@ impl Published {
 /// Whether a type holds for the bytes only that it was guessed from.
 pub(super) fn is_guessed(record_type: &RecordType) -> bool {
     record_type.declared() != Some(&record_type.content_type)
-}
-
-/// Now, in whole microseconds: no database keeps more.
-pub(super) fn now() -> Timestamp {
-    Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or_default()
 }

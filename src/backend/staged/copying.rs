@@ -17,6 +17,12 @@ const CHUNK: usize = 256 * 1024;
 /// Makes the first `len` bytes of a version the staged ones, and the version's owner and mode theirs.
 pub(super) fn begin_with(staged: &Staged, value: &dyn Value, len: u64) -> Result<()> {
     keep_owner_and_mode(staged, &value.attributes()?);
+    copy(staged, value, len).map(drop)
+}
+
+/// Makes the first `len` bytes of a version the staged ones; holes stay holes as far as both sides know of them. Gives back
+/// whether the version has so many.
+pub(super) fn copy(staged: &Staged, value: &dyn Value, len: u64) -> Result<bool> {
     failpoint::fail("stage: copy").map_err(|error| failed("copy into", error))?;
     let mut copied = 0;
     if let Some(local) = value.local_file().filter(|_| len > 0) {
@@ -42,7 +48,7 @@ pub(super) fn begin_with(staged: &Staged, value: &dyn Value, len: u64) -> Result
         let end = len.min(value.attributes()?.size);
         extend_to(staged, end).map_err(|error| failed("copy into", error))?;
     }
-    Ok(())
+    Ok(copied >= len)
 }
 
 /// As a write in place would, keep whose file it is and who may read it. Without the privilege to give a

@@ -166,6 +166,16 @@ impl Staged {
         copying::begin_with(self, value, len)
     }
 
+    /// Copies the first `len` bytes of a version, of whichever storage, and nothing else of it. Gives back whether it has so
+    /// many.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and what reading the version fails with.
+    pub fn copy_from(&self, value: &dyn Value, len: u64) -> Result<bool> {
+        self.refuse_over_limit(len)?;
+        copying::copy(self, value, len)
+    }
+
     /// Changes owner, mode and times; they pass to the published version, as far as the storage keeps them.
     ///
     /// # Errors

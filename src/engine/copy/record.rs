@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::Store;
 use super::known::{Known, There};
-use super::version::{Version, copy_bytes, have_same_bytes, open};
+use super::version::{Version, have_same_bytes, open};
 use super::{Copied, CopyNews, CopyOptions, TellCopy, ends_store, is_outdated, threads};
 use crate::backend::{Listed, Over, Publish, PublishType, Staged};
 use crate::model::{
@@ -278,7 +278,7 @@ impl<'a> RecordCopy<'a> {
                 staged.begin_with(&*old, 0)?;
             }
         }
-        let is_whole = copy_bytes(&**value, &staged, attributes.size)?;
+        let is_whole = staged.copy_from(&**value, attributes.size)?;
         // Crawlee JS 3 writes values where they are.
         if !is_whole || !value.attributes()?.stamp.same_bytes(&attributes.stamp) {
             let (store, key) = (self.from.name.to_string(), key.to_string());

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::super::Store;
-use crate::backend::{Staged, Value};
+use crate::backend::Value;
 use crate::model::{Attributes, Key, RecordType, Result};
 
-/// Bytes that are copied or compared at a time.
+/// Bytes that are compared at a time.
 const CHUNK: usize = 256 * 1024;
 
 /// One version of a record, open.
@@ -32,32 +32,6 @@ pub(super) fn open(store: &Store, key: &Key) -> Result<Version> {
         None => store.guess(key, &value)?,
     };
     Ok(Version { value, attributes, record_type })
-}
-
-/// Copies `size` bytes; holes stay holes as far as both storages know of them. Gives back whether there were so many.
-///
-/// # Errors
-/// Of either side.
-pub(super) fn copy_bytes(value: &dyn Value, staged: &Staged, size: u64) -> Result<bool> {
-    let mut buffer = vec![0; chunk_of(size)];
-    let mut at = 0;
-    while at < size {
-        at = value.next_data(at)?;
-        if at >= size {
-            break;
-        }
-        let most = chunk_of(size - at);
-        let count = value.read_at(buffer.get_mut(..most).unwrap_or_default(), at)?;
-        if count == 0 {
-            return Ok(false);
-        }
-        staged.write_at(buffer.get(..count).unwrap_or_default(), at)?;
-        at += count as u64;
-    }
-    if staged.attributes()?.size < size {
-        staged.set_len(size)?;
-    }
-    Ok(true)
 }
 
 /// Whether two values of this length have the same bytes.

@@ -7,9 +7,7 @@
 //! | --- | --- |
 //! | `table` | which locks there are, and who waits for one |
 //! | `ranges` | the locks of one file |
-//! | `interrupts` | a thread that ends the waiting of those who are sent a signal |
 
-mod interrupts;
 mod ranges;
 mod table;
 

@@ -5,12 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::interrupts;
 use super::ranges::{Lock, Ranges};
 use crate::fs::error::{FsError, FsResult};
 use crate::fs::handle::Handle;
 use crate::fs::ino::Ino;
 use crate::fs::processes::is_interrupted;
+use crate::fs::signals::look_for_signals;
 use crate::fs::store_node::RecordId;
 use crate::ranks::{Mutex, MutexGuard, Table};
 
@@ -101,7 +101,10 @@ impl Locks {
         drop(inner);
         if !is_watched {
             let weak = Arc::downgrade(self);
-            interrupts::watch(move || weak.upgrade().is_some_and(|locks| locks.interrupt()));
+            let look = move || weak.upgrade().is_some_and(|locks| locks.interrupt());
+            if !look_for_signals(look) {
+                self.inner.lock().is_watched = false;
+            }
         }
     }
 

@@ -161,7 +161,7 @@ fn add_channel(config: &mut Config, settings: &Settings) -> Result<()> {
     if let Some(seconds) = number("keepalives_interval")?.filter(|seconds| *seconds > 0) {
         config.keepalives_interval(Duration::from_secs(seconds.into()));
     }
-    let retries = number("keepalives_count")?.or(number("keepalives_retries")?);
+    let retries = number("keepalives_count")?;
     if let Some(retries) = retries.filter(|retries| *retries > 0) {
         config.keepalives_retries(retries);
     }

@@ -21,8 +21,8 @@ pub(super) fn of_process(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Settings that are understood, beside `dbname` and its like that have a place of their own in a text.
-const KNOWN: [&str; 27] = [
+/// Settings that are understood.
+const KNOWN: [&str; 26] = [
     "application_name",
     "channel_binding",
     "connect_timeout",
@@ -48,26 +48,12 @@ const KNOWN: [&str; 27] = [
     "tcp_user_timeout",
     "user",
     "keepalives_count",
-    "keepalives_retries",
     "fallback_application_name",
 ];
 
-/// Settings of other clients, or of libpq where they ask for what is the case anyway: nothing is lost without them.
-const WITHOUT_EFFECT: [&str; 13] = [
-    "client_encoding",
-    "command_timeout",
-    "gssencmode",
-    "krbsrvname",
-    "max_cached_statement_lifetime",
-    "max_cacheable_statement_size",
-    "prepared_statement_cache_size",
-    "prepared_statement_name_func",
-    "server_settings",
-    "sslcompression",
-    "sslsni",
-    "statement_cache_size",
-    "timeout",
-];
+/// Settings of libpq that ask for what is the case anyway: nothing is lost without them.
+const WITHOUT_EFFECT: [&str; 5] =
+    ["client_encoding", "gssencmode", "krbsrvname", "sslcompression", "sslsni"];
 
 /// Variables of the environment, and the settings that they stand for.
 const VARIABLES: [(&str, &str); 17] = [
