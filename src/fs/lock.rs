@@ -11,6 +11,7 @@ use super::locks::{Done, Lock, On};
 use super::stragglers::{HELD_UP_FOR, LOOK_EVERY, Stragglers};
 use super::system::FileSystem;
 use super::versions::Node;
+use crate::failpoint;
 
 impl FileSystem {
     /// The lock that keeps this one from being taken, if any does.
@@ -30,17 +31,19 @@ impl FileSystem {
         let begun = Instant::now();
         let mut held_up: Option<Stragglers> = None;
         loop {
-            match self.locks.take(on.clone(), lock) {
-                // Who has had it may have closed the file: the release that gives it back has been queued, and may be in
-                // the hands of another thread.
-                Err(FsError::Locked)
-                    if begun.elapsed() < HELD_UP_FOR
-                        && held_up.get_or_insert_with(Stragglers::now).are_left() =>
-                {
-                    std::thread::sleep(LOOK_EVERY);
-                }
-                taken => return taken,
+            let taken = self.locks.take(on.clone(), lock);
+            if !matches!(taken, Err(FsError::Locked)) {
+                return taken;
             }
+            failpoint::pass("lock: refused");
+            // Who has had it may have closed the file: the release that gives it back has been queued, and may be in the
+            // hands of another thread.
+            let is_held_up = held_up.get_or_insert_with(Stragglers::now).are_left();
+            if !is_held_up || begun.elapsed() >= HELD_UP_FOR {
+                // It may have been given back between the two looks.
+                return self.locks.take(on, lock);
+            }
+            std::thread::sleep(LOOK_EVERY);
         }
     }
 

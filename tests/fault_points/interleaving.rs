@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rustix::fs::{OFlags, XattrFlags};
+use rustix::fs::{FlockOperation, OFlags, XattrFlags, flock};
 use serde_json::Value;
 
 use crate::common::opener::Opener;
@@ -183,6 +183,25 @@ fn p06_a_record_that_is_removed_beside_a_close_never_comes_back() {
         closing.join().unwrap().unwrap();
         is_gone(step);
     }
+}
+
+#[test]
+fn p06_a_lock_that_is_given_back_while_another_is_about_to_be_refused_is_taken() {
+    let Some((faulty, store)) = faulty_store("default") else { return };
+    let [holder, asker, other] = [(); 3].map(|()| File::open(store.join("k")).unwrap());
+    flock(&holder, FlockOperation::LockExclusive).unwrap();
+    let step = "lock: refused";
+    let hold = Hold::arm(&faulty, step);
+    let asking = thread::spawn(move || flock(asker, FlockOperation::NonBlockingLockExclusive));
+    hold.is_met(step);
+    drop(holder);
+    wait_until("the lock is given back", || {
+        flock(&other, FlockOperation::NonBlockingLockExclusive).is_ok()
+    });
+    flock(&other, FlockOperation::Unlock).unwrap();
+    drop(hold);
+    asking.join().unwrap().unwrap();
+    faulty.is_well(step);
 }
 
 #[test]
