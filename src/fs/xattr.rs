@@ -19,10 +19,12 @@ impl FileSystem {
     /// The value of an attribute.
     ///
     /// # Errors
-    /// [`FsError::NoAttribute`]; [`FsError::UnsupportedHere`] if the mount has none at all.
+    /// [`FsError::NoAttribute`]; [`FsError::Unsupported`] for a namespace other than `user.`;
+    /// [`FsError::UnsupportedHere`] if the mount has none at all.
     pub fn getxattr(&self, ino: Ino, name: &[u8]) -> FsResult<Vec<u8>> {
         self.require_xattr()?;
-        // What every `ls -l` asks is answered without a look at the inode.
+        require_namespace(name)?;
+        // What is none of ours is answered without a look at the inode.
         if name != MIME_TYPE && !name.starts_with(STORE_FACTS) {
             return Err(FsError::NoAttribute);
         }
@@ -96,9 +98,11 @@ impl FileSystem {
     /// was brought with it, as by a copy of a storage whose files have no attributes.
     ///
     /// # Errors
-    /// [`FsError::Unsupported`] for anything but a record's type.
+    /// [`FsError::Unsupported`] for a namespace other than `user.`, [`FsError::NoAttribute`] for anything but a record's
+    /// type.
     pub fn removexattr(&self, ino: Ino, name: &[u8]) -> FsResult<()> {
         self.require_xattr()?;
+        require_namespace(name)?;
         self.refuse_if_read_only()?;
         let node = self.node(ino)?;
         let Some((store, key)) = record_of(&node).filter(|_| name == MIME_TYPE) else {
@@ -197,6 +201,12 @@ impl FileSystem {
         ];
         Ok(facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
     }
+}
+
+/// Refuses the namespaces that no file of ours has, ACLs and labels among them. `ls -l` asks for both of every file, and
+/// stops to ask a file system that does not support them; one that only lacks the attribute it asks each time.
+fn require_namespace(name: &[u8]) -> FsResult<()> {
+    if name.starts_with(b"user.") { Ok(()) } else { Err(FsError::Unsupported) }
 }
 
 /// The record that a file's attributes belong to.

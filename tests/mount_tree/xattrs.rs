@@ -53,6 +53,37 @@ fn the_content_type_is_an_attribute_that_can_be_read_and_set() {
     assert_eq!(sh(shell, &mount.store("default")), "image/x-own");
 }
 
+#[test]
+fn namespaces_that_no_file_has_are_told_from_attributes_that_a_file_lacks() {
+    if !can_mount() {
+        return;
+    }
+    let storage = storage_of(&["k"]);
+    let mount = TempMount::new(&storage);
+    let (store, record) = (mount.store("default"), mount.store("default").join("k"));
+    let get = |path: &Path, name: &str| -> io::Result<usize> {
+        Ok(rustix::fs::getxattr(path, name, &mut [0; 64][..])?)
+    };
+    for path in [&store, &record] {
+        for name in ["system.posix_acl_access", "security.selinux", "trusted.x"] {
+            assert_eq!(errno(get(path, name)), Errno::OPNOTSUPP, "{name}");
+            let refused = errno(set(path, name, "x", XattrFlags::empty()));
+            // The kernel looks into ACLs itself.
+            assert!(matches!(refused, Errno::OPNOTSUPP | Errno::INVAL), "{name}: {refused}");
+            assert_eq!(errno(remove(path, name)), Errno::OPNOTSUPP, "{name}");
+        }
+        assert_eq!(errno(get(path, "user.other")), Errno::NODATA);
+        assert_eq!(errno(remove(path, "user.other")), Errno::NODATA);
+    }
+    // So that one question for all files is enough, which ls keeps to.
+    let asked = "strace -f -e trace=getxattr,lgetxattr ls -l . 2>&1 | grep -c 'getxattr(' || true";
+    for _ in 0..50 {
+        File::create(store.join(format!("more-{}", store.read_dir().unwrap().count()))).unwrap();
+    }
+    let count: usize = sh(asked, &store).trim().parse().unwrap();
+    assert!((1..10).contains(&count), "{count} questions for 51 files");
+}
+
 /// Its sidecar would be larger than those that are read.
 #[test]
 fn p10_a_type_that_could_not_be_read_back_is_refused() {
@@ -263,7 +294,7 @@ fn other_attributes_are_not_kept() {
     let purge = store.join("@purge");
     let paths = [store.join("k"), store.join(METADATA), purge, store, mount.stores(), mount.path()];
     for path in &paths {
-        for name in ["user.other", "user.storefs.other", "security.selinux"] {
+        for name in ["user.other", "user.storefs.other"] {
             assert_eq!(errno(xattr(path, name)), Errno::NODATA, "{} {name}", path.display());
         }
         let refused = set(path, "user.other", "x", XattrFlags::empty());

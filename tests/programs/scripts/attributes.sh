@@ -79,7 +79,7 @@ echo x > f; getfattr f; getfattr -n user.missing f; echo $?; setfattr -x user.mi
 echo x > f; setfattr -n user.mime_type -v text/x-test f; getfattr --only-values -n user.mime_type f; echo; cp -a f g; getfattr --only-values -n user.mime_type g; echo; mv g h; getfattr --only-values -n user.mime_type h; echo; sed -i s/x/y/ h; cat h; setfattr -n user.mime_type -v text/plain h; getfattr --only-values -n user.mime_type h; echo
 
 ### setfattr-kinds: setfattr
-echo x > f; setfattr -n trusted.x -v 1 f 2> /dev/null; getfattr -n security.selinux f 2>&1 | sed 's/.*: //'; setfattr -n nonsense -v 1 f; echo $?; setfattr -n system.x -v 1 f; echo $?
+echo x > f; setfattr -n trusted.x -v 1 f 2> /dev/null; getfattr -n user.none f 2>&1 | sed 's/.*: //'; setfattr -n nonsense -v 1 f; echo $?; setfattr -n system.x -v 1 f; echo $?
 
 ### acl-commands: getfacl
 touch f; getfacl -c f; setfacl -m u:1234:r f 2> /dev/null; chmod 640 f; stat -c %a f
