@@ -32,6 +32,7 @@ pub mod watch;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -86,6 +87,16 @@ pub trait Backend: Debug + Send + Sync {
     /// # Errors
     /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
     fn store_attributes(&self, store: &StoreName) -> Result<Attributes>;
+
+    /// The same as they were no longer ago than `within`, with what this process has changed since. A backend across a
+    /// network need not ask then.
+    ///
+    /// # Errors
+    /// As [`Backend::store_attributes`].
+    fn store_attributes_of_late(&self, store: &StoreName, within: Duration) -> Result<Attributes> {
+        let _ = within;
+        self.store_attributes(store)
+    }
 
     /// Makes an empty store that holds `metadata`.
     ///
@@ -254,6 +265,13 @@ pub trait Backend: Debug + Send + Sync {
     /// [`Error::NameTooLong`](crate::Error::NameTooLong),
     /// [`Error::InvalidKey`](crate::Error::InvalidKey), [`Error::NotUnicode`](crate::Error::NotUnicode).
     fn check_key(&self, store: &StoreName, key: &Key) -> Result<()>;
+
+    /// Whether this process may have made the record since a look found none, as far as it remembers: by a publish, or by
+    /// a move. A backend across a network remembers.
+    fn may_have_made(&self, store: &StoreName, key: &Key) -> bool {
+        let _ = (store, key);
+        true
+    }
 
     /// Removes a record: value and content type.
     ///

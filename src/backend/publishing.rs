@@ -16,7 +16,8 @@ pub type DecideType<'a> = dyn Fn(&Staged, Option<&RecordType>) -> Result<RecordT
 pub enum PublishType<'a> {
     /// This one.
     Given(&'a ContentType),
-    /// What this says, once, before the record is held: it may read all that is staged.
+    /// What this says, before the record is held: it may read all that is staged. Asked again if it turns out that there is
+    /// a record to replace.
     Decided(&'a DecideType<'a>),
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -207,6 +208,14 @@ impl Store {
         self.backend().store_attributes(&self.name)
     }
 
+    /// The same as they were no longer ago than `within`, with what this process has changed since.
+    ///
+    /// # Errors
+    /// As [`attributes`](Self::attributes).
+    pub(crate) fn attributes_of_late(&self, within: Duration) -> Result<Attributes> {
+        self.backend().store_attributes_of_late(&self.name, within)
+    }
+
     /// Changes owner, mode and times of the store, as far as the storage keeps them.
     ///
     /// # Errors
@@ -287,6 +296,11 @@ impl Store {
         let value = self.backend().open_value(&self.name, key)?;
         self.storage.activity().accessed(&self.name);
         Ok(value)
+    }
+
+    /// Whether this process may have made the record since a look found none.
+    pub(crate) fn may_have_made(&self, key: &Key) -> bool {
+        self.backend().may_have_made(&self.name, key)
     }
 
     /// Checks that a record could be kept under this key.

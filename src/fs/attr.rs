@@ -63,6 +63,7 @@ impl FileSystem {
             )
             | None => Duration::ZERO,
             Some(Node::Version(version)) => self.trust.version_ttl(&version.store),
+            Some(Node::Store(_)) if self.is_remote => self.trust.untold_ttl() / 2,
             Some(_) => self.trust.untold_ttl(),
         }
     }
@@ -167,7 +168,12 @@ impl FileSystem {
     }
 
     pub(super) fn store_attr(&self, store: &StoreNode) -> FsResult<FileAttr> {
-        Ok(self.directory(store.ino, self.store(store).attributes()?))
+        let attributes = match self.is_remote {
+            // The kernel asks after each change that it makes in there. It trusts the answer for the other half.
+            true => self.store(store).attributes_of_late(self.trust.untold_ttl() / 2),
+            false => self.store(store).attributes(),
+        };
+        Ok(self.directory(store.ino, attributes?))
     }
 
     /// A store or plain directory, as it is shown.

@@ -9,10 +9,12 @@ use super::error::{FsError, FsResult};
 use super::ino::{Ino, ROOT, STATUS, STORES};
 use super::name::{self, MetadataName, Name};
 use super::plain;
+use super::processes::SystemCall;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::{Node, Ticket, VersionNode};
-use super::writers::{Join, Led, WriteSession};
+use super::writers::{Found, Join, Led, WriteSession};
+use crate::engine::Value;
 use crate::model::{Attributes, Error, Key, StoreName};
 
 /// Longest name in bytes that the kernel has anywhere.
@@ -111,6 +113,36 @@ impl FileSystem {
         if let Some(session) = self.draft(caller, store, key)? {
             return self.writer_entry(&session);
         }
+        self.opened_entry(store, key, |ino, value| {
+            self.writers.announcements().hold(caller.thread, ino, value);
+        })
+    }
+
+    /// The current version of a record that the caller is opening for reading, with its bytes: the open needs no look of
+    /// its own.
+    fn foreseen_entry(
+        &self,
+        caller: &Caller,
+        call: SystemCall,
+        store: &Arc<StoreNode>,
+        key: &Key,
+    ) -> FsResult<Entry> {
+        let opened = self.opened_entry(store, key, |ino, value| {
+            self.writers.announcements().foresee(caller.thread, call, Found::Version(ino, value));
+        });
+        match opened {
+            Err(FsError::Storage(Error::NoSuchRecord { .. })) => Err(FsError::NotFound),
+            entry => entry,
+        }
+    }
+
+    /// The entry of a record's current version, of which `hold` is given the bytes.
+    fn opened_entry(
+        &self,
+        store: &Arc<StoreNode>,
+        key: &Key,
+        hold: impl FnOnce(Ino, Arc<dyn Value>),
+    ) -> FsResult<Entry> {
         let value = self.store(store).open_value(key)?;
         let attributes = value.attributes()?;
         let counted = self.counted(self.versions.version(store, key, attributes));
@@ -119,7 +151,7 @@ impl FileSystem {
             Some(Node::Version(version)) => version.share_value(value),
             _ => value,
         };
-        self.writers.announcements().hold(caller.thread, counted.ino(), value);
+        hold(counted.ino(), value);
         self.told(counted, |ino| Ok(self.entry(self.file(ino, attributes)).untrusted()))
     }
 
@@ -208,8 +240,19 @@ impl FileSystem {
                 return self.writer_entry(&session);
             }
         }
+        let is_foreseen = self.is_remote && session.is_none();
+        let call = is_foreseen.then(|| SystemCall::of(caller.thread)).flatten();
+        if let Some(call) = call.clone().filter(SystemCall::opens_to_read) {
+            return self.foreseen_entry(caller, call, store, key);
+        }
         let attributes = match self.store(store).record(key) {
-            Err(Error::NoSuchRecord { .. }) => return Err(FsError::NotFound),
+            Err(Error::NoSuchRecord { .. }) => {
+                if let Some(call) = call.filter(SystemCall::opens_to_create) {
+                    let nothing = Found::Nothing(store.record(key));
+                    self.writers.announcements().foresee(caller.thread, call, nothing);
+                }
+                return Err(FsError::NotFound);
+            }
             record => record?,
         };
         let counted = self.counted(self.versions.version(store, key, attributes));

@@ -93,6 +93,27 @@ impl FileSystem {
         }
     }
 
+    /// The bytes that the lookup of this open has brought along, if it has: [`open_foreseen`](Self::open_foreseen) takes
+    /// them, and waits for nothing.
+    #[must_use]
+    pub fn foreseen(&self, caller: &Caller, ino: Ino, mode: OpenMode) -> Option<Arc<dyn Value>> {
+        if !self.is_remote || mode.changes() {
+            return None;
+        }
+        self.writers.announcements().take_version(caller.thread, ino)
+    }
+
+    /// Opens for reading what a lookup has brought along.
+    ///
+    /// # Errors
+    /// [`FsError::Stale`] if the inode stands for no version.
+    pub fn open_foreseen(&self, ino: Ino, value: Arc<dyn Value>) -> FsResult<Opened> {
+        match &*self.node(ino)? {
+            Node::Version(version) => self.open_value(version, value),
+            _ => Err(FsError::Stale),
+        }
+    }
+
     /// Creates and opens a file, or opens it if it is there and `mode` is not exclusive.
     ///
     /// # Errors
@@ -399,10 +420,10 @@ impl FileSystem {
         if !exclusive && let Some(session) = self.joined_session(store, key, join)? {
             return Ok((session, false));
         }
-        match self.store(store).open_value(key) {
-            Ok(_) if exclusive => Err(FsError::Exists),
-            Ok(base) => Ok((self.begin_on(base, store, key, join), false)),
-            Err(Error::NoSuchRecord { .. }) => {
+        match self.found_for_create(share.opener(), store, key)? {
+            Some(_) if exclusive => Err(FsError::Exists),
+            Some(base) => Ok((self.begin_on(base, store, key, join), false)),
+            None => {
                 // Whoever still writes a record of this name that others have removed goes on without the name.
                 self.writers.detach(store, key);
                 let staging = self.stage_for(share.opener(), (store, key), permissions)?;
@@ -413,7 +434,26 @@ impl FileSystem {
                 self.writers.begin(store, key, join, &session);
                 Ok((session, true))
             }
-            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The record that an open is about to create, if it is there. The lookup of that open may have found that it is not:
+    /// then only this mount can have made it since, as far as its writers would share it. For who holds the record.
+    fn found_for_create(
+        &self,
+        caller: &Caller,
+        store: &StoreNode,
+        key: &Key,
+    ) -> FsResult<Option<Arc<dyn Value>>> {
+        if self.is_remote
+            && self.writers.announcements().take_absence(caller.thread, &store.record(key))
+            && !self.store(store).may_have_made(key)
+        {
+            return Ok(None);
+        }
+        match self.store(store).open_value(key) {
+            Err(Error::NoSuchRecord { .. }) => Ok(None),
+            value => Ok(Some(value?)),
         }
     }
 

@@ -48,6 +48,50 @@ pub(super) fn is_interrupted(thread: u32) -> bool {
     pending & !status.signals("SigBlk:") & !status.signals("SigIgn:") != 0
 }
 
+/// A system call that a thread is in: which one, its arguments, and where it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SystemCall(String);
+
+impl SystemCall {
+    /// The one that a thread sleeps in. `None` if it is in none, or that cannot be seen.
+    pub(super) fn of(thread: u32) -> Option<Self> {
+        if thread == 0 {
+            return None;
+        }
+        fs::read_to_string(format!("/proc/{thread}/syscall")).ok().map(Self)
+    }
+
+    /// Whether it is an open that will read, and changes nothing.
+    pub(super) fn opens_to_read(&self) -> bool {
+        let others = libc::O_ACCMODE | libc::O_TRUNC | libc::O_PATH;
+        self.open_flags().is_some_and(|flags| flags & others == libc::O_RDONLY)
+    }
+
+    /// Whether it is an open that creates what is not there.
+    pub(super) fn opens_to_create(&self) -> bool {
+        self.open_flags().is_some_and(|flags| flags & libc::O_CREAT != 0)
+    }
+
+    /// The flags of an open. What openat2(2) is asked for cannot be seen.
+    fn open_flags(&self) -> Option<i32> {
+        let argument = match self.part(0)?.parse().ok()? {
+            libc::SYS_openat => 3,
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_open => 2,
+            _ => return None,
+        };
+        let flags = u64::from_str_radix(self.part(argument)?.strip_prefix("0x")?, 16).ok()?;
+        // The argument is an int, and the upper half of the register may hold anything.
+        let [a, b, c, d, ..] = flags.to_le_bytes();
+        Some(i32::from_le_bytes([a, b, c, d]))
+    }
+
+    /// The number, then arguments in hexadecimal, the stack pointer and the program counter (proc_pid_syscall(5)).
+    fn part(&self, at: usize) -> Option<&str> {
+        self.0.split_ascii_whitespace().nth(at)
+    }
+}
+
 /// A process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Process {
@@ -98,10 +142,61 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::os::unix::fs::MetadataExt;
-    use std::process::Command;
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use rustix::fs::{CWD, Mode, mkfifoat};
 
     use super::*;
+
+    #[test]
+    fn p02_a_system_call_is_told_from_any_other_and_an_open_by_what_it_is_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fifo");
+        mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
+        // Opens of the fifo wait for each other, and the shell makes each in a process of its own.
+        let opening = |how: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", how]).arg("sh").arg(&path).stdin(Stdio::piped());
+            command.spawn().unwrap()
+        };
+        let seen = |child: &std::process::Child, is_open: bool| {
+            let begun = Instant::now();
+            loop {
+                let call = SystemCall::of(child.id());
+                let number = call.as_ref().and_then(|call| call.part(0)?.parse::<i64>().ok());
+                std::thread::sleep(Duration::from_millis(10));
+                // It stays in it: libraries are opened too.
+                if number.is_some_and(|number| (number == libc::SYS_openat) == is_open)
+                    && SystemCall::of(child.id()) == call
+                {
+                    return call.unwrap();
+                }
+                assert!(begun.elapsed() < Duration::from_secs(60), "{call:?}");
+            }
+        };
+        let mut reader = opening("exec 3<\"$1\"; read line");
+        let reads = seen(&reader, true);
+        assert!(reads.opens_to_read(), "{reads:?}");
+        assert_eq!(SystemCall::of(reader.id()), Some(reads.clone()));
+        let mut writer = opening("exec 3>\"$1\"; read line; exec 3>&-; exec 3>\"$1\"");
+        let later = seen(&reader, false);
+        assert!(later != reads && !later.opens_to_read(), "{later:?}");
+        assert!(!reads.opens_to_create() && !later.opens_to_create());
+        let go_on = |child: &mut std::process::Child| {
+            child.stdin.take().unwrap().write_all(b"\n").unwrap();
+        };
+        go_on(&mut reader);
+        reader.wait().unwrap();
+        go_on(&mut writer);
+        let writes = seen(&writer, true);
+        assert!(!writes.opens_to_read() && writes.opens_to_create(), "{writes:?}");
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+        assert_eq!(SystemCall::of(0), None);
+    }
 
     #[test]
     fn p03_a_process_is_known_by_its_threads_and_by_who_has_started_it() {

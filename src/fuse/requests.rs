@@ -209,10 +209,14 @@ impl Filesystem for Adapter {
             // The kernel asks no more.
             return reply.error(Errno::ENOSYS);
         }
-        let caller = caller(req);
-        let wait = Wait::maybe(self.fs.inode_waits(ino(number)));
-        let (reply, mode) = (self.opening(reply, number), open_mode(flags.0));
-        let call = move |fs: &FileSystem| fs.open(&caller, ino(number), mode);
+        let (caller, mode) = (caller(req), open_mode(flags.0));
+        let foreseen = self.fs.foreseen(&caller, ino(number), mode);
+        let wait = Wait::maybe(foreseen.is_none() && self.fs.inode_waits(ino(number)));
+        let reply = self.opening(reply, number);
+        let call = move |fs: &FileSystem| match foreseen {
+            Some(value) => fs.open_foreseen(ino(number), value),
+            None => fs.open(&caller, ino(number), mode),
+        };
         match mode.write || mode.truncate {
             true => self.serve(wait, about("open", number), reply, call),
             false => self.look((caller, wait), about("open", number), reply, call),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -113,6 +114,14 @@ impl Backend for SqlBackend {
         Ok(self.shared.store_attributes(time(self.shared.store_changed(store)?)))
     }
 
+    fn store_attributes_of_late(&self, store: &StoreName, within: Duration) -> Result<Attributes> {
+        if store.is_plain() || !self.traits.is_remote {
+            return self.store_attributes(store);
+        }
+        let changed = self.shared.store_changed_of_late(store, within)?;
+        Ok(self.shared.store_attributes(time(changed)))
+    }
+
     fn create_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
         self.check_write(store)?;
         let limit = self.shared.database.facts().most_key_chars;
@@ -137,12 +146,15 @@ impl Backend for SqlBackend {
             self.shared.database.rename_store(from.as_str(), to.as_str(), metadata_name)?;
         self.done(renamed, if renamed == Outcome::Taken { to } else { from })?;
         self.shared.versions.rename_store(from, to);
+        self.shared.forget_changed(from);
+        self.shared.forget_changed(to);
         Ok(())
     }
 
     fn drop_store(&self, store: &StoreName) -> Result<()> {
         self.check_write(store)?;
         self.done(self.shared.database.drop_store(store.as_str(), false)?, store)?;
+        self.shared.forget_changed(store);
         self.shared.versions.forget_store(store, &[]);
         Ok(())
     }
@@ -151,7 +163,10 @@ impl Backend for SqlBackend {
         self.check_write(store)?;
         match self.shared.database.drop_store(store.as_str(), true)? {
             Outcome::NotEmpty => Ok(false),
-            dropped => self.done(dropped, store).map(|()| true),
+            dropped => {
+                self.shared.forget_changed(store);
+                self.done(dropped, store).map(|()| true)
+            }
         }
     }
 
@@ -162,6 +177,7 @@ impl Backend for SqlBackend {
         let Some(purged) = purged else { return Err(self.shared.no_such_store(store)) };
         let spared: Vec<Key> = purged.spared.iter().filter_map(|key| Key::new(key).ok()).collect();
         self.shared.versions.forget_store(store, &spared);
+        self.shared.look_again(store);
         Ok(Purging::done(Purged { removed: purged.removed, spared }))
     }
 
@@ -205,7 +221,9 @@ impl Backend for SqlBackend {
         // A change is an access.
         let Some(accessed_at) = accessed_at.or(modified_at) else { return Ok(()) };
         let touched = Touched { accessed_at, modified_at };
-        self.done(self.shared.database.touch(store.as_str(), touched)?, store)
+        let outcome = self.shared.database.touch(store.as_str(), touched)?;
+        self.shared.look_again(store);
+        self.done(outcome, store)
     }
 
     fn scan(&self, store: &StoreName) -> Result<Scan> {
@@ -242,6 +260,7 @@ impl Backend for SqlBackend {
         };
         let guessed = Some(record_type).filter(is_guessed);
         self.shared.versions.renew(&record, &row, guessed);
+        self.shared.look_again(store);
         Ok(())
     }
 
@@ -268,6 +287,10 @@ impl Backend for SqlBackend {
         }
     }
 
+    fn may_have_made(&self, store: &StoreName, key: &Key) -> bool {
+        self.shared.versions.last(&(store.clone(), key.clone())).is_some()
+    }
+
     fn check_key(&self, store: &StoreName, key: &Key) -> Result<()> {
         self.check_write(store)?;
         self.shared.check_key(key).map(drop)
@@ -280,6 +303,7 @@ impl Backend for SqlBackend {
             Outcome::Done => {
                 self.shared.versions.forget(&record);
                 self.shared.kept.forget(&record);
+                self.shared.look_again(store);
                 Ok(())
             }
             Outcome::NoRecord => Err(self.shared.no_such_record(&record)),
@@ -316,6 +340,8 @@ impl Backend for SqlBackend {
             }
             Written::NoRecord => return Err(self.shared.no_such_record(&from)),
         };
+        self.shared.look_again(&from.0);
+        self.shared.look_again(&to.0);
         self.shared.versions.rename(&from, &to, &row);
         self.shared.versions.renew(&to, &row, Some(record_type).filter(is_guessed));
         Ok(())

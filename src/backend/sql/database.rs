@@ -97,6 +97,22 @@ pub(super) trait Database: Debug + Send + Sync {
         known: Option<Version>,
     ) -> Result<Lookup<Opened>>;
 
+    /// The same, and when its store was changed last: for one that nobody has looked at before. In one round trip.
+    fn open_and_changed(
+        &self,
+        internal_name: &str,
+        key: &str,
+        inline: u64,
+        known: Option<&Changed>,
+    ) -> Result<(Lookup<Opened>, Option<Changed>)> {
+        let opened = self.open(internal_name, key, inline, None)?;
+        let changed = match &opened {
+            Lookup::Found(_) => self.changed(internal_name, known)?,
+            Lookup::NoRecord | Lookup::NoStore => None,
+        };
+        Ok((opened, changed))
+    }
+
     /// Streams a record's value, of one version, from its first byte on; holds no more than some MiB of it in memory.
     /// `sink` is called with each part in order. It fails with
     /// [`Error::RecordReplaced`](crate::model::Error::RecordReplaced) before the first part if the record is of another
@@ -242,6 +258,8 @@ pub(super) struct Put<'a> {
 pub(super) enum PutOver {
     Anything,
     Nothing,
+    /// Nothing, as is hoped: if it is refused, it is asked for again in another way. So it may be done twice.
+    Hoped,
     Version(Version),
 }
 

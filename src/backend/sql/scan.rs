@@ -1,6 +1,8 @@
 //! Listing the records of a store, page by page.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 use std::vec;
 
 use super::database::RecordRow;
@@ -12,38 +14,109 @@ use crate::model::{Key, Result, StoreName, Timestamp};
 /// So many records are asked for at once.
 const PAGE: usize = 1000;
 
-/// The records of a store, in the database's own order.
+/// So many pages are fetched ahead at most, beside the one that is asked for.
+const PAGES_AHEAD: usize = 1;
+
+/// The records of a store, in the database's own order. What follows the first page is fetched by a thread of its own
+/// while the page before it is read: the database and who lists work at the same time.
 pub(super) struct RecordScan {
     shared: Arc<Shared>,
     store: StoreName,
     page: vec::IntoIter<RecordRow>,
-    /// The last key of the page; `None` if there is no page behind it.
-    last: Option<String>,
     /// When the page was asked for.
     began: Moment,
+    rest: Rest,
     /// When the store was changed last, looked at once for each page that has anything new.
     modified: Option<Timestamp>,
+}
+
+/// Records that were asked for together.
+struct Page {
+    rows: Vec<RecordRow>,
+    began: Moment,
+    /// The last key; `None` if there is no page behind it.
+    last: Option<String>,
+}
+
+/// Where the next page comes from.
+enum Rest {
+    /// There is none.
+    Nothing,
+    /// It is still to be asked for, from behind this key.
+    Behind(String),
+    /// It is being fetched.
+    Ahead(Receiver<Result<Page>>),
+}
+
+impl Page {
+    fn ask(shared: &Shared, store: &StoreName, after: Option<&str>) -> Result<Self> {
+        let began = shared.versions.now();
+        let rows = shared.database.page(store.as_str(), after, PAGE)?;
+        let rows = rows.ok_or_else(|| shared.no_such_store(store))?;
+        let is_full = rows.len() >= PAGE;
+        let last = rows.last().filter(|_| is_full).map(|row| row.key.clone());
+        Ok(Self { rows, began, last })
+    }
+
+    /// Asks for page after page until there is none, one cannot be had, or nobody takes them any more.
+    fn send_all(shared: &Shared, store: &StoreName, after: String, to: &SyncSender<Result<Self>>) {
+        let mut after = Some(after);
+        while let Some(key) = after.take() {
+            let page = Self::ask(shared, store, Some(&key));
+            after = page.as_ref().ok().and_then(|page| page.last.clone());
+            if to.send(page).is_err() {
+                return;
+            }
+        }
+    }
 }
 
 impl RecordScan {
     /// Asks for the first page.
     pub(super) fn begin(shared: &Arc<Shared>, store: &StoreName) -> Result<Self> {
         let (shared, store) = (Arc::clone(shared), store.clone());
-        let (page, began) = (Vec::new().into_iter(), shared.versions.now());
-        let mut scan = Self { shared, store, page, last: None, began, modified: None };
-        scan.turn(None)?;
-        Ok(scan)
+        let Page { rows, began, last } = Page::ask(&shared, &store, None)?;
+        let rest = last.map_or(Rest::Nothing, Rest::Behind);
+        Ok(Self { shared, store, page: rows.into_iter(), began, rest, modified: None })
     }
 
-    fn turn(&mut self, after: Option<&str>) -> Result<()> {
-        self.began = self.shared.versions.now();
-        let page = self.shared.database.page(self.store.as_str(), after, PAGE)?;
-        let page = page.ok_or_else(|| self.shared.no_such_store(&self.store))?;
-        let is_full = page.len() >= PAGE;
-        self.last = page.last().filter(|_| is_full).map(|row| row.key.clone());
-        self.page = page.into_iter();
+    /// Goes on to the next page. Gives back whether there is one.
+    fn turn(&mut self) -> Result<bool> {
+        let page = match std::mem::replace(&mut self.rest, Rest::Nothing) {
+            Rest::Nothing => return Ok(false),
+            Rest::Behind(last) => match self.fetch_ahead(last.clone()) {
+                Some(pages) => return self.turn_to(pages),
+                // No thread can be made: one page after the other.
+                None => Page::ask(&self.shared, &self.store, Some(&last))?,
+            },
+            Rest::Ahead(pages) => return self.turn_to(pages),
+        };
+        self.rest = page.last.clone().map_or(Rest::Nothing, Rest::Behind);
+        self.show(page);
+        Ok(true)
+    }
+
+    fn fetch_ahead(&self, after: String) -> Option<Receiver<Result<Page>>> {
+        let (to, pages) = sync_channel(PAGES_AHEAD);
+        let (shared, store) = (Arc::clone(&self.shared), self.store.clone());
+        let fetch = move || Page::send_all(&shared, &store, after, &to);
+        let thread = thread::Builder::new().name("storefs-scan".to_owned());
+        thread.spawn(fetch).ok().map(|_| pages)
+    }
+
+    fn turn_to(&mut self, pages: Receiver<Result<Page>>) -> Result<bool> {
+        // The thread ends behind the last page, and behind one that cannot be had.
+        let Ok(page) = pages.recv() else { return Ok(false) };
+        let page = page?;
+        self.rest = Rest::Ahead(pages);
+        self.show(page);
+        Ok(true)
+    }
+
+    fn show(&mut self, page: Page) {
+        self.began = page.began;
+        self.page = page.rows.into_iter();
         self.modified = None;
-        Ok(())
     }
 
     /// A row as it is listed; `None` if it can be no file.
@@ -81,9 +154,10 @@ impl Iterator for RecordScan {
                     return Some(listed);
                 }
             }
-            let last = self.last.take()?;
-            if let Err(error) = self.turn(Some(&last)) {
-                return Some(Err(error));
+            match self.turn() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(error)),
             }
         }
     }

@@ -1,11 +1,11 @@
 //! What all parts of an open database share: how its rows are shown as stores, records and versions.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 
-use super::database::{Changed, Database, Lookup, RecordRow, StoreRow, Version, Written};
+use super::database::{Changed, Database, Lookup, Opened, RecordRow, StoreRow, Version, Written};
 use super::generations::Generations;
 use super::value::{Bytes, INLINE, KeptBytes, SqlValue};
 use super::versions::{Moment, RecordId, Seen, Versions};
@@ -29,6 +29,15 @@ const MOST_STORES: u64 = 1 << 12;
 /// How often a record is opened anew that others replace between the look at it and its first bytes.
 const MOST_TRIES: usize = 16;
 
+/// When a store was changed last, as far as is known.
+#[derive(Clone, Debug)]
+struct KnownChange {
+    changed: Changed,
+    /// When the look began that has told it. `None` if this process has done something to the store since of which only
+    /// the database knows when it was.
+    looked: Option<Instant>,
+}
+
 /// An open database.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -37,7 +46,7 @@ pub(super) struct Shared {
     pub(super) versions: Versions,
     pub(super) kept: KeptBytes,
     /// When stores were changed last, as far as was looked.
-    changed: Mutex<Table, Generations<StoreName, Changed>>,
+    changed: Mutex<Table, Generations<StoreName, KnownChange>>,
     /// Whom everything belongs to: a database keeps no owner.
     uid: u32,
     gid: u32,
@@ -121,19 +130,55 @@ impl Shared {
 
     /// When a store was changed last.
     pub(super) fn store_changed(&self, store: &StoreName) -> Result<Timestamp> {
-        let known = self.changed.lock().get(store).cloned();
+        let (known, looked) = (self.known_change(store), Instant::now());
         let changed = self.database.changed(store.as_str(), known.as_ref())?;
         let changed = changed.ok_or_else(|| self.no_such_store(store))?;
-        Ok(self.note_changed(store, changed))
+        Ok(self.note_changed(store, changed, looked))
     }
 
-    fn note_changed(&self, store: &StoreName, changed: Changed) -> Timestamp {
-        let at = changed.at;
-        self.changed.lock().insert(store.clone(), changed, 1);
+    /// The same, as a look has told it that began no longer ago than `within`, and what this process has published since.
+    pub(super) fn store_changed_of_late(
+        &self,
+        store: &StoreName,
+        within: Duration,
+    ) -> Result<Timestamp> {
+        let is_of_late =
+            |known: &&mut KnownChange| known.looked.is_some_and(|looked| looked.elapsed() < within);
+        if let Some(known) = self.changed.lock().get(store).filter(is_of_late) {
+            return Ok(known.changed.at);
+        }
+        self.store_changed(store)
+    }
+
+    fn known_change(&self, store: &StoreName) -> Option<Changed> {
+        self.changed.lock().get(store).map(|known| known.changed.clone())
+    }
+
+    fn note_changed(&self, store: &StoreName, changed: Changed, looked: Instant) -> Timestamp {
+        let mut table = self.changed.lock();
+        // What was published here meanwhile may be missing from it.
+        let known = table.get(store).filter(|known| known.changed.id == changed.id);
+        let at = known.map_or(changed.at, |known| known.changed.at.max(changed.at));
+        let known = KnownChange { changed: Changed { at, ..changed }, looked: Some(looked) };
+        table.insert(store.clone(), known, 1);
         at
     }
 
-    /// A store's times were set, maybe back.
+    /// This process has published something in a store.
+    pub(super) fn note_published(&self, store: &StoreName, at: Timestamp) {
+        if let Some(known) = self.changed.lock().get(store) {
+            known.changed.at = known.changed.at.max(at);
+        }
+    }
+
+    /// This process has changed something else in a store.
+    pub(super) fn look_again(&self, store: &StoreName) {
+        if let Some(known) = self.changed.lock().get(store) {
+            known.looked = None;
+        }
+    }
+
+    /// A store's times were set, maybe back, or its name is another's.
     pub(super) fn forget_changed(&self, store: &StoreName) {
         self.changed.lock().remove(store);
     }
@@ -147,10 +192,10 @@ impl Shared {
             let seen = self.seen(record, &row, began)?;
             return Ok((row, seen));
         }
-        let known = self.changed.lock().get(&record.0).cloned();
+        let (known, looked) = (self.known_change(&record.0), Instant::now());
         let (row, changed) = self.database.head_and_changed(store, key, known.as_ref())?;
+        let changed = changed.map(|changed| self.note_changed(&record.0, changed, looked));
         let row = self.found(record, row, began)?;
-        let changed = changed.map(|changed| self.note_changed(&record.0, changed));
         let seen = self.seen_in(record, &row, began, &mut || match changed {
             Some(changed) => Ok(changed),
             None => self.store_changed(&record.0),
@@ -184,7 +229,7 @@ impl Shared {
         let known = kept.as_ref().map(|(version, _)| *version);
         let key = self.key_text(record)?;
         let began = self.versions.now();
-        let opened = self.database.open(record.0.as_str(), key, INLINE, known)?;
+        let (opened, changed) = self.look_and_open(record, key, known)?;
         let opened = self.found(record, opened, began)?;
         let Some(version) = opened.row.version else {
             let shown = format!("open record '{}' of store '{}'", record.1, record.0);
@@ -201,9 +246,30 @@ impl Shared {
         if known != Some(version) {
             self.kept.keep(record, version, &bytes);
         }
-        let seen = self.seen(record, &opened.row, began)?;
+        let seen = self.seen_in(record, &opened.row, began, &mut || match changed {
+            Some(changed) => Ok(changed),
+            None => self.store_changed(&record.0),
+        })?;
         let record_type = seen.record_type(&opened.row.content_type);
         Ok(Some(SqlValue { bytes, attributes: self.record_attributes(&seen), record_type }))
+    }
+
+    /// Asks for a record, and along with it when its store was changed last, if nothing is known of the record: then it is
+    /// as old as that.
+    fn look_and_open(
+        &self,
+        record: &RecordId,
+        key: &str,
+        known: Option<Version>,
+    ) -> Result<(Lookup<Opened>, Option<Timestamp>)> {
+        let store = record.0.as_str();
+        if known.is_some() || self.versions.last(record).is_some() {
+            return Ok((self.database.open(store, key, INLINE, known)?, None));
+        }
+        let (before, looked) = (self.known_change(&record.0), Instant::now());
+        let (opened, changed) =
+            self.database.open_and_changed(store, key, INLINE, before.as_ref())?;
+        Ok((opened, changed.map(|changed| self.note_changed(&record.0, changed, looked))))
     }
 
     /// Begins to fetch a large value. `None` if it is another by now.

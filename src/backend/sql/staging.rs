@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rustix::fs::Mode;
 
-use super::database::{Put, PutOver, RecordRow};
+use super::database::{Put, PutOver, RecordRow, Written};
 use super::shared::{RECORD_MODE, Shared, time};
 use super::value::{Bytes, INLINE, SqlValue};
 use super::versions::{RecordId, Seen};
@@ -42,31 +42,50 @@ fn put(shared: &Shared, staged: &Staged, publish: &Publish<'_>) -> Result<Publis
     let Publish { store, key, content_type, durable, over } = *publish;
     let text = shared.check_key(key)?;
     let record = (store.clone(), key.clone());
-    let record_type = content_type.of(staged, || shared.replaced_type(&record))?;
-    let record_type = shared.fitting(record_type)?;
     let size = staged.attributes()?.size;
     // Before anything is published: nothing that comes afterwards may fail.
     let few = few_bytes(staged, size)?;
+    // The same file: it is lent to the database.
+    let file = file_of(staged)?;
+    let put = |record_type: &RecordType, over, at| {
+        shared.database.put(&Put {
+            internal_name: store.as_str(),
+            key: text,
+            content_type: record_type.content_type.as_str(),
+            value: &file,
+            size,
+            over,
+            at,
+            durable,
+        })
+    };
+    let before = shared.versions.last(&record);
+    // A look at what it replaces is a round trip, and most likely there is nothing.
+    if over == Over::Anything
+        && shared.database.facts().is_remote
+        && before.is_none()
+        && few.is_some()
+    {
+        let record_type = shared.fitting(content_type.of(staged, || Ok(None))?)?;
+        let at = this_moment();
+        match put(&record_type, PutOver::Hoped, at)? {
+            Written::Refused => {}
+            written => {
+                let row = shared.written(written, &record, false)?;
+                return Ok(Published { record, row, record_type, few, file, before, at });
+            }
+        }
+    }
+    let record_type = content_type.of(staged, || shared.replaced_type(&record))?;
+    let record_type = shared.fitting(record_type)?;
     let before = shared.versions.last(&record);
     let put_over = match over {
         Over::Anything => PutOver::Anything,
         Over::Nothing => PutOver::Nothing,
         Over::Version(stamp) => PutOver::Version(shared.version_of(&record, stamp)?),
     };
-    // The same file: it is lent to the database.
-    let file = file_of(staged)?;
     let at = this_moment();
-    let written = shared.database.put(&Put {
-        internal_name: store.as_str(),
-        key: text,
-        content_type: record_type.content_type.as_str(),
-        value: &file,
-        size,
-        over: put_over,
-        at,
-        durable,
-    })?;
-    let row = shared.written(written, &record, over == Over::Nothing)?;
+    let row = shared.written(put(&record_type, put_over, at)?, &record, over == Over::Nothing)?;
     Ok(Published { record, row, record_type, few, file, before, at })
 }
 
@@ -110,6 +129,7 @@ impl Published {
         let guessed = Some(&record_type).filter(|record_type| is_guessed(record_type));
         let facts = (time(row.committed_at.unwrap_or(at)), guessed.cloned());
         let seen = shared.versions.published(&record, &row, facts, before.as_ref());
+        shared.note_published(&record.0, at);
         if let Some(version) = row.version {
             shared.kept.keep(&record, version, &bytes);
         }

@@ -19,6 +19,13 @@
 //! A *ticket* is an inode of one lookup's own, that becomes what its open says. It is given where a lookup cannot be told
 //! from others: behind a lookup that has failed, since the open may have failed with it; and to callers without a number
 //! (in another PID namespace), as long as any of them has announced an open in that store.
+//!
+//! # Opens that are foreseen
+//! open(2) asks for a record twice: LOOKUP, then OPEN or CREATE. Across a network each costs a round trip, so what the
+//! lookup has found is held for the second: the bytes for an open for reading, that there is no such record for one that
+//! creates. It is given to that only if its thread is still in the system call that the lookup came from. So both are in
+//! one call, and what was published before the call is seen by it. The kernel trusts the name of such an entry for no time:
+//! each open by name makes a lookup of its own, which takes the place of what an earlier one has left.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +33,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend::Value;
 use crate::fs::ino::{Ino, STATUS};
+use crate::fs::processes::SystemCall;
 use crate::fs::store_node::{RecordId, StoreNode};
 use crate::model::Key;
 use crate::ranks::{Condvar, Mutex, Table};
@@ -73,6 +81,8 @@ pub(in crate::fs) struct Announcements {
     inner: Mutex<Table, Inner>,
     /// Signalled when the first is announced, and at the end.
     begun: Condvar,
+    /// Signalled at the end.
+    closed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +90,7 @@ struct Inner {
     by_thread: HashMap<u32, Announcement>,
     /// By store, until when the last one counts, of callers without a number.
     unknown: HashMap<Ino, Instant>,
+    foreseen: HashMap<u32, Foreseen>,
     is_closed: bool,
 }
 
@@ -95,6 +106,23 @@ struct Announcement {
     has_failed: bool,
     /// The version that the lookup found, by its inode.
     held: Option<(Ino, Arc<dyn Value>)>,
+}
+
+/// An open that has looked its record up.
+#[derive(Debug)]
+struct Foreseen {
+    until: Instant,
+    call: SystemCall,
+    found: Found,
+}
+
+/// What the lookup of an open has found.
+#[derive(Debug)]
+pub(in crate::fs) enum Found {
+    /// A version, by its inode and with its bytes.
+    Version(Ino, Arc<dyn Value>),
+    /// That there is no such record.
+    Nothing(RecordId),
 }
 
 impl Announcements {
@@ -186,6 +214,38 @@ impl Announcements {
         Announced { is_second, comes_by_no_name, held }
     }
 
+    /// An open has looked its record up: what it has found is held for it.
+    pub(in crate::fs) fn foresee(&self, thread: u32, call: SystemCall, found: Found) {
+        let until = Instant::now() + FOLLOWS_WITHIN;
+        let mut inner = self.inner.lock();
+        let was_empty = inner.is_empty();
+        let replaced = inner.foreseen.insert(thread, Foreseen { until, call, found });
+        drop(inner);
+        // Closes a file.
+        drop(replaced);
+        if was_empty {
+            self.begun.notify_all();
+        }
+    }
+
+    /// The bytes that are held for an open of this inode, if the thread is in the call still that has looked it up.
+    pub(in crate::fs) fn take_version(&self, thread: u32, ino: Ino) -> Option<Arc<dyn Value>> {
+        match self.take_foreseen(thread)? {
+            Found::Version(found, value) if found == ino => Some(value),
+            Found::Version(..) | Found::Nothing(_) => None,
+        }
+    }
+
+    /// Whether the thread is in the call still that has found no such record.
+    pub(in crate::fs) fn take_absence(&self, thread: u32, record: &RecordId) -> bool {
+        matches!(self.take_foreseen(thread), Some(Found::Nothing(missed)) if missed == *record)
+    }
+
+    fn take_foreseen(&self, thread: u32) -> Option<Found> {
+        let foreseen = self.inner.lock().foreseen.remove(&thread)?;
+        (SystemCall::of(thread) == Some(foreseen.call)).then_some(foreseen.found)
+    }
+
     /// What a thread has announced comes to nothing.
     pub(in crate::fs) fn withdraw(&self, thread: u32) {
         // What was held is closed.
@@ -201,9 +261,14 @@ impl Announcements {
             .map(|(_, announcement)| announcement)
             .collect();
         inner.unknown.retain(|_, until| *until > now);
+        let unopened: Vec<Foreseen> = inner
+            .foreseen
+            .extract_if(|_, foreseen| foreseen.until <= now)
+            .map(|(_, foreseen)| foreseen)
+            .collect();
         let is_empty = inner.is_empty();
         drop(inner);
-        drop(expired);
+        drop((expired, unopened));
         !is_empty
     }
 
@@ -225,7 +290,7 @@ impl Announcements {
             if left.is_zero() {
                 break;
             }
-            self.begun.wait_for(&mut inner, left);
+            self.closed.wait_for(&mut inner, left);
         }
         !inner.is_closed
     }
@@ -234,6 +299,7 @@ impl Announcements {
     pub(in crate::fs) fn close(&self) {
         self.inner.lock().is_closed = true;
         self.begun.notify_all();
+        self.closed.notify_all();
     }
 }
 
@@ -245,7 +311,7 @@ impl Announcement {
 
 impl Inner {
     fn is_empty(&self) -> bool {
-        self.by_thread.is_empty() && self.unknown.is_empty()
+        self.by_thread.is_empty() && self.unknown.is_empty() && self.foreseen.is_empty()
     }
 }
 

@@ -40,7 +40,7 @@ use super::failure::Failure;
 use crate::model::{BackendErrorKind, Error, Result};
 
 /// Threads that serve all connections.
-const WORKERS: usize = 2;
+const WORKERS: usize = 1;
 /// How long the server is asked to cancel a statement.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The first pause between two attempts, and the longest.

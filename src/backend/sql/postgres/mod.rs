@@ -186,6 +186,16 @@ impl Database for PostgresDatabase {
         self.open_record(internal_name, key, inline, known)
     }
 
+    fn open_and_changed(
+        &self,
+        internal_name: &str,
+        key: &str,
+        inline: u64,
+        known: Option<&Changed>,
+    ) -> Result<(Lookup<Opened>, Option<Changed>)> {
+        self.open_record_and_changed(internal_name, key, inline, known)
+    }
+
     fn stream(
         &self,
         internal_name: &str,

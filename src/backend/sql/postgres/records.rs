@@ -108,17 +108,45 @@ impl PostgresDatabase {
         known: Option<Version>,
     ) -> Result<Lookup<Opened>> {
         let action = || format!("open record '{key}' of store '{internal_name}'");
-        let inline = i32::try_from(inline).unwrap_or(i32::MAX);
         self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
-            let known = known.map(rows::number_of).transpose()?;
-            let client = attempt.client()?;
-            let statement = client.prepare_cached(&self.texts.open).await?;
-            let row =
-                client.query_opt(&statement, &[&internal_name, &key, &inline, &known]).await?;
-            let Some(found) = row else { return Ok(Lookup::NoStore) };
-            let Some(row) = rows::record(&found)? else { return Ok(Lookup::NoRecord) };
-            Ok(Lookup::Found(Opened { row, bytes: column(&found, 5)? }))
+            self.find_with_value(attempt, internal_name, key, inline, known).await
         })
+    }
+
+    /// The two are sent together.
+    pub(super) fn open_record_and_changed(
+        &self,
+        internal_name: &str,
+        key: &str,
+        inline: u64,
+        known: Option<&Changed>,
+    ) -> Result<(Lookup<Opened>, Option<Changed>)> {
+        let action = || format!("open record '{key}' of store '{internal_name}'");
+        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+            try_join(
+                self.find_with_value(attempt, internal_name, key, inline, None),
+                self.find_changed(attempt, internal_name, known),
+            )
+            .await
+        })
+    }
+
+    async fn find_with_value(
+        &self,
+        attempt: &Attempt<'_>,
+        internal_name: &str,
+        key: &str,
+        inline: u64,
+        known: Option<Version>,
+    ) -> Result<Lookup<Opened>, Failure> {
+        let inline = i32::try_from(inline).unwrap_or(i32::MAX);
+        let known = known.map(rows::number_of).transpose()?;
+        let client = attempt.client()?;
+        let statement = client.prepare_cached(&self.texts.open).await?;
+        let row = client.query_opt(&statement, &[&internal_name, &key, &inline, &known]).await?;
+        let Some(found) = row else { return Ok(Lookup::NoStore) };
+        let Some(row) = rows::record(&found)? else { return Ok(Lookup::NoRecord) };
+        Ok(Lookup::Found(Opened { row, bytes: column(&found, 5)? }))
     }
 
     pub(super) fn put_record(&self, put: &Put<'_>) -> Result<Written> {
@@ -129,7 +157,7 @@ impl PostgresDatabase {
             return Err(Error::backend(BackendErrorKind::TooLarge, action(), said));
         }
         let repeat = match put.over {
-            PutOver::Anything => Repeat::Always,
+            PutOver::Anything | PutOver::Hoped => Repeat::Always,
             PutOver::Nothing | PutOver::Version(_) => Repeat::IfCertain,
         };
         if put.size <= MOST_SENT_BYTES {
@@ -187,7 +215,7 @@ impl PostgresDatabase {
         match (found, put.over) {
             (Lookup::NoStore, _) => return Ok(Written::NoStore),
             (Lookup::NoRecord, PutOver::Version(_)) => return Ok(Written::NoRecord),
-            (Lookup::Found(_), PutOver::Nothing) => return Ok(Written::Refused),
+            (Lookup::Found(_), PutOver::Nothing | PutOver::Hoped) => return Ok(Written::Refused),
             (Lookup::Found(row), PutOver::Version(version)) if row.version != Some(version) => {
                 return Ok(Written::Refused);
             }
@@ -374,7 +402,7 @@ impl PostgresDatabase {
 fn text_of(puts: &Puts, over: PutOver) -> &str {
     match over {
         PutOver::Anything => &puts.anything,
-        PutOver::Nothing => &puts.nothing,
+        PutOver::Nothing | PutOver::Hoped => &puts.nothing,
         PutOver::Version(_) => &puts.version,
     }
 }
@@ -382,7 +410,7 @@ fn text_of(puts: &Puts, over: PutOver) -> &str {
 fn replaced(over: PutOver) -> Result<Option<i64>, Failure> {
     match over {
         PutOver::Version(version) => rows::number_of(version).map(Some),
-        PutOver::Anything | PutOver::Nothing => Ok(None),
+        PutOver::Anything | PutOver::Nothing | PutOver::Hoped => Ok(None),
     }
 }
 

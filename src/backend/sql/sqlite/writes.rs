@@ -25,7 +25,7 @@ pub(super) fn put(database: &Transactions, put: &Put<'_>) -> Result<Written> {
         };
         match put.over {
             PutOver::Anything => {}
-            PutOver::Nothing => {
+            PutOver::Nothing | PutOver::Hoped => {
                 if writing.reading.locate(&store_id, put.key)?.is_some() {
                     return Ok(Written::Refused);
                 }

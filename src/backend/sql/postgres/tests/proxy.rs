@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +14,9 @@ struct State {
     is_stalled: AtomicBool,
     /// Bytes of answers that are still passed on before a connection is cut, once; negative for no cut.
     answers_left: AtomicI64,
+    /// How often something was asked that came not right behind another question.
+    asked: AtomicU64,
+    was_answer: AtomicBool,
     is_over: AtomicBool,
 }
 
@@ -34,6 +37,8 @@ impl Proxy {
             target: AtomicU16::new(target),
             is_stalled: AtomicBool::new(false),
             answers_left: AtomicI64::new(-1),
+            asked: AtomicU64::new(0),
+            was_answer: AtomicBool::new(true),
             is_over: AtomicBool::new(false),
         });
         let serving = Arc::clone(&state);
@@ -76,6 +81,11 @@ impl Proxy {
         self.state.answers_left.store(bytes, Ordering::Relaxed);
     }
 
+    /// How many round trips have begun, as long as there is one at a time.
+    pub(super) fn asked(&self) -> u64 {
+        self.state.asked.load(Ordering::SeqCst)
+    }
+
     /// Whether the cut is still to come.
     pub(super) fn is_about_to_cut(&self) -> bool {
         self.state.answers_left.load(Ordering::Relaxed) >= 0
@@ -95,6 +105,9 @@ fn pass(mut from: TcpStream, mut to: TcpStream, is_answer: bool, state: &State) 
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         while state.is_stalled.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(5));
+        }
+        if state.was_answer.swap(is_answer, Ordering::SeqCst) && !is_answer {
+            state.asked.fetch_add(1, Ordering::SeqCst);
         }
         let left = state.answers_left.load(Ordering::Relaxed);
         if is_answer && left >= 0 {
