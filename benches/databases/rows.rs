@@ -3,7 +3,7 @@
 use std::ffi::{CString, OsStr};
 use std::io::Read;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use storefs::engine::{Source, Storage, StorageOptions};
@@ -37,7 +37,7 @@ const fn row(
     Row { name, title, unit, goal }
 }
 
-const ROWS: [Row; 15] = [
+const ROWS: [Row; 18] = [
     row("client-set", "crawlee-python sets 2 KiB", Unit::Rate, None),
     row("client-get", "crawlee-python gets them", Unit::Rate, None),
     row("set", "write new 2 KiB through the mount", Unit::Rate, Some(("client-set", 3.0))),
@@ -46,7 +46,15 @@ const ROWS: [Row; 15] = [
     row("get-again", "read it again, names untrusted", Unit::Rate, Some(("client-get", 8.0))),
     row("library-set", "set 2 KiB by the library", Unit::Rate, Some(("client-set", 5.0))),
     row("library-get", "get them", Unit::Rate, Some(("client-get", 5.0))),
+    row(
+        "copy",
+        "`storefs copy` of as many from a directory",
+        Unit::Rate,
+        Some(("client-set", 5.0)),
+    ),
     row("own-keys", "keys in order by the database's program", Unit::Seconds, None),
+    row("disk-ls", "`ls` of as many empty files on the disk", Unit::Seconds, None),
+    row("disk-ls-l", "`ls -l` of them", Unit::Seconds, None),
     row("ls", "`ls` of as many, new mount", Unit::Seconds, Some(("own-keys", 1.5))),
     row("ls-l", "`ls -l`, new mount", Unit::Seconds, Some(("own-keys", 2.0))),
     row("ls-l-again", "`ls -l` again", Unit::Seconds, None),
@@ -103,12 +111,17 @@ impl Run<'_> {
         let rounds = if self.args.quick { 1 } else { self.args.rounds.max(1) };
         for round in 1..=rounds {
             eprintln!("databases: round {round} of {rounds}");
-            if self.is_wanted(&["client", "set", "rewrite", "get", "library"]) {
+            if self.is_wanted(&["client", "set", "rewrite", "get", "library", "copy"]) {
                 self.small(round)?;
             }
         }
         if self.is_wanted(&["own-keys", "ls"]) {
             self.database.fill(LISTED, self.listed, 64);
+            let files = self.args.place.join("files");
+            std::fs::create_dir(&files)?;
+            for number in 0..self.listed {
+                std::fs::File::create(files.join(format!("record-{number:07}")))?;
+            }
             (0..rounds).try_for_each(|_| self.listings())?;
         }
         if self.is_wanted(&["own-value", "cat"]) {
@@ -184,7 +197,9 @@ impl Run<'_> {
             self.rate("get-again", &mut read)?;
         }
         self.library(&library, &value)?;
-        for store in [&client, &mount, &library] {
+        let copied = format!("copied-{round}");
+        self.copy(&copied, &value)?;
+        for store in [&client, &mount, &library, &copied] {
             self.database.drop_store(store);
         }
         Ok(())
@@ -212,6 +227,23 @@ impl Run<'_> {
         })
     }
 
+    /// Copies a store from a directory into the database, by the program.
+    fn copy(&mut self, store: &str, value: &[u8]) -> Result<()> {
+        let directory = self.args.place.join(store);
+        std::fs::create_dir(&directory)?;
+        let from =
+            Storage::open(&Source::parse(directory.as_os_str())?, StorageOptions::default())?;
+        let from = from.create_store(&StoreName::new(store)?)?;
+        for number in 0..self.records {
+            from.set_value(&Key::new(&format!("record-{number:07}"))?, value, None)?;
+        }
+        let mut command = Command::new(&self.args.storefs);
+        command.arg("copy").arg("--source").arg(&directory).arg("--to");
+        command.arg(self.database.source()).stdout(Stdio::null());
+        self.rate("copy", || run_quiet(&mut command, &[0]))?;
+        Ok(std::fs::remove_dir_all(&directory)?)
+    }
+
     /// Seconds that the client takes to set and to get.
     fn client(&self, python: &Path, store: &str) -> Result<(f64, f64)> {
         let mut command = Command::new(python);
@@ -222,18 +254,22 @@ impl Run<'_> {
     fn listings(&mut self) -> Result<()> {
         let own = self.database.list_keys(LISTED)?;
         self.note("own-keys", own, 1);
+        let list = |options: &str, directory: &Path| {
+            let mut command = Command::new("ls");
+            command.env("LC_ALL", "C").arg(options).arg(directory);
+            seconds(|| run_quiet(&mut command, &[0]))
+        };
+        let files = self.args.place.join("files");
+        self.note("disk-ls", list("-1", &files)?, 1);
+        self.note("disk-ls-l", list("-l", &files)?, 1);
         for (name, again, options) in [("ls", None, "-1"), ("ls-l", Some("ls-l-again"), "-l")] {
             let mounted = self.mount()?;
-            let list = || {
-                let mut command = Command::new("ls");
-                command.env("LC_ALL", "C").arg(options).arg(mounted.store(LISTED));
-                seconds(|| run_quiet(&mut command, &[0]))
-            };
+            let listed = mounted.store(LISTED);
             self.database.count_anew();
-            let taken = list()?;
+            let taken = list(options, &listed)?;
             self.note(name, taken, 1);
             if let Some(again) = again {
-                let taken = list()?;
+                let taken = list(options, &listed)?;
                 self.note(again, taken, 1);
             }
         }
