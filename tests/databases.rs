@@ -19,10 +19,19 @@ mod work;
 mod database;
 #[path = "databases/datasets.rs"]
 mod datasets;
+#[cfg(feature = "postgres")]
+#[path = "databases/failover.rs"]
+mod failover;
 #[path = "databases/faults.rs"]
 mod faults;
 #[path = "databases/opening.rs"]
 mod opening;
+#[cfg(feature = "postgres")]
+#[path = "databases/pool.rs"]
+mod pool;
+#[cfg(feature = "postgres")]
+#[path = "databases/pooler.rs"]
+mod pooler;
 #[path = "databases/programs.rs"]
 mod programs;
 #[cfg(feature = "postgres")]

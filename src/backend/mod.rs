@@ -76,6 +76,12 @@ pub trait Backend: Debug + Send + Sync {
     /// What it keeps of the promises, and its limits. Always the same; costs nothing.
     fn traits(&self) -> Traits;
 
+    /// Why nothing can be changed, if so: a line for people. What would change something then fails with
+    /// [`Error::ReadOnly`](crate::Error::ReadOnly).
+    fn why_read_only(&self) -> Option<&str> {
+        None
+    }
+
     /// Names of all stores, in no particular order.
     ///
     /// # Errors

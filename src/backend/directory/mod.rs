@@ -122,6 +122,10 @@ impl Backend for DirectoryBackend {
         traits
     }
 
+    fn why_read_only(&self) -> Option<&str> {
+        self.shared.options.read_only.then_some("the storage is opened for reading only")
+    }
+
     fn stores(&self) -> Result<Vec<StoreName>> {
         self.stores()
     }

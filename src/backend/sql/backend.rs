@@ -58,10 +58,7 @@ impl SqlBackend {
 
     /// Refuses to change anything where nothing can be changed.
     fn refuse_if_read_only(&self) -> Result<()> {
-        match &self.shared.database.facts().read_only {
-            Some(_) => Err(Error::ReadOnly),
-            None => Ok(()),
-        }
+        if self.why_read_only().is_some() { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
     /// Refuses to change anything but a store.
@@ -94,6 +91,10 @@ impl SqlBackend {
 impl Backend for SqlBackend {
     fn traits(&self) -> Traits {
         self.traits
+    }
+
+    fn why_read_only(&self) -> Option<&str> {
+        self.shared.database.facts().read_only.as_deref()
     }
 
     fn stores(&self) -> Result<Vec<StoreName>> {

@@ -8,6 +8,10 @@
 //! error outside of a transaction. Otherwise its state is unknown: it is closed, and a statement that may still be
 //! running is cancelled.
 //!
+//! # Whose turn it is
+//! A change may have to wait for a lock of others, and keeps its connection meanwhile. So changes have a share of the
+//! connections only ([`Calls::change`]): what only looks waits for no lock, and always finds one of the others.
+//!
 //! # What is tried again
 //! What has passed by itself in a moment: no connection, a deadlock, a server that starts or stops. Whether the call has
 //! been done meanwhile is *uncertain* if a connection was lost, or the server has died, after what could commit was sent.
@@ -32,6 +36,7 @@ use deadpool_postgres::{
 };
 use log::debug;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -57,11 +62,22 @@ pub(super) enum Repeat {
     Never,
 }
 
+/// What a call may wait for at the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    /// Nothing: it looks.
+    ToLook,
+    /// Locks of others.
+    ToChange,
+}
+
 /// Connections to a server.
 pub(super) struct Calls {
     /// Absent only while it is being dropped.
     runtime: Option<Runtime>,
     pool: Pool,
+    /// As many changes as may have a connection at once.
+    turns: Semaphore,
     tls: MakeRustlsConnect,
     timeout: Duration,
 }
@@ -182,24 +198,46 @@ impl Calls {
             .runtime(deadpool_postgres::Runtime::Tokio1)
             .build()
             .map_err(|error| failed(error.to_string()))?;
-        Ok(Self { runtime: Some(runtime), pool, tls, timeout })
+        // A quarter is left to those who look, one at least where there are several.
+        let turns = Semaphore::new(connections.saturating_sub((connections / 4).max(1)).max(1));
+        Ok(Self { runtime: Some(runtime), pool, turns, tls, timeout })
     }
 
-    /// Makes a call, under one deadline. `action` completes "cannot ...".
+    /// Makes a call that changes nothing, under one deadline. `action` completes "cannot ...".
     pub(super) fn call<T>(
         &self,
         action: impl FnOnce() -> String,
         repeat: Repeat,
         work: impl AsyncFn(&Attempt<'_>) -> Result<T, Failure>,
     ) -> Result<T> {
+        self.in_time(Needs::ToLook, action, repeat, work)
+    }
+
+    /// The same for a call that may have to wait for locks of others.
+    pub(super) fn change<T>(
+        &self,
+        action: impl FnOnce() -> String,
+        repeat: Repeat,
+        work: impl AsyncFn(&Attempt<'_>) -> Result<T, Failure>,
+    ) -> Result<T> {
+        self.in_time(Needs::ToChange, action, repeat, work)
+    }
+
+    fn in_time<T>(
+        &self,
+        needs: Needs,
+        action: impl FnOnce() -> String,
+        repeat: Repeat,
+        work: impl AsyncFn(&Attempt<'_>) -> Result<T, Failure>,
+    ) -> Result<T> {
         let deadline = Cell::new(Instant::now() + self.timeout);
         let end = deadline.get();
-        self.run(action, repeat, &deadline, async |attempt: &Attempt<'_>| {
+        self.run(needs, action, repeat, &deadline, async |attempt: &Attempt<'_>| {
             timeout_at(end, work(attempt)).await.unwrap_or(Err(Failure::Late))
         })
     }
 
-    /// Makes a call that waits for the server by [`Attempt::part`] alone: each part has the deadline.
+    /// Makes a call that changes nothing and waits for the server by [`Attempt::part`] alone: each part has the deadline.
     pub(super) fn stream<T>(
         &self,
         action: impl FnOnce() -> String,
@@ -207,11 +245,23 @@ impl Calls {
         work: impl AsyncFn(&Attempt<'_>) -> Result<T, Failure>,
     ) -> Result<T> {
         let deadline = Cell::new(Instant::now() + self.timeout);
-        self.run(action, repeat, &deadline, work)
+        self.run(Needs::ToLook, action, repeat, &deadline, work)
+    }
+
+    /// The same for a call that may have to wait for locks of others.
+    pub(super) fn stream_change<T>(
+        &self,
+        action: impl FnOnce() -> String,
+        repeat: Repeat,
+        work: impl AsyncFn(&Attempt<'_>) -> Result<T, Failure>,
+    ) -> Result<T> {
+        let deadline = Cell::new(Instant::now() + self.timeout);
+        self.run(Needs::ToChange, action, repeat, &deadline, work)
     }
 
     fn run<T>(
         &self,
+        needs: Needs,
         action: impl FnOnce() -> String,
         repeat: Repeat,
         deadline: &Cell<Instant>,
@@ -220,13 +270,14 @@ impl Calls {
         let Some(runtime) = &self.runtime else {
             return Err(Failure::Late.into_error(action(), false));
         };
-        let (done, is_uncertain) = runtime.block_on(self.attempts(repeat, deadline, work));
+        let (done, is_uncertain) = runtime.block_on(self.attempts(needs, repeat, deadline, work));
         done.map_err(|failure| failure.into_error(action(), is_uncertain))
     }
 
     /// Tries until it is done, or may not be tried again. Tells whether it may have been done where it failed.
     async fn attempts<T>(
         &self,
+        needs: Needs,
         repeat: Repeat,
         deadline: &Cell<Instant>,
         work: impl AsyncFn(&Attempt<'_>) -> Result<T, Failure>,
@@ -234,7 +285,7 @@ impl Calls {
         let mut is_uncertain = false;
         let mut pause = PAUSES.0;
         loop {
-            let (failure, sent) = match self.attempt(deadline, is_uncertain, &work).await {
+            let (failure, sent) = match self.attempt(needs, deadline, is_uncertain, &work).await {
                 Ok(done) => return (Ok(done), false),
                 Err(failed) => failed,
             };
@@ -257,10 +308,18 @@ impl Calls {
     /// Tries once. A failure comes with whether what could commit was sent.
     async fn attempt<T>(
         &self,
+        needs: Needs,
         deadline: &Cell<Instant>,
         is_repeated: bool,
         work: &impl AsyncFn(&Attempt<'_>) -> Result<T, Failure>,
     ) -> Result<T, (Failure, bool)> {
+        let _turn = match needs {
+            Needs::ToLook => None,
+            Needs::ToChange => match timeout_at(deadline.get(), self.turns.acquire()).await {
+                Ok(turn) => turn.ok(),
+                Err(_) => return Err((Failure::Exhausted, false)),
+            },
+        };
         let client = self.connection(deadline.get()).await.map_err(|failure| (failure, false))?;
         let attempt = Attempt {
             connection: Held { client: Some(client), calls: self },

@@ -30,11 +30,12 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use self::calls::Calls;
 use self::catalog::Catalog;
-use self::connect::Connector;
+use self::connect::{Connector, Session};
 use self::settings::Environment;
 use self::texts::{ServerTells, Texts};
 use super::database::{
@@ -96,7 +97,8 @@ fn open_in(
         target: servers::target(&settings)?,
         tls: tls::tls(&settings, environment)?,
         server_timeout: timeout,
-        session: connect::session(timeout, options.read_only),
+        session: Session::new(timeout, options.read_only),
+        keeps_sessions: AtomicBool::new(false),
     };
     // While one server is waited for, time is left for the others.
     let attempts = connector.servers.len() * connector.target.attempts().len();

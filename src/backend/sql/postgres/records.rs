@@ -162,11 +162,11 @@ impl PostgresDatabase {
         };
         if put.size <= MOST_SENT_BYTES {
             let value = values::read(put)?;
-            self.calls.call(action, repeat, async |attempt: &Attempt<'_>| {
+            self.calls.change(action, repeat, async |attempt: &Attempt<'_>| {
                 self.put_small(attempt, put, &value).await
             })
         } else {
-            self.calls.stream(action, repeat, async |attempt: &Attempt<'_>| {
+            self.calls.stream_change(action, repeat, async |attempt: &Attempt<'_>| {
                 self.put_large(attempt, put).await
             })
         }
@@ -286,7 +286,7 @@ impl PostgresDatabase {
         let action =
             || format!("set the content type of record '{key}' of store '{internal_name}'");
         let at = to_server(Timestamp::now());
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.change(action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(&self.texts.set_type).await?;
             attempt.sends();
@@ -302,7 +302,7 @@ impl PostgresDatabase {
     pub(super) fn remove_record(&self, internal_name: &str, key: &str) -> Result<Outcome> {
         let action = || format!("remove record '{key}' of store '{internal_name}'");
         let at = to_server(Timestamp::now());
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.change(action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(&self.texts.delete).await?;
             attempt.sends();
@@ -329,7 +329,7 @@ impl PostgresDatabase {
         };
         let text = if rename.replace { &self.texts.rename } else { &self.texts.rename_to_nothing };
         let at = to_server(rename.at);
-        self.calls.call(action, Repeat::IfCertain, async |attempt: &Attempt<'_>| {
+        self.calls.change(action, Repeat::IfCertain, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(text).await?;
             attempt.sends();

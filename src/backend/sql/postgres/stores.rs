@@ -83,7 +83,7 @@ impl PostgresDatabase {
              ON CONFLICT DO NOTHING";
         let action = || format!("create store '{}'", store.internal_name);
         let times = [store.created_at, store.accessed_at, store.modified_at].map(to_server);
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.change(action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(TEXT).await?;
             attempt.sends();
@@ -112,7 +112,7 @@ impl PostgresDatabase {
     pub(super) fn change_store(&self, internal_name: &str, store: &StoreRow) -> Result<Outcome> {
         let action = || format!("replace the metadata of store '{internal_name}'");
         let times = [store.created_at, store.accessed_at, store.modified_at].map(to_server);
-        self.calls.call(action, Repeat::IfCertain, async |attempt: &Attempt<'_>| {
+        self.calls.change(action, Repeat::IfCertain, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(&self.texts.replace_store).await?;
             attempt.sends();
@@ -146,7 +146,7 @@ impl PostgresDatabase {
         const TEXT: &str =
             "UPDATE key_value_stores SET internal_name = $2, name = $3 WHERE internal_name = $1";
         let action = || format!("rename store '{internal_name}' to '{to}'");
-        self.calls.call(action, Repeat::IfCertain, async |attempt: &Attempt<'_>| {
+        self.calls.change(action, Repeat::IfCertain, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(TEXT).await?;
             attempt.sends();
@@ -161,7 +161,7 @@ impl PostgresDatabase {
     /// records that were put by those who were waited for.
     pub(super) fn remove_store(&self, internal_name: &str, only_empty: bool) -> Result<Outcome> {
         let action = || format!("remove store '{internal_name}'");
-        self.calls.call(action, Repeat::IfCertain, async |attempt: &Attempt<'_>| {
+        self.calls.change(action, Repeat::IfCertain, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let lock = client.prepare_cached(LOCK).await?;
             let drop = client.prepare_cached(&self.texts.drop_store).await?;
@@ -194,7 +194,7 @@ impl PostgresDatabase {
              WHERE key_value_store_id = $1 AND key <> ALL ($2)";
         let action = || format!("purge store '{internal_name}'");
         let at = to_server(at);
-        self.calls.call(action, Repeat::IfCertain, async |attempt: &Attempt<'_>| {
+        self.calls.change(action, Repeat::IfCertain, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let lock = client.prepare_cached(LOCK).await?;
             let keys = client.prepare_cached(KEYS).await?;
@@ -232,7 +232,7 @@ impl PostgresDatabase {
         let action = || format!("note that store '{internal_name}' was used");
         let accessed_at = to_server(touched.accessed_at);
         let modified_at = touched.modified_at.map(to_server);
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.change(action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(&self.texts.touch).await?;
             attempt.sends();
