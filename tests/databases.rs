@@ -20,10 +20,15 @@ mod database;
 #[path = "databases/datasets.rs"]
 mod datasets;
 #[cfg(feature = "postgres")]
+#[path = "databases/durable.rs"]
+mod durable;
+#[cfg(feature = "postgres")]
 #[path = "databases/failover.rs"]
 mod failover;
 #[path = "databases/faults.rs"]
 mod faults;
+#[path = "databases/hostile.rs"]
+mod hostile;
 #[path = "databases/opening.rs"]
 mod opening;
 #[cfg(feature = "postgres")]
@@ -110,6 +115,12 @@ on_both! {
         git_and_sqlite_keep_their_files_in_a_store
         all_commands_take_a_database
         a_record_has_any_key;
+    hostile:
+        p18_no_key_or_name_leads_out_of_its_store
+        p18_links_cannot_be_made_and_lead_nowhere
+        p19_what_no_client_writes_is_shown_and_left_alone
+        p20_without_allow_other_nobody_else_gets_in
+        p20_with_allow_other_owner_and_mode_decide;
     opening:
         what_is_no_database_of_crawlee_is_refused
         a_database_of_an_older_client_works

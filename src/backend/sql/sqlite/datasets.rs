@@ -3,6 +3,7 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, params};
 
+use super::functions::any_text;
 use super::transactions::Transactions;
 use crate::model::Result;
 
@@ -13,7 +14,8 @@ pub(super) fn all(database: &Transactions) -> Result<Vec<(String, u64)>> {
     }
     database.look(&|| "list the datasets".to_owned(), |connection| {
         let sql = "SELECT internal_name, (SELECT count(*) FROM dataset_records items \
-                   WHERE items.dataset_id = datasets.dataset_id) FROM datasets";
+                   WHERE items.dataset_id = datasets.dataset_id) FROM datasets \
+                   WHERE storefs_is_name(dataset_id) AND storefs_is_name(internal_name)";
         let mut statement = connection.prepare_cached(sql)?;
         let datasets = statement
             .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?;
@@ -45,11 +47,7 @@ pub(super) fn items(
         let items = statement.query_map(params![id, limit, from], |row| {
             Ok(match row.get_ref(0)? {
                 ValueRef::Null => "null".to_owned(),
-                ValueRef::Integer(number) => number.to_string(),
-                ValueRef::Real(number) => number.to_string(),
-                ValueRef::Text(text) | ValueRef::Blob(text) => {
-                    String::from_utf8_lossy(text).into_owned()
-                }
+                _ => any_text(row, 0)?,
             })
         })?;
         Ok(Some(items.collect::<rusqlite::Result<_>>()?))
