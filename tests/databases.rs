@@ -109,6 +109,7 @@ on_both! {
         metadata_is_a_file_that_can_be_edited;
     datasets:
         items_are_files_for_programs
+        many_items_are_in_their_order
         items_cannot_be_changed;
     programs:
         ordinary_programs_find_a_file_system
