@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use crate::common::postgres::Server;
@@ -40,7 +40,7 @@ impl Work {
     }
 
     fn acknowledged(&self) -> BTreeMap<u32, u32> {
-        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.acknowledged.lock().clone()
     }
 
     /// Waits until both sides have come on.
@@ -101,7 +101,7 @@ fn write_on(mount: &TempMount, work: &Work) {
                 return;
             }
         }
-        work.acknowledged.lock().unwrap().insert(record, number);
+        work.acknowledged.lock().insert(record, number);
         work.published.fetch_add(1, Ordering::SeqCst);
     }
 }
@@ -200,8 +200,9 @@ fn p7_the_host_of_a_list_that_writes_is_gone_on_with() {
 #[test]
 fn a_standby_is_mounted_to_be_read() {
     let Some(server) = own_server() else { return };
-    let standby: &Server = Box::leak(Box::new(server.standby()));
+    // Made before, so that the standby has it from its beginning.
     let name = server.database();
+    let standby: &Server = Box::leak(Box::new(server.standby()));
     let (primary, db) =
         (Database::postgres(server, name.clone()), Database::postgres(standby, name));
     let writing = primary.mount_with_store();

@@ -129,11 +129,11 @@ pub(crate) fn p19_what_no_client_writes_is_shown_and_left_alone(db: &Database) {
         db.sql("PRAGMA foreign_keys = OFF; \
              INSERT INTO key_value_store_records (key_value_store_id, key, value, content_type, size) \
              VALUES ('nobody', 'orphan', x'00', 'text/plain', 1)");
-        db.sql(&format!(
+        db.sql(
             "INSERT INTO key_value_stores \
              (key_value_store_id, internal_name, name, accessed_at, created_at, modified_at) \
-             VALUES ('t', 'times', 'times', 'yesterday', '', 17)"
-        ));
+             VALUES ('t', 'times', 'times', 'yesterday', '', 17)",
+        );
     } else {
         db.sql(
             "INSERT INTO key_value_stores \
