@@ -9,7 +9,8 @@ use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::command_line::SourceText;
-use super::mount_words::{MountWords, parse_id, parse_timeout, parse_ttl, parse_umask};
+use super::mount_values::{parse_duration, parse_id, parse_timeout, parse_ttl, parse_umask};
+use super::mount_words::MountWords;
 use crate::model::ContentType;
 
 /// Mount Apify and Crawlee storage: stores as directories, records as plain files.
@@ -111,6 +112,9 @@ pub(super) enum Command {
     Man(ManArgs),
 }
 
+/// The types as which mount(8) knows a mount of storefs.
+const FILE_SYSTEM_TYPES: [&str; 3] = ["storefs", "fuse.storefs", "fuse"];
+
 /// Arguments of `mount`.
 #[derive(Clone, Debug, Args)]
 #[command(allow_missing_positional = true)]
@@ -118,7 +122,7 @@ pub(super) struct MountArgs {
     /// The storage; the same as --source
     #[arg(value_name = "SOURCE", value_hint = clap::ValueHint::AnyPath, value_parser = SourceText::parser())]
     pub(super) storage: Option<SourceText>,
-    /// The directory to mount it at
+    /// The directory to mount it at, or /dev/fd/N: an open /dev/fuse whose mount others have made
     #[arg(value_name = "MOUNTPOINT", value_hint = clap::ValueHint::DirPath)]
     pub(super) mountpoint: PathBuf,
     /// Stay in the foreground until unmounted or interrupted
@@ -161,6 +165,25 @@ pub(super) struct MountArgs {
     /// Write the log to FILE
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(super) log_file: Option<PathBuf>,
+    /// Wait for a source that is not there yet, or a server that does not answer yet: so many seconds, or a time such as
+    /// 5m [default: 0]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(super) retry: Option<Duration>,
+    /// Check options and source, and mount nothing
+    #[arg(long, short)]
+    pub(super) fake: bool,
+    /// Pass over words in -o that are not known
+    #[arg(long, short)]
+    pub(super) sloppy: bool,
+    /// Whether mount(8) has called the program, as its helper
+    #[arg(long = "by-mount8", hide = true)]
+    pub(super) is_helper: bool,
+    /// Nothing: mount(8) says so that /etc/mtab, which is no more, is left alone
+    #[arg(short = 'n', hide = true)]
+    pub(super) no_mtab: bool,
+    /// The type that mount(8) was given
+    #[arg(short = 't', value_name = "TYPE", hide = true, value_parser = FILE_SYSTEM_TYPES)]
+    pub(super) file_system_type: Option<String>,
     /// Options as mount(8) gives them, such as ro,allow_other,uid=1000
     #[arg(short = 'o', value_name = "WORD,...", value_parser = MountWords::parse)]
     pub(super) words: Vec<MountWords>,

@@ -11,7 +11,7 @@ use super::mount_words::MountWords;
 use crate::engine::{DialectChoice, DirectoryOptions, OpenStore, Source, StorageOptions};
 use crate::fs::FsOptions;
 use crate::model::{DEFAULT_STORE, StoreName};
-use crate::mount::MountConfig;
+use crate::mount::{MountConfig, Remount};
 
 /// Environment variables that name the storage, the first one set winning (FORMAT 2).
 const SOURCE_VARIABLES: [&str; 2] = ["APIFY_LOCAL_STORAGE_DIR", "CRAWLEE_STORAGE_DIR"];
@@ -67,6 +67,7 @@ pub(super) fn mount_config(args: &MountArgs, common: &CommonArgs) -> Outcome<Mou
     }
     refuse_source_as_mountpoint(args)?;
     let words = words(args);
+    refuse_unknown(args, &words)?;
     let defaults = FsOptions::default();
     let fs = FsOptions {
         uid: args.uid.or(words.uid),
@@ -87,7 +88,26 @@ pub(super) fn mount_config(args: &MountArgs, common: &CommonArgs) -> Outcome<Mou
         no_exec: words.no_exec.unwrap_or(false),
         allow_other: args.allow_other || words.allow_other,
         nonempty: args.nonempty || words.nonempty,
+        retry: args.retry.or(words.retry).unwrap_or_default(),
     })
+}
+
+/// What a remount is to change, if `-o remount` asks for one. Of the words, mount(8) gives also those of the mount as it is.
+pub(super) fn remount(args: &MountArgs) -> Option<Remount> {
+    let words = words(args);
+    words.remount.then(|| Remount {
+        read_only: args.read_only.then_some(true).or(words.read_only),
+        no_exec: words.no_exec,
+    })
+}
+
+fn refuse_unknown(args: &MountArgs, words: &MountWords) -> Outcome {
+    match words.unknown.first() {
+        Some(word) if !args.sloppy => Err(Failure::Usage(format!(
+            "unknown mount option '{word}'; 'storefs help mount' lists what there is, --sloppy passes over the others"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// One word is the mountpoint. Where it can only be a source, the other one was forgotten.

@@ -12,6 +12,8 @@ pub enum ExitCode {
     Failure = 1,
     /// The command line makes no sense; nothing was tried.
     Usage = 2,
+    /// mount(8)'s own status for a mount that failed: what its helper ends with instead of [`Failure`](Self::Failure).
+    MountFailed = 32,
 }
 
 impl From<ExitCode> for process::ExitCode {

@@ -1,8 +1,8 @@
 //! The command line: arguments, output, exit status.
 //!
 //! `args` is the grammar, `config` gives the arguments their meaning, `commands` has a short function for each
-//! command, `output` prints. Standard output carries data, standard error talk. The commands about stores and
-//! records call the engine and need no mount.
+//! command, `output` prints; `helper` is what mount(8) calls. Standard output carries data, standard error talk. The
+//! commands about stores and records call the engine and need no mount.
 
 mod args;
 mod command_line;
@@ -10,13 +10,17 @@ mod commands;
 mod config;
 mod exit;
 mod failure;
+mod helper;
 mod logging;
+mod mount_values;
 mod mount_words;
 mod output;
 mod progress;
 mod suggest;
 mod told;
 
+use std::env;
+use std::ffi::OsString;
 use std::io::{self, Write};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -33,7 +37,14 @@ use failure::{Failure, Outcome};
 pub fn main() -> ExitCode {
     crate::mount::survive_limits();
     let secrets = Secrets::of_command_line();
-    let parsed = Cli::try_parse();
+    let arguments: Vec<OsString> = env::args_os().collect();
+    let is_helper = helper::is_helper(arguments.first().map(OsString::as_os_str));
+    let code = run(helper::with_command(arguments), &secrets);
+    if is_helper { helper::exit_code(code) } else { code }
+}
+
+fn run(arguments: Vec<OsString>, secrets: &Secrets) -> ExitCode {
+    let parsed = Cli::try_parse_from(arguments);
     // Parsed by now, and nobody asks for it again.
     secrets.hide();
     let outcome = match parsed {
@@ -41,10 +52,10 @@ pub fn main() -> ExitCode {
         // A request for help or version ends here, too, with the status of success.
         Err(error) => match unknown_command(&error) {
             Some(said) => Err(Failure::Usage(said)),
-            None => return print(&error, &secrets),
+            None => return print(&error, secrets),
         },
     };
-    finish(outcome, &secrets)
+    finish(outcome, secrets)
 }
 
 /// Prints what the parser says, which repeats what it does not understand.

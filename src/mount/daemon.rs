@@ -6,13 +6,14 @@
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{ForkResult, fork};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::{MountError, environment};
@@ -40,12 +41,12 @@ pub enum Side {
 }
 
 /// Splits off a daemon in a session of its own, its directory `/`, its input and output closed, and its log
-/// going to `log`, if there is one. It has nothing open but those and its end of the pipe, so the caller may own no other
-/// descriptor.
+/// going to `log`, if there is one. It has nothing open but those, its end of the pipe and what is `kept`, so the caller may
+/// own no other descriptor.
 ///
 /// # Errors
 /// [`MountError::Io`], in either process.
-pub fn fork_daemon(log: Option<&File>) -> Result<Side, MountError> {
+pub fn fork_daemon(log: Option<&File>, kept: Option<RawFd>) -> Result<Side, MountError> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)
         .map_err(|error| MountError::io("make a pipe to the daemon", error))?;
     // SAFETY: a child may do anything after fork if the parent has no other thread, whose locks it would
@@ -61,7 +62,8 @@ pub fn fork_daemon(log: Option<&File>) -> Result<Side, MountError> {
             let promise = Promise { pipe: writer.into() };
             let left = leave_terminal(log).and_then(|()| {
                 let log = log.map(AsRawFd::as_raw_fd);
-                let staying = Vec::from_iter(log.into_iter().chain([promise.pipe.as_raw_fd()]));
+                let promised = promise.pipe.as_raw_fd();
+                let staying = Vec::from_iter(log.into_iter().chain(kept).chain([promised]));
                 environment::close_others(&staying)
                     .map_err(|error| MountError::io("close what the caller has open", error))
             });
@@ -119,6 +121,14 @@ impl Promise {
         self.pipe
             .write_all(&answer)
             .map_err(|error| MountError::io("tell the caller that the mount is usable", error))
+    }
+
+    /// Whether nobody waits for the answer any more.
+    #[must_use]
+    pub fn is_forgotten(&self) -> bool {
+        let mut fds = [PollFd::new(&self.pipe, PollFlags::empty())];
+        let polled = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        polled.is_ok() && fds.iter().any(|fd| fd.revents().contains(PollFlags::ERR))
     }
 
     /// Says why there is no mount.
@@ -213,7 +223,9 @@ mod tests {
         drop(promise);
         assert!(answer.wait().unwrap_err().to_string().contains("--foreground"));
         let (answer, promise) = ends();
+        assert!(!promise.is_forgotten());
         drop(answer);
+        assert!(promise.is_forgotten());
         assert!(promise.fulfil(&[]).is_err());
     }
 }

@@ -12,8 +12,11 @@ mod daemon;
 mod deadline;
 mod environment;
 mod error;
+mod handed_over;
 mod options;
+mod patience;
 mod preflight;
+mod remount;
 mod signals;
 mod source;
 mod sweeper;
@@ -22,20 +25,23 @@ mod unmount;
 mod write_back;
 
 use std::mem;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use fuser::Session;
+use fuser::{Session, SessionACL};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub use daemon::{Answer, Promise, Side, fork_daemon, open_default_log, open_log};
 pub use environment::{settle, survive_limits};
 pub use error::MountError;
 use options::KernelOptions;
+use patience::Patience;
 use preflight::Places;
+pub use preflight::{check_source, is_mounted};
+pub use remount::{Remount, remount};
 pub use signals::CaughtSignals;
 use signals::Request;
 pub use source::refuse_other_than_storage;
@@ -60,7 +66,7 @@ const KEEPING_DEADLINE: Duration = Duration::from_secs(2);
 pub struct MountConfig {
     /// The storage.
     pub source: Source,
-    /// The directory to mount it at.
+    /// The directory to mount it at; or `/dev/fd/N`, an open `/dev/fuse` whose mount is there already.
     pub mountpoint: PathBuf,
     /// How the storage is opened.
     pub storage: StorageOptions,
@@ -72,6 +78,8 @@ pub struct MountConfig {
     pub allow_other: bool,
     /// Whether the mountpoint may hold files, which are hidden as long as the mount is there.
     pub nonempty: bool,
+    /// How long a source is waited for that is not there yet, or does not answer yet.
+    pub retry: Duration,
 }
 
 /// A mount that nothing stands in the way of.
@@ -79,22 +87,26 @@ pub struct MountConfig {
 pub struct Prepared {
     config: MountConfig,
     places: Places,
+    /// How long the source is still waited for.
+    patience: Patience,
 }
 
 impl Prepared {
-    /// Makes every check that needs no mount. A dead mount of our own at the mountpoint is detached.
+    /// Makes every check that needs no mount. A dead mount of our own at the mountpoint is detached. A source that is not
+    /// there is waited for.
     ///
     /// # Errors
     /// [`MountError`], in one line that says what to do; nothing has been mounted.
     pub fn check(config: MountConfig) -> Result<Self, MountError> {
-        let places = preflight::check(&config.source, &config.mountpoint, config.nonempty)?;
+        let patience = Patience::of(config.retry);
+        let places = preflight::check(&config, patience)?;
         if config.fs.plain && places.source.directory().is_none() {
             return Err(MountError::refused(format!(
                 "--show-sidecars shows the files of a storage directory, and '{}' has none",
                 places.source.shown()
             )));
         }
-        Ok(Self { config, places })
+        Ok(Self { config, places, patience })
     }
 
     /// The source, as it was [found](Source::found).
@@ -107,6 +119,12 @@ impl Prepared {
     #[must_use]
     pub fn mountpoint(&self) -> &Path {
         &self.places.mountpoint
+    }
+
+    /// The open `/dev/fuse` that was handed over, which a daemon has to keep.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<RawFd> {
+        handed_over::descriptor(&self.config.mountpoint)
     }
 }
 
@@ -122,6 +140,8 @@ enum Event {
 pub struct MountedFs {
     fs: Arc<FileSystem>,
     mountpoint: PathBuf,
+    /// Whether others have made the mount, and have to unmount it where this process may not.
+    is_handed_over: bool,
     /// What whoever mounts has to know, each in a line.
     notices: Vec<String>,
     /// The device number by which the mount is found in the table, wherever it may have been moved to.
@@ -143,7 +163,8 @@ impl std::fmt::Debug for MountedFs {
 }
 
 impl MountedFs {
-    /// Opens the storage and mounts it. The mount is usable when this returns.
+    /// Opens the storage and mounts it. The mount is usable when this returns. A storage that does not answer yet is waited
+    /// for as long as `is_given_up` says no.
     ///
     /// The storage is opened here and nowhere before, in the process that serves the mount: a daemon in the background has
     /// been forked by then ([`fork_daemon`]). What a backend has open or running, a connection, a thread, a runtime, would
@@ -151,11 +172,16 @@ impl MountedFs {
     ///
     /// # Errors
     /// [`MountError`]; then nothing is mounted.
-    pub fn start(prepared: &Prepared) -> Result<Self, MountError> {
-        let Prepared { config, places } = prepared;
+    pub fn start(
+        prepared: &Prepared,
+        is_given_up: impl FnMut() -> bool,
+    ) -> Result<Self, MountError> {
+        let Prepared { config, places, patience } = prepared;
         let mut storage_options = config.storage.clone();
         storage_options.read_only |= config.fs.read_only;
-        let storage = Storage::open(&places.source, storage_options)?;
+        let storage = patience.attempt(&places.source.shown(), is_given_up, || {
+            Storage::open(&places.source, storage_options.clone())
+        })?;
         if !config.fs.read_only
             && let Err(error) = storage.heal()
         {
@@ -175,14 +201,16 @@ impl MountedFs {
         environment::check_threads().map_err(no_thread)?;
         let adapter = Adapter::new(Arc::clone(&fs), on_destroy).map_err(no_thread)?;
         let mounting = |error| MountError::io(format!("mount at '{}'", shown(places)), error);
-        let session = Session::new(adapter, &places.mountpoint, &session_config(prepared))
-            .map_err(|error| explain(error, places))?;
+        let session = begin_session(adapter, prepared)?;
         let connect =
             || rustix::io::dup(&session).map_err(|error| mounting(std::io::Error::from(error)));
         let connection = connect()?;
         attach_notifier(&fs, session.notifier(), connect()?);
         fs.start_watching();
-        let device = device_at(&places.mountpoint);
+        let device = match prepared.descriptor() {
+            Some(descriptor) => handed_over::device_of(descriptor),
+            None => device_at(&places.mountpoint),
+        };
         say_where_else(places, device.as_deref());
         let session = session.spawn().map_err(mounting)?;
         // Never dropped: its drop would unmount a second time what others may have mounted there since. This
@@ -195,6 +223,7 @@ impl MountedFs {
         Ok(Self {
             fs,
             mountpoint,
+            is_handed_over: prepared.descriptor().is_some(),
             notices,
             device,
             connection,
@@ -255,7 +284,10 @@ impl MountedFs {
 
     /// Unmounts, and waits for the session's end. A second request to stop ends the waiting.
     fn stop(&self) {
-        self.unmount_everywhere();
+        if !self.unmount_everywhere() && self.is_handed_over {
+            log::warn!("'{}' is left to whoever has mounted it", self.mountpoint.display());
+            return;
+        }
         let deadline = Instant::now() + USERS_DEADLINE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -273,9 +305,12 @@ impl MountedFs {
         }
     }
 
-    /// Unmounts wherever the mount is seen, detaching it where it is in use.
-    fn unmount_everywhere(&self) {
-        for path in self.seen_at() {
+    /// Unmounts wherever the mount is seen, detaching it where it is in use. Gives back whether it is seen nowhere any more,
+    /// as far as can be told.
+    fn unmount_everywhere(&self) -> bool {
+        let places = self.seen_at();
+        let mut is_unmounted = !places.is_empty();
+        for path in places {
             let outcome = unmount::unmount_unused(&path).and_then(|users| match users {
                 None => Ok(()),
                 Some(users) => {
@@ -285,8 +320,10 @@ impl MountedFs {
             });
             if let Err(error) = outcome {
                 log::error!("{error}");
+                is_unmounted = false;
             }
         }
+        is_unmounted
     }
 
     /// The places where unmounting would meet this mount and no other. Nowhere once it is gone: its device
@@ -295,8 +332,13 @@ impl MountedFs {
         if !self.is_connected() {
             return Vec::new();
         }
-        let Some(device) = self.device.as_deref() else { return vec![self.mountpoint.clone()] };
-        let Ok(table) = MountTable::read() else { return vec![self.mountpoint.clone()] };
+        let as_made = || match self.is_handed_over {
+            true => Vec::new(),
+            false => vec![self.mountpoint.clone()],
+        };
+        let (Some(device), Ok(table)) = (self.device.as_deref(), MountTable::read()) else {
+            return as_made();
+        };
         let on_top = |mount: &&Mount| {
             table.at(&mount.mountpoint).is_some_and(|upper| upper.device == mount.device)
         };
@@ -364,6 +406,24 @@ fn no_thread(error: std::io::Error) -> MountError {
     MountError::refused(format!(
         "no thread can be made: {error}; raise the limit of processes (ulimit -u) or of tasks (TasksMax=)"
     ))
+}
+
+/// Mounts, or takes over what others have mounted, and comes to terms with the kernel.
+fn begin_session(adapter: Adapter, prepared: &Prepared) -> Result<Session<Adapter>, MountError> {
+    let places = &prepared.places;
+    let mut config = session_config(prepared);
+    let Some(descriptor) = prepared.descriptor() else {
+        let session = Session::new(adapter, &places.mountpoint, &config);
+        return session.map_err(|error| explain(error, places));
+    };
+    // Whoever has mounted has told the kernel whom to let in.
+    let everybody = SessionACL::All;
+    // Each thread's own connection is one more open of the device, which a container need not have.
+    config.clone_fd = preflight::check_device().is_ok();
+    let session = Session::from_fd(adapter, handed_over::take(descriptor)?, everybody, config);
+    session.map_err(|error| {
+        MountError::io(format!("serve the mount behind '{}'", shown(places)), error)
+    })
 }
 
 fn session_config(prepared: &Prepared) -> fuser::Config {

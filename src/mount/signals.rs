@@ -39,6 +39,11 @@ impl CaughtSignals {
         Ok(Self { signals })
     }
 
+    /// Whether a signal that was caught asks the mount to stop before it has begun. What else was asked by then is forgotten.
+    pub fn ask_to_stop(&mut self) -> bool {
+        self.signals.pending().any(|signal| request(signal) == Request::Stop)
+    }
+
     /// Passes on what each signal asks for, those caught up to now first, until the watch ends.
     pub(super) fn watch(
         mut self,
@@ -55,12 +60,16 @@ impl CaughtSignals {
                             "the processor time that this process may use (ulimit -t) is used up"
                         );
                     }
-                    pass_on(if signal == SIGUSR1 { Request::LogStatus } else { Request::Stop });
+                    pass_on(request(signal));
                 }
             })
             .map_err(|error| MountError::io("start the thread that waits for signals", error))?;
         Ok(SignalWatch { handle, thread: Some(thread) })
     }
+}
+
+fn request(signal: i32) -> Request {
+    if signal == SIGUSR1 { Request::LogStatus } else { Request::Stop }
 }
 
 /// Whether this process was started to ignore SIGHUP, as nohup does. Where `/proc` does not tell, it was not.

@@ -14,11 +14,9 @@ use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::preflight::STATUS_FILE;
 use super::table::{self, Mount, MountTable};
 use super::{MountError, deadline, preflight};
-
-/// The control file in a mount's root that tells the daemon's process id.
-const STATUS_FILE: &str = "@status";
 
 /// How long a daemon may take to tell its process id. One that hangs would never do so.
 const STATUS_DEADLINE: Duration = Duration::from_secs(2);

@@ -4,6 +4,7 @@ use std::env;
 use std::path;
 
 use crate::cli::args::{Cli, MountArgs, UnmountArgs};
+use crate::cli::command_line::SourceText;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::output::tell;
 use crate::cli::{config, logging};
@@ -14,15 +15,35 @@ use crate::mount::{
 /// `mount`. In the background this runs on in two processes: the one that was called returns when the mount
 /// is usable, the daemon when it is gone.
 pub(super) fn mount(cli: &Cli, args: &MountArgs) -> Outcome {
-    let prepared = Prepared::check(config::mount_config(args, &cli.common)?)?;
+    if let Some(change) = config::remount(args) {
+        // mount(8) gives the words of the mount as it is, too, which are the kernel's.
+        return Ok(mount::remount(&args.mountpoint, change)?);
+    }
+    let config = config::mount_config(args, &cli.common)?;
+    if args.fake {
+        mount::check_source(&config)?.check_header()?;
+        return Ok(());
+    }
+    if args.is_helper && mount::is_mounted(&config) {
+        // Of a source that it does not know in our words, `mount -a` asks again and again.
+        log::info!("'{}' is mounted already", config.mountpoint.display());
+        return Ok(());
+    }
+    if args.is_helper && args.storage.as_ref().is_some_and(SourceText::is_secret) {
+        log::warn!(
+            "the password in the source is seen by everybody who reads the table of mounts; name a file that has it with \
+             ?passfile=FILE"
+        );
+    }
+    let prepared = Prepared::check(config)?;
     // Neither this process nor its daemon has a database open yet.
     prepared.source().check_header()?;
     if args.foreground {
-        let (signals, mounted) = start(&prepared)?;
+        let (signals, mounted) = start(&prepared, || false)?;
         return Ok(mounted.serve(signals, |_| Ok(()))?);
     }
     let log = logging::log_file(cli)?.or_else(|| mount::open_default_log(prepared.mountpoint()));
-    match mount::fork_daemon(log.as_ref())? {
+    match mount::fork_daemon(log.as_ref(), prepared.descriptor())? {
         Side::Parent(answer) => {
             answer.wait()?.lines().for_each(tell);
             Ok(())
@@ -32,13 +53,14 @@ pub(super) fn mount(cli: &Cli, args: &MountArgs) -> Outcome {
 }
 
 fn serve_in_background(prepared: &Prepared, promise: Promise) -> Result<(), MountError> {
+    let started = start(prepared, || promise.is_forgotten());
     let mut promise = Some(promise);
     let mut keep = |notices: &[String]| match promise.take() {
         // If the caller was interrupted: whoever did that wants no mount.
         Some(promise) => promise.fulfil(notices),
         None => Ok(()),
     };
-    let served = start(prepared).and_then(|(signals, mounted)| mounted.serve(signals, &mut keep));
+    let served = started.and_then(|(signals, mounted)| mounted.serve(signals, &mut keep));
     if let (Err(error), Some(promise)) = (&served, promise) {
         promise.fail(error);
     }
@@ -46,10 +68,14 @@ fn serve_in_background(prepared: &Prepared, promise: Promise) -> Result<(), Moun
 }
 
 /// Catches signals before there is a mount that they could leave behind.
-fn start(prepared: &Prepared) -> Result<(CaughtSignals, MountedFs), MountError> {
+fn start(
+    prepared: &Prepared,
+    is_forgotten: impl Fn() -> bool,
+) -> Result<(CaughtSignals, MountedFs), MountError> {
     mount::settle()?;
-    let signals = CaughtSignals::catch()?;
-    Ok((signals, MountedFs::start(prepared)?))
+    let mut signals = CaughtSignals::catch()?;
+    let mounted = MountedFs::start(prepared, || signals.ask_to_stop() || is_forgotten())?;
+    Ok((signals, mounted))
 }
 
 /// `unmount`.
