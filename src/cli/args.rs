@@ -143,6 +143,21 @@ pub(super) struct MountArgs {
     /// Permissions that nobody gets, in octal
     #[arg(long, value_name = "OCTAL", value_parser = parse_umask)]
     pub(super) umask: Option<u32>,
+    /// Permissions of every record, in octal, instead of its own
+    #[arg(long, value_name = "OCTAL", value_parser = parse_umask)]
+    pub(super) file_mode: Option<u32>,
+    /// Permissions of every store and directory, in octal, instead of its own
+    #[arg(long, value_name = "OCTAL", value_parser = parse_umask)]
+    pub(super) dir_mode: Option<u32>,
+    /// Show this store as the root of the mount: its directory's name, or id:ID
+    #[arg(long, value_name = "STORE", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) store: Option<String>,
+    /// Delete nothing: no record, no store, no purge
+    #[arg(long)]
+    pub(super) no_delete: bool,
+    /// Change neither value nor type of a record that is there
+    #[arg(long)]
+    pub(super) no_overwrite: bool,
     /// How long the kernel may trust names and attributes that it knows, in seconds [default: 1]
     #[arg(long, value_name = "SECONDS", value_parser = parse_ttl)]
     pub(super) ttl: Option<Duration>,

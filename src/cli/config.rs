@@ -79,7 +79,13 @@ pub(super) fn mount_config(args: &MountArgs, common: &CommonArgs) -> Outcome<Mou
         xattr: !(args.no_xattr || words.no_xattr),
         passthrough: !(args.no_passthrough || words.no_passthrough),
         plain: args.show_sidecars || words.show_sidecars,
+        store: None,
+        file_mode: args.file_mode.or(words.file_mode),
+        dir_mode: args.dir_mode.or(words.dir_mode),
+        no_delete: args.no_delete || words.no_delete,
+        no_overwrite: args.no_overwrite || words.no_overwrite,
     };
+    let store = args.store.as_ref().or(words.store.as_ref());
     Ok(MountConfig {
         source: source(args.storage.as_ref().or(common.source.as_ref()))?,
         mountpoint: args.mountpoint.clone(),
@@ -88,6 +94,7 @@ pub(super) fn mount_config(args: &MountArgs, common: &CommonArgs) -> Outcome<Mou
         no_exec: words.no_exec.unwrap_or(false),
         allow_other: args.allow_other || words.allow_other,
         nonempty: args.nonempty || words.nonempty,
+        store: store.map(|store| store_selector(store)),
         retry: args.retry.or(words.retry).unwrap_or_default(),
     })
 }

@@ -59,6 +59,11 @@ pub(super) struct MountWords {
     pub(super) uid: Option<u32>,
     pub(super) gid: Option<u32>,
     pub(super) umask: Option<u32>,
+    pub(super) file_mode: Option<u32>,
+    pub(super) dir_mode: Option<u32>,
+    pub(super) store: Option<String>,
+    pub(super) no_delete: bool,
+    pub(super) no_overwrite: bool,
     pub(super) ttl: Option<Duration>,
     pub(super) dialect: Option<Dialect>,
     pub(super) input_key: Option<String>,
@@ -101,6 +106,11 @@ impl MountWords {
             ("uid", Some(value)) => self.uid = Some(parse_id(value)?),
             ("gid", Some(value)) => self.gid = Some(parse_id(value)?),
             ("umask", Some(value)) => self.umask = Some(parse_umask(value)?),
+            ("file_mode", Some(value)) => self.file_mode = Some(parse_umask(value)?),
+            ("dir_mode", Some(value)) => self.dir_mode = Some(parse_umask(value)?),
+            ("store", Some(value)) if !value.is_empty() => self.store = Some(value.to_owned()),
+            ("no_delete", None) => self.no_delete = true,
+            ("no_overwrite", None) => self.no_overwrite = true,
             ("ttl", Some(value)) => self.ttl = Some(parse_ttl(value)?),
             ("dialect", Some(value)) => self.dialect = Some(Dialect::from_str(value, false)?),
             ("input_key", Some(value)) if !value.is_empty() => {
@@ -131,6 +141,11 @@ impl MountWords {
             uid: later.uid.or(self.uid),
             gid: later.gid.or(self.gid),
             umask: later.umask.or(self.umask),
+            file_mode: later.file_mode.or(self.file_mode),
+            dir_mode: later.dir_mode.or(self.dir_mode),
+            store: later.store.or(self.store),
+            no_delete: later.no_delete || self.no_delete,
+            no_overwrite: later.no_overwrite || self.no_overwrite,
             ttl: later.ttl.or(self.ttl),
             dialect: later.dialect.or(self.dialect),
             input_key: later.input_key.or(self.input_key),
@@ -161,7 +176,7 @@ mod tests {
     #[test]
     fn words_are_understood() {
         let words = MountWords::parse(
-            "rw,ro,exec,noexec,allow_other,uid=1000,gid=100,umask=027,ttl=0.5,dialect=js3,input_key=IN,nonempty,strict,\
+            "rw,ro,exec,noexec,allow_other,uid=1000,gid=100,umask=027,file_mode=640,dir_mode=0750,store=s,no_delete,no_overwrite,ttl=0.5,dialect=js3,input_key=IN,nonempty,strict,\
              show_sidecars,no_passthrough,no_xattr,log_file=/tmp/l,timeout=2.5,cache_dir=/tmp/c,retry=2m,remount",
         )
         .unwrap();
@@ -174,6 +189,11 @@ mod tests {
                 uid: Some(1000),
                 gid: Some(100),
                 umask: Some(0o27),
+                file_mode: Some(0o640),
+                dir_mode: Some(0o750),
+                store: Some("s".to_owned()),
+                no_delete: true,
+                no_overwrite: true,
                 ttl: Some(Duration::from_millis(500)),
                 dialect: Some(Dialect::Js3),
                 input_key: Some("IN".to_owned()),

@@ -61,6 +61,7 @@ mod stragglers;
 mod sweep;
 mod system;
 mod trust;
+mod verbs;
 mod versions;
 mod waits;
 mod without_opens;

@@ -84,6 +84,7 @@ impl FileSystem {
             Node::Purge(store) => Ok(self.direct(Open::Text(self.purge_text(store)))),
             Node::Metadata(node) => self.open_metadata(node, mode),
             Node::Version(version) if mode.changes() => {
+                self.refuse_overwrite_of(&version.store, &version.key())?;
                 self.open_version_to_write(caller, ino, version, mode)
             }
             Node::Version(version) => self.open_version(caller, ino, version),
@@ -277,6 +278,7 @@ impl FileSystem {
         let version = &ticket.version;
         self.announced(caller, &version.store, ino);
         if mode.changes() {
+            self.refuse_overwrite_of(&version.store, &version.key())?;
             return self.open_as_writer(caller, ino, (&version.store, &version.key()), mode);
         }
         match ticket.take() {
@@ -295,6 +297,9 @@ impl FileSystem {
     ) -> FsResult<Opened> {
         let record = session.record();
         let is_second = self.is_second(caller, record.as_ref(), ino);
+        if let Some((store, key)) = &record {
+            self.refuse_overwrite_of(store, key)?;
+        }
         let is_as_looked_up = self.writers.is_open_expected(session, caller.thread)
             && (mode.truncate || self.is_as_begun(session, record.as_ref())?);
         // Else it goes on from what is there by now.
@@ -416,6 +421,9 @@ impl FileSystem {
         let _held = self.writers.hold(store, key);
         if exclusive && self.writers.new_record(store, key).is_some() {
             return Err(FsError::Exists);
+        }
+        if !exclusive {
+            self.refuse_overwrite_of(store, key)?;
         }
         if !exclusive && let Some(session) = self.joined_session(store, key, join)? {
             return Ok((session, false));

@@ -23,6 +23,7 @@ use super::trust::Trust;
 use super::versions::{KnownNode, Node, Versions};
 use super::writers::Writers;
 use crate::engine::{Storage, Store};
+use crate::model::StoreName;
 
 /// A mounted storage.
 ///
@@ -80,7 +81,10 @@ impl FileSystem {
     #[must_use]
     pub fn new(storage: Storage, options: FsOptions) -> Self {
         Self {
-            versions: Versions::new(options.plain),
+            versions: Versions::new(match options.plain {
+                true => Some(StoreName::plain_root()),
+                false => options.store.clone(),
+            }),
             is_remote: storage.traits().is_remote,
             room: Room::default(),
             storage,
@@ -124,6 +128,9 @@ impl FileSystem {
             "uptime_seconds": self.started.0.elapsed().as_secs(),
             "storage": self.storage.describe(),
             "read_only": self.options.read_only,
+            "no_delete": self.options.no_delete,
+            "no_overwrite": self.options.no_overwrite,
+            "store": self.options.store.as_ref().map(StoreName::as_str),
             "input_key": self.storage.input_key(),
             "inodes": self.versions.len(),
             "handles": self.handles.len(),

@@ -50,7 +50,7 @@ pub use table::{FILE_SYSTEM_TYPE, Mount, MountTable};
 pub use unmount::{Unmounted, unmount};
 use write_back::WriteBack;
 
-use crate::engine::{Source, Storage, StorageOptions};
+use crate::engine::{OpenStore, Source, Storage, StorageOptions};
 use crate::fs::{FileSystem, FsOptions};
 use crate::fuse::{Adapter, attach_notifier};
 
@@ -78,6 +78,8 @@ pub struct MountConfig {
     pub allow_other: bool,
     /// Whether the mountpoint may hold files, which are hidden as long as the mount is there.
     pub nonempty: bool,
+    /// The store that is the mount's root, if not the whole storage is shown; it must be there.
+    pub store: Option<OpenStore>,
     /// How long a source is waited for that is not there yet, or does not answer yet.
     pub retry: Duration,
 }
@@ -105,6 +107,11 @@ impl Prepared {
                 "--show-sidecars shows the files of a storage directory, and '{}' has none",
                 places.source.shown()
             )));
+        }
+        if config.fs.plain && config.store.is_some() {
+            return Err(MountError::refused(
+                "--show-sidecars shows the whole storage, and --store one store of it: give one of them",
+            ));
         }
         Ok(Self { config, places, patience })
     }
@@ -179,8 +186,13 @@ impl MountedFs {
         let Prepared { config, places, patience } = prepared;
         let mut storage_options = config.storage.clone();
         storage_options.read_only |= config.fs.read_only;
+        let mut fs = config.fs.clone();
         let storage = patience.attempt(&places.source.shown(), is_given_up, || {
-            Storage::open(&places.source, storage_options.clone())
+            let storage = Storage::open(&places.source, storage_options.clone())?;
+            if let Some(store) = &config.store {
+                fs.store = Some(storage.find_store(store)?.name().clone());
+            }
+            Ok(storage)
         })?;
         if !config.fs.read_only
             && let Err(error) = storage.heal()
@@ -188,7 +200,7 @@ impl MountedFs {
             log::warn!("what a dead process may have left is not healed: {error}");
         }
         let notices = if config.fs.read_only { Vec::new() } else { notices_of(&storage) };
-        let fs = Arc::new(FileSystem::new(storage.clone(), config.fs.clone()));
+        let fs = Arc::new(FileSystem::new(storage.clone(), fs));
         let write_back = WriteBack::start(storage)?;
         let sweeper = Some(Sweeper::start(&fs)?);
 

@@ -237,6 +237,7 @@ mod tests {
             no_exec: false,
             allow_other: false,
             nonempty: false,
+            store: None,
             retry: Duration::ZERO,
         };
         check(&config, Patience::of(config.retry)).unwrap_err().to_string()

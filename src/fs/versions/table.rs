@@ -24,15 +24,18 @@ pub(in crate::fs) struct Versions {
 }
 
 impl Versions {
-    /// With `is_plain`, the root is a plain directory.
-    pub(in crate::fs) fn new(is_plain: bool) -> Self {
-        let root = match is_plain {
-            true => Node::Store(Arc::new(StoreNode::new(ROOT, StoreName::plain_root()))),
-            false => Node::Root,
+    /// The root may be a store, or a plain directory, instead of what has all of them in it.
+    pub(in crate::fs) fn new(root: Option<StoreName>) -> Self {
+        // It is found by its name as any other, but for a plain one, which has none.
+        let is_named = root.as_ref().is_some_and(|name| !name.is_plain());
+        let root = match root {
+            Some(name) => Node::Store(Arc::new(StoreNode::new(ROOT, name))),
+            None => Node::Root,
         };
         let mut index = Index::default();
-        for (ino, node) in [(ROOT, root), (STORES, Node::Stores), (STATUS, Node::Status)] {
-            // One reference of our own keeps the fixed inodes for ever.
+        // One reference of our own keeps the fixed inodes for ever.
+        index.add(ROOT, root, is_named);
+        for (ino, node) in [(STORES, Node::Stores), (STATUS, Node::Status)] {
             index.add(ino, node, false);
         }
         Self { index: Mutex::new(index) }
