@@ -19,3 +19,6 @@ mod namespace;
 mod remount;
 #[path = "boot/retry.rs"]
 mod retry;
+
+/// A user without any right of its own.
+const NOBODY: u32 = 65534;

@@ -944,7 +944,7 @@ fn signals_unmount() {
         return;
     }
     let storage = storage();
-    for name in ["TERM", "INT", "HUP"] {
+    for name in ["TERM", "INT"] {
         let mut place = Mountpoint::new();
         place.mount(&storage.path(), &[]).text();
         fs::write(place.path().join("key_value_stores/my-store/of-signal"), name).unwrap();

@@ -9,6 +9,7 @@ use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::command_line::SourceText;
+use super::log_lines::LogFormat;
 use super::mount_values::{parse_duration, parse_id, parse_timeout, parse_ttl, parse_umask};
 use super::mount_words::MountWords;
 use crate::model::ContentType;
@@ -180,6 +181,12 @@ pub(super) struct MountArgs {
     /// Write the log to FILE
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(super) log_file: Option<PathBuf>,
+    /// Write the log to the system's, by syslog
+    #[arg(long, conflicts_with = "log_file")]
+    pub(super) syslog: bool,
+    /// Write each line of the log as text, or as a JSON object [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) log_format: Option<LogFormat>,
     /// Wait for a source that is not there yet, or a server that does not answer yet: so many seconds, or a time such as
     /// 5m [default: 0]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]

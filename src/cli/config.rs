@@ -7,6 +7,7 @@ use std::path::{self, PathBuf};
 use super::args::{CommonArgs, Dialect, MountArgs};
 use super::command_line::SourceText;
 use super::failure::{Failure, Outcome};
+use super::log_lines::LogFormat;
 use super::mount_words::MountWords;
 use crate::engine::{DialectChoice, DirectoryOptions, OpenStore, Source, StorageOptions};
 use crate::fs::FsOptions;
@@ -131,6 +132,16 @@ fn refuse_source_as_mountpoint(args: &MountArgs) -> Outcome {
 /// The file that a mount's log goes to, if one is given; absolute, since the daemon leaves the directory.
 pub(super) fn log_file(args: &MountArgs) -> Option<PathBuf> {
     Some(absolute(args.log_file.clone().or_else(|| words(args).log_file)?))
+}
+
+/// How a mount's log is written.
+pub(super) fn log_format(args: &MountArgs) -> LogFormat {
+    args.log_format.or_else(|| words(args).log_format).unwrap_or_default()
+}
+
+/// Whether a mount's log is to go to the system's.
+pub(super) fn logs_to_system(args: &MountArgs) -> bool {
+    args.syslog || words(args).syslog
 }
 
 fn absolute(path: PathBuf) -> PathBuf {

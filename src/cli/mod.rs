@@ -11,6 +11,8 @@ mod config;
 mod exit;
 mod failure;
 mod helper;
+mod log_lines;
+mod log_output;
 mod logging;
 mod mount_values;
 mod mount_words;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::args::Dialect;
+use super::log_lines::LogFormat;
 use super::mount_values::{parse_duration, parse_id, parse_timeout, parse_ttl, parse_umask};
 
 /// Words that say what every mount of storefs does, that ask for what makes no difference here, or that are meant for
@@ -73,6 +74,8 @@ pub(super) struct MountWords {
     pub(super) no_passthrough: bool,
     pub(super) no_xattr: bool,
     pub(super) log_file: Option<PathBuf>,
+    pub(super) log_format: Option<LogFormat>,
+    pub(super) syslog: bool,
     pub(super) timeout: Option<Duration>,
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) retry: Option<Duration>,
@@ -122,6 +125,10 @@ impl MountWords {
             ("no_passthrough", None) => self.no_passthrough = true,
             ("no_xattr", None) => self.no_xattr = true,
             ("log_file", Some(value)) if !value.is_empty() => self.log_file = Some(value.into()),
+            ("log_format", Some(value)) => {
+                self.log_format = Some(LogFormat::from_str(value, false)?);
+            }
+            ("syslog", None) => self.syslog = true,
             ("timeout", Some(value)) => self.timeout = Some(parse_timeout(value)?),
             ("cache_dir", Some(value)) if !value.is_empty() => self.cache_dir = Some(value.into()),
             ("retry", Some(value)) => self.retry = Some(parse_duration(value)?),
@@ -155,6 +162,8 @@ impl MountWords {
             no_passthrough: later.no_passthrough || self.no_passthrough,
             no_xattr: later.no_xattr || self.no_xattr,
             log_file: later.log_file.or(self.log_file),
+            log_format: later.log_format.or(self.log_format),
+            syslog: later.syslog || self.syslog,
             timeout: later.timeout.or(self.timeout),
             cache_dir: later.cache_dir.or(self.cache_dir),
             retry: later.retry.or(self.retry),
@@ -177,7 +186,7 @@ mod tests {
     fn words_are_understood() {
         let words = MountWords::parse(
             "rw,ro,exec,noexec,allow_other,uid=1000,gid=100,umask=027,file_mode=640,dir_mode=0750,store=s,no_delete,no_overwrite,ttl=0.5,dialect=js3,input_key=IN,nonempty,strict,\
-             show_sidecars,no_passthrough,no_xattr,log_file=/tmp/l,timeout=2.5,cache_dir=/tmp/c,retry=2m,remount",
+             show_sidecars,no_passthrough,no_xattr,log_file=/tmp/l,log_format=json,syslog,timeout=2.5,cache_dir=/tmp/c,retry=2m,remount",
         )
         .unwrap();
         assert_eq!(
@@ -203,6 +212,8 @@ mod tests {
                 no_passthrough: true,
                 no_xattr: true,
                 log_file: Some("/tmp/l".into()),
+                log_format: Some(LogFormat::Json),
+                syslog: true,
                 timeout: Some(Duration::from_millis(2500)),
                 cache_dir: Some("/tmp/c".into()),
                 retry: Some(Duration::from_secs(120)),

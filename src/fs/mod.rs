@@ -5,7 +5,7 @@
 //! crate that speaks it, so that it is tested without a mount.
 //!
 //! ```text
-//!  lookup  open  write  lock  attr  xattr  remove  rename  list  purge  metadata  sidecars  inputs  changes  sweep, ending
+//!  lookup  open  write  lock  attr  xattr  remove  rename  list  purge  metadata  sidecars  inputs  changes  sweep, ending, failures
 //!                \      \     |      |     |      |       |      |      |        |         /          /
 //!                 +------+-----+------+-----+---- FileSystem (system) ----+--------+--------+----------+
 //!                                                       |
@@ -28,6 +28,7 @@ mod ending;
 mod entry;
 mod error;
 mod escape;
+mod failures;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -48,6 +49,7 @@ mod permits;
 mod pinned;
 mod plain;
 mod private;
+mod problems;
 mod processes;
 mod purge;
 mod remove;
@@ -74,6 +76,7 @@ pub use bytes::{Extent, Position, WriteMode};
 pub use entry::{AttrChange, Caller, Entry, FileAttr, FileKind};
 pub(crate) use error::number_of;
 pub use error::{FsError, FsResult};
+pub use failures::Failed;
 pub use handle::Handle;
 pub use ino::{Ino, ROOT, STORES};
 pub use list::Listed;

@@ -17,6 +17,7 @@ use super::locks::Locks;
 use super::metadata_files::Sidecars;
 use super::options::FsOptions;
 use super::pinned::Pinned;
+use super::problems::Problems;
 use super::space::Room;
 use super::store_node::StoreNode;
 use super::trust::Trust;
@@ -42,6 +43,7 @@ pub struct FileSystem {
     pub(super) writers: Writers,
     pub(super) locks: Arc<Locks>,
     pub(super) purges: PurgeReports,
+    pub(super) problems: Problems,
     pub(super) sidecars: Sidecars,
     pub(super) trust: Trust,
     pub(super) abilities: Abilities,
@@ -95,6 +97,7 @@ impl FileSystem {
             writers: Writers::default(),
             locks: Arc::default(),
             purges: PurgeReports::default(),
+            problems: Problems::default(),
             sidecars: Sidecars::default(),
             pinned: OnceLock::new(),
             started: (Instant::now(), SystemTime::now()),

@@ -102,7 +102,7 @@ impl Adapter {
         ino: INodeNo,
         call: impl FnOnce(&FileSystem) -> FsResult<T>,
     ) -> Result<T, Errno> {
-        run(About { operation, ino }, || call(&self.fs))
+        run(&self.fs, About::inode(operation, ino), || call(&self.fs))
     }
 
     /// Looks a name up as soon as the kernel has let go of something, on a thread of its own: it is those that serve to
@@ -115,10 +115,10 @@ impl Adapter {
         reply: ReplyEntry,
     ) {
         let fs = Arc::clone(&self.fs);
-        let about = About { operation: "lookup", ino: parent };
+        let about = About::inode("lookup", parent);
         let wait = move || {
             let look = || fs.lookup(&caller, ino(parent), name.as_bytes());
-            reply.answer(&fs, run(about, || fs.when_there_is_room(look)));
+            reply.answer(&fs, run(&fs, about, || fs.when_there_is_room(look)));
         };
         let spawned = std::thread::Builder::new().name("storefs-waiting".to_owned()).spawn(wait);
         if let Err(error) = spawned {

@@ -1,20 +1,35 @@
 //! Making one call of the file system for each request, and replying with what it came to.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use fuser::{Errno, INodeNo};
 
+use super::convert::ino;
 use super::errno;
 use super::reply::Reply;
 use super::waiting::Waiting;
-use crate::fs::{FileSystem, FsResult};
+use crate::fs::{Failed, FileSystem, FsResult};
 
-/// One request: what it is called in the log, and which inode it is about.
-#[derive(Clone, Copy)]
+/// One request: what it is called in the log, and which inode it is about, or which name in it.
+#[derive(Clone)]
 pub(super) struct About {
-    pub(super) operation: &'static str,
-    pub(super) ino: INodeNo,
+    operation: &'static str,
+    ino: INodeNo,
+    /// Of those requests alone that change something: what others look up is not worth a copy.
+    name: Option<OsString>,
+}
+
+impl About {
+    pub(super) fn inode(operation: &'static str, ino: INodeNo) -> Self {
+        Self { operation, ino, name: None }
+    }
+
+    pub(super) fn name(operation: &'static str, parent: INodeNo, name: &OsStr) -> Self {
+        Self { operation, ino: parent, name: Some(name.to_owned()) }
+    }
 }
 
 /// Whether a request may have to wait for a medium or for other requests.
@@ -40,26 +55,32 @@ pub(super) fn serve<T>(
     call: impl FnOnce(&FileSystem) -> FsResult<T> + Send + 'static,
 ) {
     match wait {
-        Wait::Never => reply.answer(fs, run(about, || call(fs))),
+        Wait::Never => reply.answer(fs, run(fs, about, || call(fs))),
         Wait::Maybe => {
             let fs = Arc::clone(fs);
-            waiting.serve(move || reply.answer(&fs, run(about, || call(&fs))));
+            waiting.serve(move || reply.answer(&fs, run(&fs, about, || call(&fs))));
         }
     }
 }
 
 /// Runs one call; logs an error once, with what it was about, and turns it into its errno.
-pub(super) fn run<T>(about: About, call: impl FnOnce() -> FsResult<T>) -> Result<T, Errno> {
-    let About { operation, ino } = about;
+pub(super) fn run<T>(
+    fs: &FileSystem,
+    about: About,
+    call: impl FnOnce() -> FsResult<T>,
+) -> Result<T, Errno> {
+    let About { operation, ino: number, name } = about;
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => {
             let errno = errno::of(&error);
-            log::log!(errno::level(errno), "{operation} of inode {ino}: {error}");
+            let (ino, name) = (ino(number), name.as_ref().map(|name| name.as_bytes()));
+            let failed = Failed { operation, ino, name, errno: errno.code() };
+            fs.log_failure(failed, errno::level(errno), &error);
             Err(errno)
         }
         Err(_) => {
-            log::error!("{operation} of inode {ino}: a bug in storefs made it panic");
+            log::error!("{operation} of inode {number}: a bug in storefs made it panic");
             Err(Errno::EIO)
         }
     }

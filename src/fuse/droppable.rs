@@ -55,7 +55,7 @@ pub(super) fn serve_droppable<T, R: Reply<T>>(
                 }
             })
         };
-        let outcome = run(about, || call(&fs));
+        let outcome = run(&fs, about, || call(&fs));
         match (reply.take(), outcome) {
             (Some(reply), outcome) => reply.answer(&fs, outcome),
             (None, Ok(outcome)) => R::drop_outcome(&fs, outcome),

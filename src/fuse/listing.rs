@@ -17,18 +17,18 @@ impl Adapter {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let about = About { operation: "readdir", ino: number };
+        let operation = "readdir";
         if self.fs.is_remote() {
             let reply = Shared::new(reply);
             let filled = reply.clone();
-            return self.look_sharing(caller, about, reply, move |fs| {
+            return self.look_sharing(caller, About::inode(operation, number), reply, move |fs| {
                 // Once it was given, there is no room in it.
                 fs.readdir(handle, offset, |listed| {
                     filled.with(|reply| add_name(reply, listed)).unwrap_or(true)
                 })
             });
         }
-        let listed = self.call(about.operation, number, |fs| {
+        let listed = self.call(operation, number, |fs| {
             fs.readdir(handle, offset, |listed| add_name(&mut reply, listed))
         });
         reply.answer(&self.fs, listed);
@@ -42,11 +42,11 @@ impl Adapter {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let about = About { operation: "readdirplus", ino: number };
+        let operation = "readdirplus";
         if self.fs.is_remote() {
             let reply = Shared::new(reply);
             let filled = reply.clone();
-            return self.look_sharing(caller, about, reply, move |fs| {
+            return self.look_sharing(caller, About::inode(operation, number), reply, move |fs| {
                 let mut counted = Counted::default();
                 fs.readdirplus(&caller, handle, offset, |listed, entry| {
                     let add = |reply: &mut _| add_entry(reply, listed, entry);
@@ -59,7 +59,7 @@ impl Adapter {
                 Ok(counted)
             });
         }
-        let listed = self.call(about.operation, number, |fs| {
+        let listed = self.call(operation, number, |fs| {
             fs.readdirplus(&caller, handle, offset, |listed, entry| {
                 add_entry(&mut reply, listed, entry)
             })?;

@@ -26,7 +26,7 @@ use super::convert::{caller, handle, ino, lock, open_mode, time_change, write_mo
 use super::reply::{Creating, Reading, Reply};
 
 fn about(operation: &'static str, ino: INodeNo) -> About {
-    About { operation, ino }
+    About::inode(operation, ino)
 }
 
 impl Filesystem for Adapter {
@@ -127,7 +127,7 @@ impl Filesystem for Adapter {
             return reply.error(Errno::EPERM);
         }
         let (caller, name) = (caller(req), name.to_owned());
-        self.serve(Wait::Maybe, about("mknod", parent), reply, move |fs| {
+        self.serve(Wait::Maybe, About::name("mknod", parent, &name), reply, move |fs| {
             fs.mknod(&caller, ino(parent), name.as_bytes(), mode & !umask)
         });
     }
@@ -142,21 +142,21 @@ impl Filesystem for Adapter {
         reply: ReplyEntry,
     ) {
         let (caller, name) = (caller(req), name.to_owned());
-        self.serve(Wait::Maybe, about("mkdir", parent), reply, move |fs| {
+        self.serve(Wait::Maybe, About::name("mkdir", parent, &name), reply, move |fs| {
             fs.mkdir(&caller, ino(parent), name.as_bytes(), mode & !umask)
         });
     }
 
     fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
-        self.serve(Wait::Maybe, about("unlink", parent), reply, move |fs| {
+        self.serve(Wait::Maybe, About::name("unlink", parent, &name), reply, move |fs| {
             fs.unlink(ino(parent), name.as_bytes())
         });
     }
 
     fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
-        self.serve(Wait::Maybe, about("rmdir", parent), reply, move |fs| {
+        self.serve(Wait::Maybe, About::name("rmdir", parent, &name), reply, move |fs| {
             fs.rmdir(ino(parent), name.as_bytes())
         });
     }
@@ -187,7 +187,7 @@ impl Filesystem for Adapter {
         }
         let exclusive = flags.contains(RenameFlags::RENAME_NOREPLACE);
         let (name, new_name) = (name.to_owned(), newname.to_owned());
-        self.serve(Wait::Maybe, about("rename", parent), reply, move |fs| {
+        self.serve(Wait::Maybe, About::name("rename", parent, &name), reply, move |fs| {
             let (name, new_name) = (name.as_bytes(), new_name.as_bytes());
             fs.rename(ino(parent), name, ino(newparent), new_name, exclusive)
         });
@@ -236,7 +236,7 @@ impl Filesystem for Adapter {
         let wait = Wait::maybe(self.fs.lookup_waits(ino(parent), name.as_bytes()));
         let (caller, name) = (caller(req), name.to_owned());
         let reply = Creating { reply, direct_writes: self.direct_writes };
-        self.serve(wait, about("create", parent), reply, move |fs| {
+        self.serve(wait, About::name("create", parent, &name), reply, move |fs| {
             fs.create(&caller, ino(parent), name.as_bytes(), mode & !umask, open_mode(flags))
         });
     }

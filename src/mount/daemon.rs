@@ -46,7 +46,7 @@ pub enum Side {
 ///
 /// # Errors
 /// [`MountError::Io`], in either process.
-pub fn fork_daemon(log: Option<&File>, kept: Option<RawFd>) -> Result<Side, MountError> {
+pub fn fork_daemon(log: Option<&File>, kept: &[RawFd]) -> Result<Side, MountError> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)
         .map_err(|error| MountError::io("make a pipe to the daemon", error))?;
     // SAFETY: a child may do anything after fork if the parent has no other thread, whose locks it would
@@ -63,7 +63,8 @@ pub fn fork_daemon(log: Option<&File>, kept: Option<RawFd>) -> Result<Side, Moun
             let left = leave_terminal(log).and_then(|()| {
                 let log = log.map(AsRawFd::as_raw_fd);
                 let promised = promise.pipe.as_raw_fd();
-                let staying = Vec::from_iter(log.into_iter().chain(kept).chain([promised]));
+                let staying =
+                    Vec::from_iter(log.into_iter().chain(kept.iter().copied()).chain([promised]));
                 environment::close_others(&staying)
                     .map_err(|error| MountError::io("close what the caller has open", error))
             });
@@ -167,16 +168,17 @@ pub fn open_log(path: &Path) -> io::Result<File> {
 }
 
 /// The log of a daemon that was given none: `storefs/MOUNTPOINT.log` in the user's state directory. `None` if
-/// there is no such directory and it cannot be made.
+/// there is no such directory and it cannot be made, or the log cannot be opened.
 #[must_use]
-pub fn open_default_log(mountpoint: &Path) -> Option<File> {
+pub fn default_log(mountpoint: &Path) -> Option<PathBuf> {
     let directory = state_directory()?.join("storefs");
     fs::create_dir_all(&directory).ok()?;
-    let log = open_log(&directory.join(log_name(mountpoint))).ok()?;
+    let path = directory.join(log_name(mountpoint));
+    let log = open_log(&path).ok()?;
     if log.metadata().is_ok_and(|metadata| metadata.len() > MOST_KEPT_LOG) {
         log.set_len(0).ok()?;
     }
-    Some(log)
+    Some(path)
 }
 
 /// `$XDG_STATE_HOME`, or `~/.local/state`; a relative path counts as none, as the XDG specification demands.

@@ -17,6 +17,7 @@ mod options;
 mod patience;
 mod preflight;
 mod remount;
+mod service;
 mod signals;
 mod source;
 mod sweeper;
@@ -34,7 +35,7 @@ use std::time::{Duration, Instant};
 use fuser::{Session, SessionACL};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-pub use daemon::{Answer, Promise, Side, fork_daemon, open_default_log, open_log};
+pub use daemon::{Answer, Promise, Side, default_log, fork_daemon, open_log};
 pub use environment::{settle, survive_limits};
 pub use error::MountError;
 use options::KernelOptions;
@@ -42,8 +43,9 @@ use patience::Patience;
 use preflight::Places;
 pub use preflight::{check_source, is_mounted};
 pub use remount::{Remount, remount};
-pub use signals::CaughtSignals;
+use service::Service;
 use signals::Request;
+pub use signals::{CaughtSignals, LogRequest};
 pub use source::refuse_other_than_storage;
 use sweeper::Sweeper;
 pub use table::{FILE_SYSTEM_TYPE, Mount, MountTable};
@@ -149,6 +151,7 @@ pub struct MountedFs {
     mountpoint: PathBuf,
     /// Whether others have made the mount, and have to unmount it where this process may not.
     is_handed_over: bool,
+    service: Option<Service>,
     /// What whoever mounts has to know, each in a line.
     notices: Vec<String>,
     /// The device number by which the mount is found in the table, wherever it may have been moved to.
@@ -236,6 +239,7 @@ impl MountedFs {
             fs,
             mountpoint,
             is_handed_over: prepared.descriptor().is_some(),
+            service: None,
             notices,
             device,
             connection,
@@ -252,21 +256,34 @@ impl MountedFs {
         &self.mountpoint
     }
 
+    /// Tells the manager of services that has started this process, if there is one, of the mount's life. For a mount in the
+    /// foreground: whoever goes into the background may have been started by somebody else's service.
+    pub fn be_service(&mut self) {
+        self.service = Service::begin(&self.mountpoint, !self.is_handed_over);
+    }
+
     /// Serves until somebody unmounts, or a signal asks for it. `ready` is called as soon as nothing can keep it from that
-    /// any more; if it fails, the mount ends at once.
+    /// any more; if it fails, the mount ends at once. What signals ask of the log is passed on to `log`.
     ///
     /// # Errors
     /// [`MountError::Storage`] if the last times could not be written; [`MountError::Io`]; what `ready` fails with.
     pub fn serve(
         mut self,
         signals: CaughtSignals,
+        log: fn(LogRequest),
         ready: impl FnOnce(&[String]) -> Result<(), MountError>,
     ) -> Result<(), MountError> {
         let sender = self.sender.clone();
-        let _watch = signals.watch(move |request| drop(sender.send(Event::Requested(request))))?;
+        let _watch = signals.watch(move |request| match request {
+            Request::Log(request) => log(request),
+            request => drop(sender.send(Event::Requested(request))),
+        })?;
         if let Err(error) = ready(&self.notices) {
             self.stop();
             return self.finish().and(Err(error));
+        }
+        if let Some(service) = &self.service {
+            service.ready();
         }
         self.wait_for_end();
         self.finish()
@@ -289,6 +306,7 @@ impl MountedFs {
                     log::info!("status: {}", self.fs.status());
                 }
                 Ok(Event::Requested(Request::Stop)) => return self.stop(),
+                Ok(Event::Requested(Request::Log(_))) => {}
                 Ok(Event::Ended) | Err(_) => return,
             }
         }
@@ -296,6 +314,9 @@ impl MountedFs {
 
     /// Unmounts, and waits for the session's end. A second request to stop ends the waiting.
     fn stop(&self) {
+        if let Some(service) = &self.service {
+            service.stopping("waiting for those who use the mount");
+        }
         if !self.unmount_everywhere() && self.is_handed_over {
             log::warn!("'{}' is left to whoever has mounted it", self.mountpoint.display());
             return;
@@ -305,7 +326,7 @@ impl MountedFs {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.events.recv_timeout(left) {
                 Ok(Event::Ended) => return,
-                Ok(Event::Requested(Request::LogStatus)) => {}
+                Ok(Event::Requested(Request::LogStatus | Request::Log(_))) => {}
                 Ok(Event::Requested(Request::Stop)) | Err(_) => {
                     log::warn!(
                         "'{}' is still in use; ending all the same, its users get ENOTCONN",
@@ -382,6 +403,9 @@ impl MountedFs {
     /// Keeps aside what its users have not published, who are cut off, and writes the last times.
     fn finish(&mut self) -> Result<(), MountError> {
         let Some(write_back) = self.write_back.take() else { return Ok(()) };
+        if let Some(service) = self.service.take() {
+            service.stopping("writing what is left");
+        }
         // Nothing, unless the mount is still in use, or its connection was aborted.
         self.fs.keep_unpublished(Instant::now() + KEEPING_DEADLINE);
         // A session that failed leaves a mount that nobody serves; whoever looked at it would wait for ever. One whose
@@ -397,6 +421,7 @@ impl MountedFs {
             self.dead_at().into_iter().for_each(detach);
         }
         self.sweeper = None;
+        self.fs.log_other_failures();
         self.fs.stop_watching();
         log::info!("unmounted '{}'", self.mountpoint.display());
         write_back.finish()

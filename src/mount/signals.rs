@@ -1,12 +1,13 @@
 //! Signals as events of a mount's life.
 //!
-//! INT, TERM and HUP ask for an orderly stop, and so does XCPU, by which the system says that the process is about to be
-//! killed; USR1 asks for the status in the log. HUP stays ignored where it was, as by nohup. The signals are caught before
-//! the mount is made: one that came in between would else kill the daemon and leave a dead mount.
+//! INT and TERM ask for an orderly stop, and so does XCPU, by which the system says that the process is about to be killed.
+//! HUP does where a terminal has hung up; to a mount without a terminal it says, as to any daemon, to open its log again. It
+//! stays ignored where it was, as by nohup. USR1 asks for the status in the log, USR2 for more in the log. The signals are
+//! caught before the mount is made: one that came in between would else kill the daemon and leave a dead mount.
 
 use std::thread::{self, JoinHandle};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXCPU};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
 use signal_hook::iterator::{Handle, Signals};
 
 use super::MountError;
@@ -18,12 +19,25 @@ pub(super) enum Request {
     Stop,
     /// Write the status into the log.
     LogStatus,
+    /// Something about the log.
+    Log(LogRequest),
+}
+
+/// What somebody asks of the log of a running mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogRequest {
+    /// Open its file again, which was renamed.
+    Reopen,
+    /// Tell more; after everything, what was told at first.
+    Raise,
 }
 
 /// Signals that no longer end the process but wait to be looked at.
 #[derive(Debug)]
 pub struct CaughtSignals {
     signals: Signals,
+    /// What SIGHUP asks for.
+    hangup: Request,
 }
 
 impl CaughtSignals {
@@ -32,16 +46,21 @@ impl CaughtSignals {
     /// # Errors
     /// [`MountError::Io`].
     pub fn catch() -> Result<Self, MountError> {
-        let obeyed = [SIGINT, SIGTERM, SIGUSR1, SIGXCPU];
+        let obeyed = [SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU];
         let hangup = (!is_hangup_ignored()).then_some(SIGHUP);
         let signals = Signals::new(obeyed.into_iter().chain(hangup))
             .map_err(|error| MountError::io("catch signals", error))?;
-        Ok(Self { signals })
+        let hangup = match has_terminal() {
+            true => Request::Stop,
+            false => Request::Log(LogRequest::Reopen),
+        };
+        Ok(Self { signals, hangup })
     }
 
     /// Whether a signal that was caught asks the mount to stop before it has begun. What else was asked by then is forgotten.
     pub fn ask_to_stop(&mut self) -> bool {
-        self.signals.pending().any(|signal| request(signal) == Request::Stop)
+        let hangup = self.hangup;
+        self.signals.pending().any(|signal| request(signal, hangup) == Request::Stop)
     }
 
     /// Passes on what each signal asks for, those caught up to now first, until the watch ends.
@@ -60,7 +79,7 @@ impl CaughtSignals {
                             "the processor time that this process may use (ulimit -t) is used up"
                         );
                     }
-                    pass_on(request(signal));
+                    pass_on(request(signal, self.hangup));
                 }
             })
             .map_err(|error| MountError::io("start the thread that waits for signals", error))?;
@@ -68,8 +87,18 @@ impl CaughtSignals {
     }
 }
 
-fn request(signal: i32) -> Request {
-    if signal == SIGUSR1 { Request::LogStatus } else { Request::Stop }
+fn request(signal: i32, hangup: Request) -> Request {
+    match signal {
+        SIGUSR1 => Request::LogStatus,
+        SIGUSR2 => Request::Log(LogRequest::Raise),
+        SIGHUP => hangup,
+        _ => Request::Stop,
+    }
+}
+
+/// Whether there is a terminal that may hang up.
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }
 
 /// Whether this process was started to ignore SIGHUP, as nohup does. Where `/proc` does not tell, it was not.

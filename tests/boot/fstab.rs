@@ -1,7 +1,8 @@
 //! mount(8) and its table.
 
+use crate::NOBODY;
 use crate::common::sqlite;
-use crate::namespace::{NOBODY, Place};
+use crate::namespace::Place;
 
 #[test]
 fn each_kind_of_source_is_mounted_by_a_line_of_fstab() {

@@ -1,6 +1,7 @@
 //! A mount that somebody else has made: `/dev/fd/N` in the mountpoint's place.
 
-use crate::namespace::{NOBODY, Place};
+use crate::NOBODY;
+use crate::namespace::Place;
 
 /// Mounts as whoever starts a container does, and starts a command with the open device as descriptor 9, by a user without
 /// any capability, and without `/dev/fuse`.

@@ -9,9 +9,6 @@ use tempfile::TempDir;
 
 use crate::common::{PROGRAM, can_mount, clean_environment, skipped, temp_dir};
 
-/// A user without any right of its own.
-pub(crate) const NOBODY: u32 = 65534;
-
 /// What comes before each script: `/sbin` with the helpers in it, `/dev/fuse` for everybody, `/run` without anything.
 ///
 /// What is mounted is gone with the namespace, and each process with it, since the script is the first of its own.

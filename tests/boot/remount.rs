@@ -1,6 +1,7 @@
 //! `mount -o remount`.
 
-use crate::namespace::{NOBODY, Place};
+use crate::NOBODY;
+use crate::namespace::Place;
 
 #[test]
 fn a_mount_is_made_read_only_and_back() {

@@ -39,16 +39,21 @@ pub(super) fn mount(cli: &Cli, args: &MountArgs) -> Outcome {
     // Neither this process nor its daemon has a database open yet.
     prepared.source().check_header()?;
     if args.foreground {
-        let (signals, mounted) = start(&prepared, || false)?;
-        return Ok(mounted.serve(signals, |_| Ok(()))?);
+        let (signals, mut mounted) = start(&prepared, || false)?;
+        mounted.be_service();
+        return Ok(mounted.serve(signals, logging::obey, |_| Ok(()))?);
     }
-    let log = logging::log_file(cli)?.or_else(|| mount::open_default_log(prepared.mountpoint()));
-    match mount::fork_daemon(log.as_ref(), prepared.descriptor())? {
+    let log = logging::of_daemon(args, prepared.mountpoint())?;
+    let kept = Vec::from_iter(log.descriptor().into_iter().chain(prepared.descriptor()));
+    match mount::fork_daemon(log.stderr(), &kept)? {
         Side::Parent(answer) => {
             answer.wait()?.lines().for_each(tell);
             Ok(())
         }
-        Side::Daemon(promise) => Ok(serve_in_background(&prepared, promise)?),
+        Side::Daemon(promise) => {
+            logging::become_daemon(log);
+            Ok(serve_in_background(&prepared, promise)?)
+        }
     }
 }
 
@@ -60,7 +65,8 @@ fn serve_in_background(prepared: &Prepared, promise: Promise) -> Result<(), Moun
         Some(promise) => promise.fulfil(notices),
         None => Ok(()),
     };
-    let served = started.and_then(|(signals, mounted)| mounted.serve(signals, &mut keep));
+    let served =
+        started.and_then(|(signals, mounted)| mounted.serve(signals, logging::obey, &mut keep));
     if let (Err(error), Some(promise)) = (&served, promise) {
         promise.fail(error);
     }
