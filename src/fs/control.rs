@@ -45,6 +45,12 @@ impl PurgeReports {
         reports.insert(store, Report { at: Timestamp::now(), purging });
     }
 
+    /// How many purges are still counting and removing what they have taken out of sight.
+    pub(super) fn running(&self) -> usize {
+        let reports = self.by_store.lock();
+        reports.values().filter(|report| report.purging.outcome().is_none()).count()
+    }
+
     /// What `@purge` of a store shows.
     pub(super) fn text(&self, store: &StoreNode) -> Vec<u8> {
         let name = store.name();

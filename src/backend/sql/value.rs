@@ -127,6 +127,11 @@ impl KeptBytes {
         kept.lock().insert(record.clone(), (version, bytes.clone()), weight.max(64));
     }
 
+    /// How many are kept in memory, and in local files.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.memory.lock().weight(), self.spool.lock().weight())
+    }
+
     /// A record is gone.
     pub(super) fn forget(&self, record: &RecordId) {
         self.memory.lock().remove(record);

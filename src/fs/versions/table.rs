@@ -9,7 +9,7 @@ use super::text::TextNode;
 use super::ticket::Ticket;
 use super::trim;
 use super::version::VersionNode;
-use crate::fs::ino::{Ino, ROOT, STATUS, STORES};
+use crate::fs::ino::{Ino, LOG, ROOT, STATUS, STORES};
 use crate::fs::metadata_files::MetadataNode;
 use crate::fs::name::MetadataName;
 use crate::fs::store_node::StoreNode;
@@ -31,7 +31,9 @@ impl Versions {
             false => Node::Root,
         };
         let mut index = Index::default();
-        for (ino, node) in [(ROOT, root), (STORES, Node::Stores), (STATUS, Node::Status)] {
+        let fixed =
+            [(ROOT, root), (STORES, Node::Stores), (STATUS, Node::Status), (LOG, Node::Log)];
+        for (ino, node) in fixed {
             // One reference of our own keeps the fixed inodes for ever.
             index.add(ino, node, false);
         }

@@ -37,6 +37,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect::Connector;
 use super::failure::Failure;
+use crate::backend::Calls as Counted;
 use crate::model::{BackendErrorKind, Error, Result};
 
 /// Threads that serve all connections.
@@ -64,6 +65,8 @@ pub(super) struct Calls {
     pool: Pool,
     tls: MakeRustlsConnect,
     timeout: Duration,
+    /// What was asked so far.
+    pub(super) counted: Counted,
 }
 
 impl fmt::Debug for Calls {
@@ -182,7 +185,7 @@ impl Calls {
             .runtime(deadpool_postgres::Runtime::Tokio1)
             .build()
             .map_err(|error| failed(error.to_string()))?;
-        Ok(Self { runtime: Some(runtime), pool, tls, timeout })
+        Ok(Self { runtime: Some(runtime), pool, tls, timeout, counted: Counted::default() })
     }
 
     /// Makes a call, under one deadline. `action` completes "cannot ...".
@@ -220,8 +223,11 @@ impl Calls {
         let Some(runtime) = &self.runtime else {
             return Err(Failure::Late.into_error(action(), false));
         };
-        let (done, is_uncertain) = runtime.block_on(self.attempts(repeat, deadline, work));
-        done.map_err(|failure| failure.into_error(action(), is_uncertain))
+        let called = self.counted.count(|| {
+            let (done, is_uncertain) = runtime.block_on(self.attempts(repeat, deadline, work));
+            done.map_err(|failure| (failure, is_uncertain))
+        });
+        called.map_err(|(failure, is_uncertain)| failure.into_error(action(), is_uncertain))
     }
 
     /// Tries until it is done, or may not be tried again. Tells whether it may have been done where it failed.
@@ -248,6 +254,7 @@ impl Calls {
             if !may_repeat || !failure.is_passing() || Instant::now() + waits >= deadline.get() {
                 return (Err(failure), is_uncertain);
             }
+            self.counted.note_retry();
             debug!("PostgreSQL is asked again: {failure:?}");
             sleep(waits).await;
             pause = (pause * 2).min(PAUSES.1);
