@@ -1,6 +1,7 @@
 //! The command line's grammar and help text. Plain data comes out; `config` gives it meaning.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +10,9 @@ use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::command_line::SourceText;
-use super::mount_words::{MountWords, parse_id, parse_timeout, parse_ttl, parse_umask};
+use super::mount_words::{
+    MountWords, parse_id, parse_metrics_addr, parse_timeout, parse_ttl, parse_umask,
+};
 use crate::model::ContentType;
 
 /// Mount Apify and Crawlee storage: stores as directories, records as plain files.
@@ -71,6 +74,10 @@ pub(super) enum Dialect {
 pub(super) enum Command {
     /// Mount a storage; returns when the mount is usable
     Mount(Box<MountArgs>),
+    /// List the live mounts and what they do, or show the state of one
+    Status(StatusArgs),
+    /// Show what a mount is busy with, again and again
+    Top(TopArgs),
     /// Unmount, also after the daemon died
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
@@ -161,9 +168,41 @@ pub(super) struct MountArgs {
     /// Write the log to FILE
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(super) log_file: Option<PathBuf>,
+    /// Serve the mount's state for Prometheus at http://ADDRESS:PORT/metrics; a port alone is of 127.0.0.1
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = parse_metrics_addr)]
+    pub(super) metrics_addr: Option<SocketAddr>,
     /// Options as mount(8) gives them, such as ro,allow_other,uid=1000
     #[arg(short = 'o', value_name = "WORD,...", value_parser = MountWords::parse)]
     pub(super) words: Vec<MountWords>,
+}
+
+/// Arguments of `status`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Where the storage is mounted; without it, all mounts are listed
+    #[arg(value_name = "MOUNTPOINT", value_hint = clap::ValueHint::DirPath)]
+    pub(super) mountpoint: Option<PathBuf>,
+    /// Print it as Prometheus reads it
+    #[arg(long, requires = "mountpoint", conflicts_with = "json")]
+    pub(super) metrics: bool,
+    #[command(flatten)]
+    pub(super) format: FormatArgs,
+}
+
+/// Arguments of `top`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct TopArgs {
+    /// Where the storage is mounted
+    #[arg(value_name = "MOUNTPOINT", value_hint = clap::ValueHint::DirPath)]
+    pub(super) mountpoint: PathBuf,
+    /// For so long requests are counted before they are shown, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_timeout)]
+    pub(super) interval: Duration,
+    /// Show one interval, and end
+    #[arg(long)]
+    pub(super) once: bool,
+    #[command(flatten)]
+    pub(super) format: FormatArgs,
 }
 
 /// Arguments of `unmount`.

@@ -1,5 +1,6 @@
 //! `-o a,b=c` words, as mount(8) and /etc/fstab give them.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,6 +57,7 @@ pub(super) struct MountWords {
     pub(super) log_file: Option<PathBuf>,
     pub(super) timeout: Option<Duration>,
     pub(super) cache_dir: Option<PathBuf>,
+    pub(super) metrics_addr: Option<SocketAddr>,
 }
 
 impl MountWords {
@@ -95,6 +97,9 @@ impl MountWords {
             ("log_file", Some(value)) if !value.is_empty() => self.log_file = Some(value.into()),
             ("timeout", Some(value)) => self.timeout = Some(parse_timeout(value)?),
             ("cache_dir", Some(value)) if !value.is_empty() => self.cache_dir = Some(value.into()),
+            ("metrics_addr", Some(value)) => {
+                self.metrics_addr = Some(parse_metrics_addr(value)?);
+            }
             _ if is_ignored(name) => {}
             _ => return Err(format!("unknown mount option '{word}'")),
         }
@@ -121,6 +126,7 @@ impl MountWords {
             log_file: later.log_file.or(self.log_file),
             timeout: later.timeout.or(self.timeout),
             cache_dir: later.cache_dir.or(self.cache_dir),
+            metrics_addr: later.metrics_addr.or(self.metrics_addr),
         }
     }
 }
@@ -159,6 +165,13 @@ pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
     seconds(text, MOST_TIMEOUT_SECONDS).filter(|timeout| !timeout.is_zero()).ok_or_else(|| {
         format!("'{text}' is not a number of seconds above 0 and at most a day, such as 30 or 0.5")
     })
+}
+
+/// An address with its port, or a port of this machine's own address.
+pub(super) fn parse_metrics_addr(text: &str) -> Result<SocketAddr, String> {
+    let port = text.parse().map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    port.or_else(|_| text.parse())
+        .map_err(|_| format!("'{text}' is no address with a port, such as 127.0.0.1:9100"))
 }
 
 fn seconds(text: &str, most: f64) -> Option<Duration> {

@@ -8,12 +8,15 @@
 //! mountpoint by then (its check is the wrong way round), so no session is ever dropped. Unmounting as root
 //! gives up when the mount is busy, so unmounting is done here.
 
+mod asked;
 mod daemon;
 mod deadline;
 mod environment;
 mod error;
+mod metrics_server;
 mod options;
 mod preflight;
+mod prometheus;
 mod signals;
 mod source;
 mod sweeper;
@@ -22,6 +25,7 @@ mod unmount;
 mod write_back;
 
 use std::mem;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,11 +35,14 @@ use std::time::{Duration, Instant};
 use fuser::Session;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+pub use asked::{MountAnswer, MountStatus, all_statuses, status_of};
 pub use daemon::{Answer, Promise, Side, fork_daemon, open_default_log, open_log};
 pub use environment::{settle, survive_limits};
 pub use error::MountError;
+use metrics_server::{MetricsAddress, MetricsServer};
 use options::KernelOptions;
 use preflight::Places;
+pub use prometheus::{PROMETHEUS_TYPE, buckets_of, prometheus_text};
 pub use signals::CaughtSignals;
 use signals::Request;
 pub use source::refuse_other_than_storage;
@@ -70,6 +77,8 @@ pub struct MountConfig {
     pub no_exec: bool,
     /// Whether users other than the mounting one get in.
     pub allow_other: bool,
+    /// Where the mount's state is served for Prometheus, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// Whether the mountpoint may hold files, which are hidden as long as the mount is there.
     pub nonempty: bool,
 }
@@ -132,6 +141,8 @@ pub struct MountedFs {
     events: Receiver<Event>,
     /// `None` once the mount has ended.
     sweeper: Option<Sweeper>,
+    /// The same.
+    metrics: Option<MetricsServer>,
     /// `None` once the mount has ended and the times are written.
     write_back: Option<WriteBack>,
 }
@@ -153,6 +164,7 @@ impl MountedFs {
     /// [`MountError`]; then nothing is mounted.
     pub fn start(prepared: &Prepared) -> Result<Self, MountError> {
         let Prepared { config, places } = prepared;
+        let metrics = config.metrics.map(MetricsAddress::bind).transpose()?;
         let mut storage_options = config.storage.clone();
         storage_options.read_only |= config.fs.read_only;
         let storage = Storage::open(&places.source, storage_options)?;
@@ -163,6 +175,7 @@ impl MountedFs {
         }
         let notices = if config.fs.read_only { Vec::new() } else { notices_of(&storage) };
         let fs = Arc::new(FileSystem::new(storage.clone(), config.fs.clone()));
+        let metrics = metrics.map(|address| address.serve(&fs)).transpose()?;
         let write_back = WriteBack::start(storage)?;
         let sweeper = Some(Sweeper::start(&fs)?);
 
@@ -183,6 +196,7 @@ impl MountedFs {
         attach_notifier(&fs, session.notifier(), connect()?);
         fs.start_watching();
         let device = device_at(&places.mountpoint);
+        fs.set_mounted(is_mounted(device.clone()));
         say_where_else(places, device.as_deref());
         let session = session.spawn().map_err(mounting)?;
         // Never dropped: its drop would unmount a second time what others may have mounted there since. This
@@ -201,6 +215,7 @@ impl MountedFs {
             sender,
             events,
             sweeper,
+            metrics,
             write_back,
         })
     }
@@ -255,6 +270,7 @@ impl MountedFs {
 
     /// Unmounts, and waits for the session's end. A second request to stop ends the waiting.
     fn stop(&self) {
+        self.fs.end_log();
         self.unmount_everywhere();
         let deadline = Instant::now() + USERS_DEADLINE;
         loop {
@@ -343,6 +359,7 @@ impl MountedFs {
             self.dead_at().into_iter().for_each(detach);
         }
         self.sweeper = None;
+        self.metrics = None;
         self.fs.stop_watching();
         log::info!("unmounted '{}'", self.mountpoint.display());
         write_back.finish()
@@ -425,6 +442,14 @@ fn say_where_else(places: &Places, device: Option<&str>) {
             other.mountpoint.display()
         );
     }
+}
+
+/// Whether the mount of this device is still to be seen; also where that cannot be known.
+fn is_mounted(device: Option<String>) -> Box<dyn Fn() -> bool + Send + Sync> {
+    Box::new(move || match (&device, MountTable::read()) {
+        (Some(device), Ok(table)) => table.of_device(device).next().is_some(),
+        _ => true,
+    })
 }
 
 fn device_at(mountpoint: &Path) -> Option<String> {
