@@ -47,8 +47,9 @@ impl PurgeReports {
 
     /// How many purges are still counting and removing what they have taken out of sight.
     pub(super) fn running(&self) -> usize {
-        let reports = self.by_store.lock();
-        reports.values().filter(|report| report.purging.outcome().is_none()).count()
+        let purgings: Vec<Purging> =
+            self.by_store.lock().values().map(|report| report.purging.clone()).collect();
+        purgings.iter().filter(|purging| purging.outcome().is_none()).count()
     }
 
     /// What `@purge` of a store shows.

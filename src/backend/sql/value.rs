@@ -129,7 +129,8 @@ impl KeptBytes {
 
     /// How many are kept in memory, and in local files.
     pub(super) fn bytes(&self) -> (u64, u64) {
-        (self.memory.lock().weight(), self.spool.lock().weight())
+        let memory = self.memory.lock().weight();
+        (memory, self.spool.lock().weight())
     }
 
     /// A record is gone.
