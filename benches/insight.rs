@@ -13,7 +13,7 @@ use std::time::Instant;
 use criterion::{Criterion, criterion_group, criterion_main};
 use storefs::backend::memory::MemoryBackend;
 use storefs::engine::Storage;
-use storefs::fs::{Caller, FileSystem, FsOptions, Operation, OpenMode, ROOT};
+use storefs::fs::{Caller, FileSystem, FsOptions, OpenMode, Operation, ROOT};
 
 /// Threads that take requests from the kernel.
 const SERVING: usize = 4;

@@ -187,7 +187,8 @@ mod tests {
     fn words_are_understood() {
         let words = MountWords::parse(
             "rw,ro,exec,noexec,allow_other,uid=1000,gid=100,umask=027,ttl=0.5,dialect=js3,input_key=IN,nonempty,strict,\
-             show_sidecars,no_passthrough,no_xattr,log_file=/tmp/l,timeout=2.5,cache_dir=/tmp/c",
+             show_sidecars,no_passthrough,no_xattr,log_file=/tmp/l,timeout=2.5,cache_dir=/tmp/c,\
+             metrics_addr=[::1]:9105",
         )
         .unwrap();
         assert_eq!(
@@ -210,6 +211,7 @@ mod tests {
                 log_file: Some("/tmp/l".into()),
                 timeout: Some(Duration::from_millis(2500)),
                 cache_dir: Some("/tmp/c".into()),
+                metrics_addr: Some("[::1]:9105".parse().unwrap()),
             }
         );
     }
@@ -236,6 +238,10 @@ mod tests {
             "dialect=x",
         ] {
             assert!(MountWords::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_metrics_addr("80").unwrap().to_string(), "127.0.0.1:80");
+        for text in ["", "-1", "99999", "localhost:80", "127.0.0.1"] {
+            assert!(parse_metrics_addr(text).is_err(), "{text}");
         }
         for text in ["", "8", "1000", "+7", "0x1"] {
             assert!(parse_umask(text).is_err(), "{text}");

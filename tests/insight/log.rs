@@ -126,7 +126,10 @@ fn nobody_finds_it_who_does_not_know_it() {
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert_eq!(said.matches("Operation not permitted").count(), 3, "{said}");
         // No record has the name, but where the storage is shown as it is.
-        assert!(!options.is_empty() || try_sh("echo x > @log", &mount.store("default")).status.code() != Some(0));
+        assert!(
+            !options.is_empty()
+                || try_sh("echo x > @log", &mount.store("default")).status.code() != Some(0)
+        );
     }
 }
 

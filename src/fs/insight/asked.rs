@@ -1,15 +1,25 @@
 //! A request, from when it is asked to when it is answered.
 
 use std::fmt::Write;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::Insight;
+use super::access_log::AccessLog;
 use super::operation::Operation;
-use super::requests::error_name;
+use super::requests::{Requests, error_name};
 use crate::fs::entry::Caller;
 use crate::fs::ino::{Ino, LOG};
+
+/// What is known of the mount's work.
+#[derive(Debug, Default)]
+pub(in crate::fs) struct Insight {
+    pub(in crate::fs) requests: Requests,
+    pub(in crate::fs) log: Arc<AccessLog>,
+    /// Where the same is served for Prometheus, if it is.
+    pub(in crate::fs) metrics_at: OnceLock<String>,
+}
 
 /// A request that is not answered yet.
 #[derive(Debug)]
