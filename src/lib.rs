@@ -68,7 +68,7 @@ mod failpoint;
 pub mod fs;
 #[cfg(feature = "mount")]
 pub mod fuse;
-#[cfg_attr(not(any(feature = "mount", feature = "sql")), allow(dead_code))]
+#[cfg_attr(not(feature = "mount"), allow(dead_code))]
 mod histogram;
 pub mod model;
 #[cfg(feature = "mount")]

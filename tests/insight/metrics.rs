@@ -121,7 +121,7 @@ fn a_caller_who_says_nothing_or_nonsense_keeps_nobody_from_it() {
         let _ = caller.shutdown(std::net::Shutdown::Write);
         let _ = caller.read(&mut [0; 64]);
     }
-    sh(&format!("curl -sS --fail http://{address}/metrics"), Path::new("/"));
+    sh(&format!("curl -sS -m 60 --fail http://{address}/metrics"), Path::new("/"));
     // Nor from unmounting, which the drop does.
 }
 
