@@ -1134,7 +1134,7 @@ fn who_mistypes_is_told_what_may_have_been_meant() {
     let storage = storage();
     for (line, status, told) in [
         (&["mnt", "s", "m"][..], 2, "did you mean 'mount'?"),
-        (&["status"], 2, "@status"),
+        (&["stat"], 2, "'storefs status' tells"),
         (&["ls"], 2, "storefs stores"),
         (&["list"], 2, "storefs keys"),
         (&["cat", "default", "OUTPUT"], 2, "storefs get"),

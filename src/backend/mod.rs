@@ -29,6 +29,8 @@ mod traits;
 mod unpublished;
 mod versions;
 pub mod watch;
+#[cfg_attr(not(all(feature = "mount", feature = "sql")), allow(dead_code))]
+mod work;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -57,6 +59,9 @@ pub(crate) use traits::describe;
 pub use traits::{KeyOrder, Limits, OpenValues, Precision, Steps, Traits};
 pub use unpublished::{KeptAside, StagedFor};
 pub use versions::Value;
+#[cfg(feature = "sql")]
+pub(crate) use work::Calls;
+pub use work::Work;
 
 use crate::model::{
     Attributes, ContentType, Key, RecordType, Result, Space, StoreMetadata, StoreName,
@@ -298,6 +303,11 @@ pub trait Backend: Debug + Send + Sync {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
     fn space(&self) -> Result<Space>;
+
+    /// What it has been asked so far, if it counts that.
+    fn work(&self) -> Option<Work> {
+        None
+    }
 
     // Capabilities
 

@@ -1,6 +1,7 @@
 //! The command line's grammar and help text. Plain data comes out; `config` gives it meaning.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use clap_complete::Shell;
 
 use super::command_line::SourceText;
 use super::log_lines::LogFormat;
-use super::mount_values::{parse_duration, parse_id, parse_timeout, parse_ttl, parse_umask};
+use super::mount_values::{
+    parse_duration, parse_id, parse_metrics_addr, parse_timeout, parse_ttl, parse_umask,
+};
 use super::mount_words::MountWords;
 use crate::model::ContentType;
 
@@ -73,6 +76,10 @@ pub(super) enum Dialect {
 pub(super) enum Command {
     /// Mount a storage; returns when the mount is usable
     Mount(Box<MountArgs>),
+    /// List the live mounts and what they do, or show the state of one
+    Status(StatusArgs),
+    /// Show what a mount is busy with, again and again
+    Top(TopArgs),
     /// Unmount, also after the daemon died
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
@@ -206,9 +213,41 @@ pub(super) struct MountArgs {
     /// The type that mount(8) was given
     #[arg(short = 't', value_name = "TYPE", hide = true, value_parser = FILE_SYSTEM_TYPES)]
     pub(super) file_system_type: Option<String>,
+    /// Serve the mount's state for Prometheus at http://ADDRESS:PORT/metrics; a port alone is of 127.0.0.1
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = parse_metrics_addr)]
+    pub(super) metrics_addr: Option<SocketAddr>,
     /// Options as mount(8) gives them, such as ro,allow_other,uid=1000
     #[arg(short = 'o', value_name = "WORD,...", value_parser = MountWords::parse)]
     pub(super) words: Vec<MountWords>,
+}
+
+/// Arguments of `status`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Where the storage is mounted; without it, all mounts are listed
+    #[arg(value_name = "MOUNTPOINT", value_hint = clap::ValueHint::DirPath)]
+    pub(super) mountpoint: Option<PathBuf>,
+    /// Print it as Prometheus reads it
+    #[arg(long, requires = "mountpoint", conflicts_with = "json")]
+    pub(super) metrics: bool,
+    #[command(flatten)]
+    pub(super) format: FormatArgs,
+}
+
+/// Arguments of `top`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct TopArgs {
+    /// Where the storage is mounted
+    #[arg(value_name = "MOUNTPOINT", value_hint = clap::ValueHint::DirPath)]
+    pub(super) mountpoint: PathBuf,
+    /// For so long requests are counted before they are shown, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_timeout)]
+    pub(super) interval: Duration,
+    /// Show one interval, and end
+    #[arg(long)]
+    pub(super) once: bool,
+    #[command(flatten)]
+    pub(super) format: FormatArgs,
 }
 
 /// Arguments of `unmount`.

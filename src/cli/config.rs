@@ -94,6 +94,7 @@ pub(super) fn mount_config(args: &MountArgs, common: &CommonArgs) -> Outcome<Mou
         fs,
         no_exec: words.no_exec.unwrap_or(false),
         allow_other: args.allow_other || words.allow_other,
+        metrics: args.metrics_addr.or(words.metrics_addr),
         nonempty: args.nonempty || words.nonempty,
         store: store.map(|store| store_selector(store)),
         retry: args.retry.or(words.retry).unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! Values of options, as they are written on the command line and in `-o`.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// Longest time that the kernel may be told to trust what it knows: a year, in seconds.
@@ -50,6 +51,13 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     })
 }
 
+/// An address with its port, or a port of this machine's own address.
+pub(super) fn parse_metrics_addr(text: &str) -> Result<SocketAddr, String> {
+    let port = text.parse().map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    port.or_else(|_| text.parse())
+        .map_err(|_| format!("'{text}' is no address with a port, such as 127.0.0.1:9100"))
+}
+
 fn seconds(text: &str, most: f64) -> Option<Duration> {
     let seconds = text.parse().ok().filter(|seconds| (0.0..=most).contains(seconds))?;
     Duration::try_from_secs_f64(seconds).ok()
@@ -58,6 +66,14 @@ fn seconds(text: &str, most: f64) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_alone_is_of_this_machine() {
+        assert_eq!(parse_metrics_addr("80").unwrap().to_string(), "127.0.0.1:80");
+        for text in ["", "-1", "99999", "localhost:80", "127.0.0.1"] {
+            assert!(parse_metrics_addr(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_time_to_wait_may_have_a_unit() {

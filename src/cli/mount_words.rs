@@ -1,5 +1,6 @@
 //! `-o a,b=c` words, as mount(8) and /etc/fstab give them.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,7 +8,9 @@ use clap::ValueEnum;
 
 use super::args::Dialect;
 use super::log_lines::LogFormat;
-use super::mount_values::{parse_duration, parse_id, parse_timeout, parse_ttl, parse_umask};
+use super::mount_values::{
+    parse_duration, parse_id, parse_metrics_addr, parse_timeout, parse_ttl, parse_umask,
+};
 
 /// Words that say what every mount of storefs does, that ask for what makes no difference here, or that are meant for
 /// mount(8), systemd or an automounter.
@@ -78,6 +81,7 @@ pub(super) struct MountWords {
     pub(super) syslog: bool,
     pub(super) timeout: Option<Duration>,
     pub(super) cache_dir: Option<PathBuf>,
+    pub(super) metrics_addr: Option<SocketAddr>,
     pub(super) retry: Option<Duration>,
     /// What is there already is to be changed, not mounted.
     pub(super) remount: bool,
@@ -133,6 +137,9 @@ impl MountWords {
             ("cache_dir", Some(value)) if !value.is_empty() => self.cache_dir = Some(value.into()),
             ("retry", Some(value)) => self.retry = Some(parse_duration(value)?),
             ("remount", None) => self.remount = true,
+            ("metrics_addr", Some(value)) => {
+                self.metrics_addr = Some(parse_metrics_addr(value)?);
+            }
             _ if is_ignored(name) => {}
             _ => self.unknown.push(word.to_owned()),
         }
@@ -166,6 +173,7 @@ impl MountWords {
             syslog: later.syslog || self.syslog,
             timeout: later.timeout.or(self.timeout),
             cache_dir: later.cache_dir.or(self.cache_dir),
+            metrics_addr: later.metrics_addr.or(self.metrics_addr),
             retry: later.retry.or(self.retry),
             remount: later.remount || self.remount,
             unknown: [self.unknown, later.unknown].concat(),
@@ -186,7 +194,8 @@ mod tests {
     fn words_are_understood() {
         let words = MountWords::parse(
             "rw,ro,exec,noexec,allow_other,uid=1000,gid=100,umask=027,file_mode=640,dir_mode=0750,store=s,no_delete,no_overwrite,ttl=0.5,dialect=js3,input_key=IN,nonempty,strict,\
-             show_sidecars,no_passthrough,no_xattr,log_file=/tmp/l,log_format=json,syslog,timeout=2.5,cache_dir=/tmp/c,retry=2m,remount",
+             show_sidecars,no_passthrough,no_xattr,log_file=/tmp/l,log_format=json,syslog,timeout=2.5,cache_dir=/tmp/c,retry=2m,remount,\
+             metrics_addr=[::1]:9105",
         )
         .unwrap();
         assert_eq!(
@@ -219,6 +228,7 @@ mod tests {
                 retry: Some(Duration::from_secs(120)),
                 remount: true,
                 unknown: Vec::new(),
+                metrics_addr: Some("[::1]:9105".parse().unwrap()),
             }
         );
     }

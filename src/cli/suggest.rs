@@ -13,8 +13,8 @@ const OTHER_NAMES: [(&[&str], &str); 8] = [
         "'storefs rm STORE KEY...' deletes records, 'storefs drop STORE' a store",
     ),
     (
-        &["status", "stat", "df"],
-        "'cat MOUNTPOINT/@status' tells the state of a mount, 'storefs info' that of a storage",
+        &["stat", "df", "mounts"],
+        "'storefs status' tells the state of mounts, 'storefs info' that of a storage",
     ),
     (
         &["mv", "move"],
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn names_that_others_use_are_explained() {
-        for word in ["ls", "list", "cat", "status"] {
+        for word in ["ls", "list", "cat", "stat"] {
             let said = unknown_command(word, ["keys", "set"].into_iter());
             assert!(said.starts_with(&format!("there is no command '{word}'; '")), "{said}");
         }

@@ -34,6 +34,8 @@ pub use options::{DEFAULT_TIMEOUT, StorageOptions};
 pub use store::{PublishAs, Record, Store};
 
 #[cfg(feature = "mount")]
+pub(crate) use crate::backend::Work;
+#[cfg(feature = "mount")]
 use crate::backend::describe;
 pub use crate::backend::directory::{DialectChoice, DirectoryOptions};
 pub use crate::backend::source::{Source, concealed};
@@ -121,6 +123,12 @@ impl Storage {
     #[cfg(feature = "mount")]
     pub(crate) fn describe(&self) -> serde_json::Value {
         describe(self.backend())
+    }
+
+    /// What a storage that is no directory has been asked so far.
+    #[cfg(feature = "mount")]
+    pub(crate) fn work(&self) -> Option<Work> {
+        self.backend().work()
     }
 
     /// Whether each store's metadata is a file that can be removed.

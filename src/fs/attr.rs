@@ -18,6 +18,9 @@ use crate::model::{AttributeChange, Attributes, Error, Space, Stamp};
 /// Permission bits of `@purge`.
 pub(super) const PURGE_MODE: u32 = 0o644;
 
+/// Permission bits of `@log`, which tells what everybody does.
+pub(super) const LOG_MODE: u32 = 0o400;
+
 /// Permission bits of what only shows a text.
 pub(super) const TEXT_MODE: u32 = 0o444;
 
@@ -37,6 +40,7 @@ impl FileSystem {
         match &*self.node(ino)? {
             Node::Root | Node::Stores => Ok(self.virtual_directory(ino)),
             Node::Status => Ok(self.virtual_file(STATUS, TEXT_MODE, None)),
+            Node::Log => self.log_attr_now(),
             Node::Private(_) => Ok(self.made_up_directory(ino)),
             Node::Store(store) => self.store_attr(store),
             Node::Purge(store) => {
@@ -59,7 +63,8 @@ impl FileSystem {
                 | Node::Ticket(_)
                 | Node::Metadata(_)
                 | Node::Purge(_)
-                | Node::Status,
+                | Node::Status
+                | Node::Log,
             )
             | None => Duration::ZERO,
             Some(Node::Version(version)) => self.trust.version_ttl(&version.store),
@@ -83,7 +88,7 @@ impl FileSystem {
         self.refuse_if_read_only()?;
         let node = self.node(ino)?;
         let attributes = match &*node {
-            Node::Purge(_) | Node::Text(_) | Node::Status => AttributeChange::default(),
+            Node::Purge(_) | Node::Text(_) | Node::Status | Node::Log => AttributeChange::default(),
             node => self.effective(node, &change.attributes)?,
         };
         match &*node {
@@ -92,7 +97,7 @@ impl FileSystem {
                     return Err(FsError::NotPermitted);
                 }
             }
-            Node::Status => {
+            Node::Status | Node::Log => {
                 if change.size.is_some() {
                     return Err(FsError::NotPermitted);
                 }

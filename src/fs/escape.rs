@@ -25,10 +25,13 @@ pub(super) const METADATA: &[u8] = b"__metadata__.json";
 /// The control file of a store.
 pub(super) const PURGE: &[u8] = b"@purge";
 
-/// The control file of the mount.
+/// The control file of the mount that tells its state.
 pub(super) const STATUS: &[u8] = b"@status";
 
-const SIDECAR_SUFFIX: &[u8] = b".__metadata__.json";
+/// The control file of the mount that tells each request.
+pub(super) const LOG: &[u8] = b"@log";
+
+pub(super) const SIDECAR_SUFFIX: &[u8] = b".__metadata__.json";
 
 /// A text that no file name may have in it, or at a certain place.
 #[derive(Debug)]
@@ -57,7 +60,7 @@ const SPECIAL: [Special; 12] = [
     Special { text: SIDECAR_SUFFIX, code: b"2E__metadata__.json", place: Place::End },
     Special { text: PURGE, code: b"40purge", place: Place::Whole },
     Special { text: STATUS, code: b"40status", place: Place::Whole },
-    Special { text: b"@log", code: b"40log", place: Place::Whole },
+    Special { text: LOG, code: b"40log", place: Place::Whole },
     Special { text: b"@items.jsonl", code: b"40items.jsonl", place: Place::Whole },
     Special { text: b"@items.json", code: b"40items.json", place: Place::Whole },
     Special { text: b"@items.csv", code: b"40items.csv", place: Place::Whole },

@@ -8,33 +8,21 @@ use nix::errno::Errno;
 
 use super::error::FsError;
 use super::ino::Ino;
+use super::insight::Asked;
 use super::name::Name;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::Node;
 use crate::model::Key;
 
-/// A request that failed.
-#[derive(Clone, Copy, Debug)]
-pub struct Failed<'a> {
-    /// What was asked.
-    pub operation: &'static str,
-    /// Of which inode.
-    pub ino: Ino,
-    /// Of which name in it, if it is a directory.
-    pub name: Option<&'a [u8]>,
-    /// The error number that the caller is told.
-    pub errno: i32,
-}
-
 impl FileSystem {
-    /// Tells the log of a request that failed.
-    pub fn log_failure(&self, failed: Failed<'_>, level: Level, error: &FsError) {
+    /// Tells the log of a request that failed. `errno` is what the caller is told.
+    pub fn log_failure(&self, asked: &Asked, errno: i32, level: Level, error: &FsError) {
         if !log::log_enabled!(level) {
             return;
         }
-        let Failed { operation, ino, name, errno } = failed;
-        let (store, key) = self.described(ino, name);
+        let (operation, ino) = (asked.operation.name(), asked.ino);
+        let (store, key) = self.described(ino, asked.changed.as_deref());
         let more = match level {
             Level::Debug | Level::Trace => Some(0),
             _ => self.problems.judge((operation, store.clone(), errno), Instant::now()),

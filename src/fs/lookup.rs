@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::attr::{PURGE_MODE, TEXT_MODE};
 use super::entry::{Caller, Entry, FileAttr, FileKind};
 use super::error::{FsError, FsResult};
-use super::ino::{Ino, ROOT, STATUS, STORES};
+use super::ino::{Ino, LOG, ROOT, STATUS, STORES};
 use super::name::{self, MetadataName, Name};
 use super::plain;
 use super::processes::SystemCall;
@@ -173,6 +173,7 @@ impl FileSystem {
             Node::Root => match name {
                 name::STORES => self.fixed_entry(STORES),
                 name::STATUS => self.status_entry(),
+                name::LOG => self.log_entry(),
                 name::PRIVATE => self.private_entry(parent, name),
                 _ => self.directory_entry(&plain::top(name).ok_or(FsError::NotFound)?),
             },
@@ -181,6 +182,7 @@ impl FileSystem {
             Node::Stores => self.directory_entry(&store_name(name).map_err(|_| FsError::NotFound)?),
             Node::Store(store) => match store.parse(name) {
                 Ok(Name::Status) => self.status_entry(),
+                Ok(Name::Log) => self.log_entry(),
                 Ok(Name::Metadata(name)) => self.metadata_entry(store, &name),
                 Ok(Name::Purge) => self.purge_entry(store),
                 Ok(Name::Record(key)) => match self.record_entry(caller, store, &key) {
@@ -218,6 +220,18 @@ impl FileSystem {
             return Ok(self.text_entry(ROOT, name::STATUS, self.status_text(), shown));
         }
         self.fixed_entry(STATUS)
+    }
+
+    /// Where the kernel opens files without asking, it is not to be read as it grows.
+    fn log_entry(&self) -> FsResult<Entry> {
+        if self.is_without_opens() {
+            return Err(FsError::Unsupported);
+        }
+        self.versions.count_lookup(LOG);
+        self.told(self.counted(LOG), |_| {
+            let size = self.log_attr_now().map_or(0, |attr| attr.attributes.size);
+            Ok(Entry::unkept(self.log_attr(size)))
+        })
     }
 
     fn fixed_entry(&self, ino: Ino) -> FsResult<Entry> {

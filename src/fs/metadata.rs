@@ -280,7 +280,7 @@ impl FileSystem {
             return Ok(());
         }
         match new {
-            Name::Purge | Name::Status => return Err(FsError::NotPermitted),
+            Name::Purge | Name::Status | Name::Log => return Err(FsError::NotPermitted),
             // It stays where it is.
             _ if *name == MetadataName::Store && !self.storage.has_metadata_files() => {
                 return Err(FsError::NotPermitted);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::error::FsError;
 use super::escape;
-pub(super) use super::escape::{METADATA, PURGE, STATUS};
+pub(super) use super::escape::{LOG, METADATA, PURGE, STATUS};
 use crate::model::{Key, StoreName};
 
 /// Our own directory, in the storage or one level below it.
@@ -25,6 +25,8 @@ pub(super) enum Name {
     Purge,
     /// `@status`.
     Status,
+    /// `@log`.
+    Log,
     /// A record.
     Record(Key),
 }
@@ -65,11 +67,17 @@ pub(super) fn shown_in(is_plain: bool, key: &[u8]) -> Cow<'_, [u8]> {
     if is_plain { Cow::Borrowed(key) } else { escape::file_name(key) }
 }
 
+/// The name of the sidecar of a value's file.
+pub(super) fn sidecar_name(file: &[u8]) -> Vec<u8> {
+    [file, escape::SIDECAR_SUFFIX].concat()
+}
+
 /// In a plain directory every file is what it is. Control files are where they are in any mount.
 fn parse_plain(directory: &StoreName, name: &[u8]) -> Result<Name, FsError> {
     let path: Vec<&str> = directory.components().collect();
     match (path.as_slice(), name) {
         ([], STATUS) => Ok(Name::Status),
+        ([], LOG) => Ok(Name::Log),
         ([] | [_], PRIVATE) => Err(FsError::Reserved),
         ([top, _], PURGE) if COLLECTIONS.contains(&top.as_bytes()) => Ok(Name::Purge),
         _ => Ok(Name::Record(Key::from_bytes(name)?)),

@@ -77,6 +77,7 @@ impl FileSystem {
             }
             Node::Status if mode.changes() => Err(FsError::NotPermitted),
             Node::Status => Ok(self.open_text(self.status_text())),
+            Node::Log => self.open_log(mode),
             Node::Text(text) => Ok(self.open_text(text.bytes.clone())),
             Node::Purge(store) if mode.write => {
                 Ok(self.direct(Open::Purge(PurgeTrigger::new(Arc::clone(store)))))
@@ -133,7 +134,7 @@ impl FileSystem {
         self.withdraw(caller);
         let store = self.store_node(parent)?;
         match store.parse(name)? {
-            Name::Purge | Name::Status => Err(FsError::Exists),
+            Name::Purge | Name::Status | Name::Log => Err(FsError::Exists),
             Name::Metadata(name) => self.create_metadata(caller, &store, &name, permissions, mode),
             Name::Record(key) => self.create_record(caller, &store, &key, permissions, mode),
         }

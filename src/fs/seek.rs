@@ -29,6 +29,7 @@ impl FileSystem {
                 extent.find_in_text(offset, self.purge_text(&trigger.store).len())
             }
             Open::Metadata(edit) => extent.find_in_text(offset, edit.len()),
+            Open::Log(_) => Err(FsError::Invalid),
             Open::Directory(_) => Err(FsError::IsDirectory),
         }
     }

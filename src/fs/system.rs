@@ -5,14 +5,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use serde_json::json;
-
 use super::abilities::{Abilities, Ability};
 use super::control::PurgeReports;
 use super::entry::{Caller, Entry};
 use super::error::{FsError, FsResult};
 use super::handle::HandleTable;
 use super::ino::Ino;
+use super::insight::Insight;
 use super::locks::Locks;
 use super::metadata_files::Sidecars;
 use super::options::FsOptions;
@@ -50,6 +49,7 @@ pub struct FileSystem {
     /// Set once, when the mount begins, where it is served without opens.
     pub(super) pinned: OnceLock<Pinned>,
     pub(super) started: (Instant, SystemTime),
+    pub(super) insight: Insight,
     /// Publishes that failed after their writer had closed, so that only the log could tell.
     pub(super) late_failures: AtomicU64,
 }
@@ -101,6 +101,7 @@ impl FileSystem {
             sidecars: Sidecars::default(),
             pinned: OnceLock::new(),
             started: (Instant::now(), SystemTime::now()),
+            insight: Insight::default(),
             late_failures: AtomicU64::new(0),
         }
     }
@@ -120,30 +121,6 @@ impl FileSystem {
     /// The kernel cannot do something, for this reason.
     pub fn note_lack(&self, ability: Ability, reason: &str) {
         self.abilities.note_lack(ability, reason);
-    }
-
-    /// State and counters of the mount.
-    #[must_use]
-    pub fn status(&self) -> serde_json::Value {
-        json!({
-            "pid": std::process::id(),
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime_seconds": self.started.0.elapsed().as_secs(),
-            "storage": self.storage.describe(),
-            "read_only": self.options.read_only,
-            "no_delete": self.options.no_delete,
-            "no_overwrite": self.options.no_overwrite,
-            "store": self.options.store.as_ref().map(StoreName::as_str),
-            "input_key": self.storage.input_key(),
-            "inodes": self.versions.len(),
-            "handles": self.handles.len(),
-            "write_sessions": self.writers.len(),
-            "late_failures": self.late_failures.load(Ordering::Relaxed),
-            "pinned": self.pinned.get().map(Pinned::len),
-            "watching": self.trust.is_watching(),
-            "watch": self.trust.status(),
-            "kernel": self.abilities.status(),
-        })
     }
 
     /// Takes back lookups.

@@ -13,6 +13,7 @@ mod errno;
 mod init;
 mod interrupts;
 mod listing;
+mod locking;
 mod notify;
 mod pool;
 mod reply;

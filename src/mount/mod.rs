@@ -8,14 +8,17 @@
 //! mountpoint by then (its check is the wrong way round), so no session is ever dropped. Unmounting as root
 //! gives up when the mount is busy, so unmounting is done here.
 
+mod asked;
 mod daemon;
 mod deadline;
 mod environment;
 mod error;
 mod handed_over;
+mod metrics_server;
 mod options;
 mod patience;
 mod preflight;
+mod prometheus;
 mod remount;
 mod service;
 mod signals;
@@ -26,6 +29,7 @@ mod unmount;
 mod write_back;
 
 use std::mem;
+use std::net::SocketAddr;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,13 +39,16 @@ use std::time::{Duration, Instant};
 use fuser::{Session, SessionACL};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+pub use asked::{MountAnswer, MountStatus, all_statuses, status_of};
 pub use daemon::{Answer, Promise, Side, default_log, fork_daemon, open_log};
 pub use environment::{settle, survive_limits};
 pub use error::MountError;
+use metrics_server::{MetricsAddress, MetricsServer};
 use options::KernelOptions;
 use patience::Patience;
 use preflight::Places;
 pub use preflight::{check_source, is_mounted};
+pub use prometheus::{PROMETHEUS_TYPE, buckets_of, prometheus_text};
 pub use remount::{Remount, remount};
 use service::Service;
 use signals::Request;
@@ -78,6 +85,8 @@ pub struct MountConfig {
     pub no_exec: bool,
     /// Whether users other than the mounting one get in.
     pub allow_other: bool,
+    /// Where the mount's state is served for Prometheus, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// Whether the mountpoint may hold files, which are hidden as long as the mount is there.
     pub nonempty: bool,
     /// The store that is the mount's root, if not the whole storage is shown; it must be there.
@@ -162,6 +171,8 @@ pub struct MountedFs {
     events: Receiver<Event>,
     /// `None` once the mount has ended.
     sweeper: Option<Sweeper>,
+    /// The same.
+    metrics: Option<MetricsServer>,
     /// `None` once the mount has ended and the times are written.
     write_back: Option<WriteBack>,
 }
@@ -187,6 +198,7 @@ impl MountedFs {
         is_given_up: impl FnMut() -> bool,
     ) -> Result<Self, MountError> {
         let Prepared { config, places, patience } = prepared;
+        let metrics = config.metrics.map(MetricsAddress::bind).transpose()?;
         let mut storage_options = config.storage.clone();
         storage_options.read_only |= config.fs.read_only;
         let mut fs = config.fs.clone();
@@ -204,6 +216,7 @@ impl MountedFs {
         }
         let notices = if config.fs.read_only { Vec::new() } else { notices_of(&storage) };
         let fs = Arc::new(FileSystem::new(storage.clone(), fs));
+        let metrics = metrics.map(|address| address.serve(&fs)).transpose()?;
         let write_back = WriteBack::start(storage)?;
         let sweeper = Some(Sweeper::start(&fs)?);
 
@@ -226,6 +239,7 @@ impl MountedFs {
             Some(descriptor) => handed_over::device_of(descriptor),
             None => device_at(&places.mountpoint),
         };
+        fs.set_mounted(is_mounted_by(device.clone()));
         say_where_else(places, device.as_deref());
         let session = session.spawn().map_err(mounting)?;
         // Never dropped: its drop would unmount a second time what others may have mounted there since. This
@@ -246,6 +260,7 @@ impl MountedFs {
             sender,
             events,
             sweeper,
+            metrics,
             write_back,
         })
     }
@@ -317,6 +332,7 @@ impl MountedFs {
         if let Some(service) = &self.service {
             service.stopping("waiting for those who use the mount");
         }
+        self.fs.end_log();
         if !self.unmount_everywhere() && self.is_handed_over {
             log::warn!("'{}' is left to whoever has mounted it", self.mountpoint.display());
             return;
@@ -422,6 +438,7 @@ impl MountedFs {
         }
         self.sweeper = None;
         self.fs.log_other_failures();
+        self.metrics = None;
         self.fs.stop_watching();
         log::info!("unmounted '{}'", self.mountpoint.display());
         write_back.finish()
@@ -522,6 +539,14 @@ fn say_where_else(places: &Places, device: Option<&str>) {
             other.mountpoint.display()
         );
     }
+}
+
+/// Whether the mount of this device is still to be seen; also where that cannot be known.
+fn is_mounted_by(device: Option<String>) -> Box<dyn Fn() -> bool + Send + Sync> {
+    Box::new(move || match (&device, MountTable::read()) {
+        (Some(device), Ok(table)) => table.of_device(device).next().is_some(),
+        _ => true,
+    })
 }
 
 fn device_at(mountpoint: &Path) -> Option<String> {

@@ -236,6 +236,7 @@ mod tests {
             fs: crate::fs::FsOptions::default(),
             no_exec: false,
             allow_other: false,
+            metrics: None,
             nonempty: false,
             store: None,
             retry: Duration::ZERO,

@@ -7,7 +7,8 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -17,6 +18,12 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::preflight::STATUS_FILE;
 use super::table::{self, Mount, MountTable};
 use super::{MountError, deadline, preflight};
+
+/// The control file there that tells each request.
+const LOG_FILE: &str = "@log";
+
+/// How long those who read it may take to let go of it: `tail -f` looks once a second.
+const LOG_READERS_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How long a daemon may take to tell its process id. One that hangs would never do so.
 const STATUS_DEADLINE: Duration = Duration::from_secs(2);
@@ -66,7 +73,7 @@ pub fn unmount(mountpoint: &Path, lazy: bool) -> Result<Unmounted, MountError> {
         Daemon::Hanging => return Err(hanging(mountpoint)),
         Daemon::Process { .. } | Daemon::Unknown => {}
     }
-    match attempt(&path, How::Plainly)? {
+    match attempt_without_log(&path)? {
         Attempt::Done => Ok(wait_for_end(daemon)),
         Attempt::Busy if lazy => {
             let users = users_in_words(&path, &table);
@@ -91,6 +98,35 @@ pub(super) fn unmount_unused(path: &Path) -> Result<Option<String>, MountError> 
         Attempt::Done => Ok(None),
         Attempt::Busy => Ok(Some(users_in_words(path, &preflight::read_table()?))),
     }
+}
+
+/// Unmounts plainly. Who only reads `@log` does not keep a mount: he is told that this is the end.
+fn attempt_without_log(path: &Path) -> Result<Attempt, MountError> {
+    let mut attempted = attempt(path, How::Plainly)?;
+    if matches!(attempted, Attempt::Busy) && has_log_readers(path) && end_log(path) {
+        let end = Instant::now() + LOG_READERS_DEADLINE;
+        while matches!(attempted, Attempt::Busy) && Instant::now() < end {
+            thread::sleep(LOG_READERS_DEADLINE / 100);
+            attempted = attempt(path, How::Plainly)?;
+        }
+    }
+    Ok(attempted)
+}
+
+fn has_log_readers(path: &Path) -> bool {
+    let status_file = path.join(STATUS_FILE);
+    let answer = deadline::ask(STATUS_DEADLINE, move || fs::read(&status_file));
+    let Some(Ok(text)) = answer else { return false };
+    let status: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
+    let readers = status.as_ref().and_then(|status| status.pointer("/log/readers")?.as_u64());
+    readers.is_some_and(|readers| readers > 0)
+}
+
+/// A sync of `@log` ends it for all who read it.
+fn end_log(path: &Path) -> bool {
+    let log_file = path.join(LOG_FILE);
+    let ended = move || fs::File::open(&log_file).and_then(|log| log.sync_all());
+    matches!(deadline::ask(STATUS_DEADLINE, ended), Some(Ok(())))
 }
 
 fn find(mountpoint: &Path, table: &MountTable) -> Result<PathBuf, MountError> {

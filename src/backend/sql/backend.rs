@@ -13,7 +13,7 @@ use super::shared::{Shared, time};
 use super::staging::{self, is_guessed};
 use crate::backend::{
     Backend, Durability, KeyOrder, PlainDirectories, Publish, PublishError, Purge, Purged, Purging,
-    RenameRecord, Scan, Staged, Traits, Value, Watchable, is_spared,
+    RenameRecord, Scan, Staged, Traits, Value, Watchable, Work, is_spared,
 };
 use crate::model::{
     Attributes, BackendErrorKind, Error, Key, RecordType, Result, Space, StoreMetadata, StoreName,
@@ -362,6 +362,11 @@ impl Backend for SqlBackend {
             files,
             files_free,
         })
+    }
+
+    fn work(&self) -> Option<Work> {
+        let (memory_bytes, spool_bytes) = self.shared.kept.bytes();
+        Some(Work { memory_bytes, spool_bytes, ..self.shared.database.work() })
     }
 
     fn durability(&self) -> Option<&dyn Durability> {

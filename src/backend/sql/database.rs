@@ -12,7 +12,7 @@
 use std::fmt::Debug;
 use std::fs::File;
 
-use crate::backend::Watchable;
+use crate::backend::{Watchable, Work};
 use crate::model::{Result, Timestamp};
 
 /// The tables of a database of Crawlee's SQL client.
@@ -152,6 +152,9 @@ pub(super) trait Database: Debug + Send + Sync {
 
     /// Makes durable what was committed before, by whom ever.
     fn sync(&self) -> Result<()>;
+
+    /// What was asked of it so far.
+    fn work(&self) -> Work;
 
     /// What tells that others have committed, if the database does.
     fn watchable(&self) -> Option<&dyn Watchable> {

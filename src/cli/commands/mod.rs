@@ -7,7 +7,9 @@ mod generate;
 mod mount;
 mod records;
 mod rescue;
+mod status;
 mod stores;
+mod top;
 
 use std::io;
 
@@ -24,6 +26,8 @@ pub(super) fn dispatch(cli: &Cli) -> Outcome {
     match &cli.command {
         Command::Mount(args) => mount::mount(cli, args),
         Command::Unmount(args) => mount::unmount(args),
+        Command::Status(args) => status::status(args),
+        Command::Top(args) => top::top(args),
         Command::Completions(args) => generate::completions(*args),
         Command::Man(args) => generate::man(args),
         Command::Copy(args) => copy::copy(cli, args),
@@ -98,6 +102,8 @@ fn on_storage(cli: &Cli, target: &Target, storage: &Storage) -> Outcome {
         // These need none, or two.
         Command::Mount(_)
         | Command::Unmount(_)
+        | Command::Status(_)
+        | Command::Top(_)
         | Command::Completions(_)
         | Command::Man(_)
         | Command::Copy(_) => Ok(()),

@@ -95,7 +95,12 @@ impl Known {
             }
             Node::Private(node) => Some(act(Slot::Private(node.parent, &node.name))),
             Node::Text(text) => Some(act(Slot::Text(text.parent, text.name))),
-            Node::Root | Node::Stores | Node::Status | Node::Writer(_) | Node::Ticket(_) => None,
+            Node::Root
+            | Node::Stores
+            | Node::Status
+            | Node::Log
+            | Node::Writer(_)
+            | Node::Ticket(_) => None,
         }
     }
 

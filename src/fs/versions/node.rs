@@ -26,6 +26,8 @@ pub(in crate::fs) enum Node {
     Stores,
     /// `@status`.
     Status,
+    /// `@log`.
+    Log,
     /// A store, or a plain directory.
     Store(Arc<StoreNode>),
     /// `@purge` of a store.

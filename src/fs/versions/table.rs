@@ -9,7 +9,7 @@ use super::text::TextNode;
 use super::ticket::Ticket;
 use super::trim;
 use super::version::VersionNode;
-use crate::fs::ino::{Ino, ROOT, STATUS, STORES};
+use crate::fs::ino::{Ino, LOG, ROOT, STATUS, STORES};
 use crate::fs::metadata_files::MetadataNode;
 use crate::fs::name::MetadataName;
 use crate::fs::store_node::StoreNode;
@@ -35,7 +35,7 @@ impl Versions {
         let mut index = Index::default();
         // One reference of our own keeps the fixed inodes for ever.
         index.add(ROOT, root, is_named);
-        for (ino, node) in [(STORES, Node::Stores), (STATUS, Node::Status)] {
+        for (ino, node) in [(STORES, Node::Stores), (STATUS, Node::Status), (LOG, Node::Log)] {
             index.add(ino, node, false);
         }
         Self { index: Mutex::new(index) }

@@ -42,6 +42,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect::Connector;
 use super::failure::Failure;
+use crate::backend::Calls as Counted;
 use crate::model::{BackendErrorKind, Error, Result};
 
 /// Threads that serve all connections.
@@ -80,6 +81,8 @@ pub(super) struct Calls {
     turns: Semaphore,
     tls: MakeRustlsConnect,
     timeout: Duration,
+    /// What was asked so far.
+    pub(super) counted: Counted,
 }
 
 impl fmt::Debug for Calls {
@@ -200,7 +203,8 @@ impl Calls {
             .map_err(|error| failed(error.to_string()))?;
         // A quarter is left to those who look, one at least where there are several.
         let turns = Semaphore::new(connections.saturating_sub((connections / 4).max(1)).max(1));
-        Ok(Self { runtime: Some(runtime), pool, turns, tls, timeout })
+        let counted = Counted::default();
+        Ok(Self { runtime: Some(runtime), pool, turns, tls, timeout, counted })
     }
 
     /// Makes a call that changes nothing, under one deadline. `action` completes "cannot ...".
@@ -270,8 +274,12 @@ impl Calls {
         let Some(runtime) = &self.runtime else {
             return Err(Failure::Late.into_error(action(), false));
         };
-        let (done, is_uncertain) = runtime.block_on(self.attempts(needs, repeat, deadline, work));
-        done.map_err(|failure| failure.into_error(action(), is_uncertain))
+        let called = self.counted.count(|| {
+            let attempts = self.attempts(needs, repeat, deadline, work);
+            let (done, is_uncertain) = runtime.block_on(attempts);
+            done.map_err(|failure| (failure, is_uncertain))
+        });
+        called.map_err(|(failure, is_uncertain)| failure.into_error(action(), is_uncertain))
     }
 
     /// Tries until it is done, or may not be tried again. Tells whether it may have been done where it failed.
@@ -299,6 +307,7 @@ impl Calls {
             if !may_repeat || !failure.is_passing() || Instant::now() + waits >= deadline.get() {
                 return (Err(failure), is_uncertain);
             }
+            self.counted.note_retry();
             debug!("PostgreSQL is asked again: {failure:?}");
             sleep(waits).await;
             pause = (pause * 2).min(PAUSES.1);

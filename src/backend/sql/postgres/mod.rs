@@ -43,6 +43,7 @@ use super::database::{
     StoreRow, Touched, Version, Written,
 };
 use super::schema::Schema;
+use crate::backend::Work;
 use crate::backend::source::PostgresSource;
 use crate::model::{Result, Timestamp};
 
@@ -113,6 +114,10 @@ fn open_in(
 impl Database for PostgresDatabase {
     fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    fn work(&self) -> Work {
+        self.calls.counted.work()
     }
 
     fn stores(&self) -> Result<Vec<StoreRow>> {

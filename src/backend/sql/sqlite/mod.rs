@@ -30,8 +30,8 @@ use super::database::{
     Changed, Database, Facts, Lookup, Opened, Outcome, PurgedRows, Put, RecordRow, Rename,
     StoreRow, Touched, Version, Written,
 };
-use crate::backend::Watchable;
 use crate::backend::watch::{Tell, Watched};
+use crate::backend::{Watchable, Work};
 use crate::model::{Result, Timestamp};
 use connect::Place;
 use failures::Failure;
@@ -186,6 +186,10 @@ impl Database for SqliteDatabase {
 
     fn sync(&self) -> Result<()> {
         self.transactions.sync()
+    }
+
+    fn work(&self) -> Work {
+        self.transactions.calls.work()
     }
 
     fn watchable(&self) -> Option<&dyn Watchable> {

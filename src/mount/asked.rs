@@ -1,0 +1,120 @@
+//! What live mounts say of themselves, with a deadline for each: one that hangs hangs nobody who asks.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use serde_json::Value;
+
+use super::table::{self, Mount, MountTable};
+use super::{MountError, preflight};
+
+/// The control file in a mount's root that tells its state.
+const STATUS_FILE: &str = "@status";
+
+/// A mount of ours, and what it says.
+#[derive(Clone, Debug)]
+pub struct MountStatus {
+    /// Its line in the mount table.
+    pub mount: Mount,
+    /// What it says.
+    pub answer: MountAnswer,
+}
+
+/// What a mount says when it is asked for its state.
+#[derive(Clone, Debug)]
+pub enum MountAnswer {
+    /// What `@status` shows.
+    Live(Value),
+    /// Its daemon has died.
+    Dead,
+    /// It does not answer in time.
+    Hanging,
+    /// This user may not ask, or what answers is nothing that we know; in words.
+    Unknown(String),
+}
+
+/// Asks all mounts of ours that this process sees, each where it was mounted first.
+///
+/// # Errors
+/// [`MountError::Io`] where there is no mount table.
+pub fn all_statuses(deadline: Duration) -> Result<Vec<MountStatus>, MountError> {
+    let table = preflight::read_table()?;
+    let mut seen = HashSet::new();
+    let ours = table.below(Path::new("/")).filter(|mount| mount.is_ours());
+    let first = ours.filter(|mount| seen.insert(mount.device.clone()));
+    // What lies under another mount cannot be asked by its path.
+    let visible = first.filter(|mount| {
+        table.at(&mount.mountpoint).is_some_and(|upper| upper.device == mount.device)
+    });
+    Ok(ask(visible.cloned().collect(), deadline))
+}
+
+/// Asks the mount at a path, or around it.
+///
+/// # Errors
+/// [`MountError::Refused`] if there is none of ours; [`MountError::Io`].
+pub fn status_of(mountpoint: &Path, deadline: Duration) -> Result<MountStatus, MountError> {
+    let table = preflight::read_table()?;
+    let shown = mountpoint.display();
+    let reach = |error| MountError::io(format!("reach mountpoint '{shown}'"), error);
+    let path = table::resolve(mountpoint, &table).map_err(reach)?;
+    match find(&path, &table) {
+        Some(mount) => ask(vec![mount.clone()], deadline)
+            .pop()
+            .ok_or_else(|| MountError::refused(format!("'{shown}' cannot be asked"))),
+        None => Err(MountError::refused(format!(
+            "no storefs mount is at '{shown}'; 'storefs status' lists those that there are"
+        ))),
+    }
+}
+
+fn find<'a>(path: &Path, table: &'a MountTable) -> Option<&'a Mount> {
+    table.at(path).filter(|mount| mount.is_ours())
+}
+
+/// Asks all at once. The threads that get no answer are left behind: they end with the process.
+fn ask(mounts: Vec<Mount>, deadline: Duration) -> Vec<MountStatus> {
+    let (sender, receiver) = mpsc::channel();
+    let mut statuses = Vec::new();
+    for (number, mount) in mounts.into_iter().enumerate() {
+        let (sender, file) = (sender.clone(), mount.mountpoint.join(STATUS_FILE));
+        let question = move || {
+            // Nobody listens any more once the deadline has passed.
+            let _ = sender.send((number, answer_of(fs::read(file))));
+        };
+        let thread = thread::Builder::new().name("storefs-ask".to_owned());
+        let answer = match thread.spawn(question) {
+            Ok(_) => MountAnswer::Hanging,
+            Err(error) => MountAnswer::Unknown(error.to_string()),
+        };
+        statuses.push(MountStatus { mount, answer });
+    }
+    drop(sender);
+    let end = Instant::now() + deadline;
+    while let Ok((number, answer)) =
+        receiver.recv_timeout(end.saturating_duration_since(Instant::now()))
+    {
+        if let Some(status) = statuses.get_mut(number) {
+            status.answer = answer;
+        }
+    }
+    statuses
+}
+
+fn answer_of(read: std::io::Result<Vec<u8>>) -> MountAnswer {
+    match read {
+        Ok(text) => match serde_json::from_slice(&text) {
+            Ok(status) => MountAnswer::Live(status),
+            Err(error) => MountAnswer::Unknown(format!("'{STATUS_FILE}' is no JSON: {error}")),
+        },
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::NOTCONN | Errno::CONNABORTED) => MountAnswer::Dead,
+            _ => MountAnswer::Unknown(error.to_string()),
+        },
+    }
+}
