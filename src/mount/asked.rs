@@ -1,17 +1,14 @@
 //! What live mounts say of themselves, with a deadline for each: one that hangs hangs nobody who asks.
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use serde_json::Value;
 
 use super::table::{self, Mount, MountTable};
-use super::{MountError, preflight};
+use super::{MountError, elsewhere, preflight};
 
 /// The control file in a mount's root that tells its state.
 const STATUS_FILE: &str = "@status";
@@ -77,33 +74,13 @@ fn find<'a>(path: &Path, table: &'a MountTable) -> Option<&'a Mount> {
     table.at(path).filter(|mount| mount.is_ours())
 }
 
-/// Asks all at once. The threads that get no answer are left behind: they end with the process.
+/// Asks all at once.
 fn ask(mounts: Vec<Mount>, deadline: Duration) -> Vec<MountStatus> {
-    let (sender, receiver) = mpsc::channel();
-    let mut statuses = Vec::new();
-    for (number, mount) in mounts.into_iter().enumerate() {
-        let (sender, file) = (sender.clone(), mount.mountpoint.join(STATUS_FILE));
-        let question = move || {
-            // Nobody listens any more once the deadline has passed.
-            let _ = sender.send((number, answer_of(fs::read(file))));
-        };
-        let thread = thread::Builder::new().name("storefs-ask".to_owned());
-        let answer = match thread.spawn(question) {
-            Ok(_) => MountAnswer::Hanging,
-            Err(error) => MountAnswer::Unknown(error.to_string()),
-        };
-        statuses.push(MountStatus { mount, answer });
-    }
-    drop(sender);
-    let end = Instant::now() + deadline;
-    while let Ok((number, answer)) =
-        receiver.recv_timeout(end.saturating_duration_since(Instant::now()))
-    {
-        if let Some(status) = statuses.get_mut(number) {
-            status.answer = answer;
-        }
-    }
-    statuses
+    let files: Vec<_> = mounts.iter().map(|mount| mount.mountpoint.join(STATUS_FILE)).collect();
+    let files: Vec<_> = files.iter().map(AsRef::as_ref).collect();
+    let answers = elsewhere::read_all(&files, deadline).into_iter();
+    let answers = answers.map(|read| read.map_or(MountAnswer::Hanging, answer_of));
+    mounts.into_iter().zip(answers).map(|(mount, answer)| MountStatus { mount, answer }).collect()
 }
 
 fn answer_of(read: std::io::Result<Vec<u8>>) -> MountAnswer {

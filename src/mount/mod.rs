@@ -11,6 +11,7 @@
 mod asked;
 mod daemon;
 mod deadline;
+mod elsewhere;
 mod environment;
 mod error;
 mod handed_over;

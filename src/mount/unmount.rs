@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::preflight::STATUS_FILE;
 use super::table::{self, Mount, MountTable};
-use super::{MountError, deadline, preflight};
+use super::{MountError, deadline, elsewhere, preflight};
 
 /// The control file there that tells each request.
 const LOG_FILE: &str = "@log";
@@ -115,7 +115,7 @@ fn attempt_without_log(path: &Path) -> Result<Attempt, MountError> {
 
 fn has_log_readers(path: &Path) -> bool {
     let status_file = path.join(STATUS_FILE);
-    let answer = deadline::ask(STATUS_DEADLINE, move || fs::read(&status_file));
+    let answer = elsewhere::read(&status_file, STATUS_DEADLINE);
     let Some(Ok(text)) = answer else { return false };
     let status: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
     let readers = status.as_ref().and_then(|status| status.pointer("/log/readers")?.as_u64());
@@ -197,7 +197,7 @@ enum Daemon {
 
 fn ask_daemon(path: &Path) -> Daemon {
     let status_file = path.join(STATUS_FILE);
-    let answer = deadline::ask(STATUS_DEADLINE, move || fs::read(&status_file));
+    let answer = elsewhere::read(&status_file, STATUS_DEADLINE);
     let text = match answer {
         Some(Ok(text)) => text,
         Some(Err(error)) => {
