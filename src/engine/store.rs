@@ -116,8 +116,10 @@ impl Store {
         self.backend().check_key(&self.name, &key)?;
         self.refuse_second_input(&key)?;
         let staging = self.stage()?;
-        if let Ok(old) = self.backend().open_value(&self.name, &key) {
-            // Not a byte of the old value: only its owner and mode.
+        // Not a byte of the old value: only its owner and mode.
+        if self.storage.traits().keeps_owner_and_mode
+            && let Ok(old) = self.backend().open_value(&self.name, &key)
+        {
             staging.begin_with(&*old, 0)?;
         }
         copy(value, &staging)?;
@@ -462,14 +464,12 @@ impl Store {
     /// The key under which the record that an SDK means by `key` is kept: the input in any of its spellings,
     /// a JS 3 record with its extension. The key itself if there is no other.
     fn resolve(&self, key: &Key) -> Result<Key> {
-        if self.exists(key)? {
+        let is_input = key.as_bytes() == self.storage.input_key().as_bytes();
+        // Nothing to look at where no other key can be meant.
+        if (!is_input && self.backend().dialects().is_none()) || self.exists(key)? {
             return Ok(key.clone());
         }
-        let found = if key.as_bytes() == self.storage.input_key().as_bytes() {
-            self.find_input()?
-        } else {
-            self.own_key(key, None)?
-        };
+        let found = if is_input { self.find_input()? } else { self.own_key(key, None)? };
         Ok(found.unwrap_or_else(|| key.clone()))
     }
 
