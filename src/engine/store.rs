@@ -214,7 +214,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`attributes`](Self::attributes).
-    pub(crate) fn attributes_of_late(&self, within: Duration) -> Result<Attributes> {
+    pub fn attributes_of_late(&self, within: Duration) -> Result<Attributes> {
         self.backend().store_attributes_of_late(&self.name, within)
     }
 
@@ -301,7 +301,7 @@ impl Store {
     }
 
     /// Whether this process may have made the record since a look found none.
-    pub(crate) fn may_have_made(&self, key: &Key) -> bool {
+    pub fn may_have_made(&self, key: &Key) -> bool {
         self.backend().may_have_made(&self.name, key)
     }
 
