@@ -248,10 +248,10 @@ fn p02_p03_postgres_who_creates_asks_once_and_goes_on_from_what_was_written_sinc
 #[test]
 fn postgres_a_value_that_is_being_fetched_holds_up_no_other() {
     let Some(remote) = Remote::new() else { return };
+    // The server's answers stop in the middle of it; it is fetched from its open on.
+    remote.proxy.hold_long_answers(Some(LARGE as i64 / 2));
     let large = File::open(remote.path("large")).unwrap();
     assert_eq!(large.metadata().unwrap().len(), LARGE as u64);
-    // The server's answers stop in the middle of it.
-    remote.proxy.hold_long_answers(Some(LARGE as i64 / 2));
     let read = thread::scope(|scope| {
         let fetching = scope.spawn(|| {
             let mut buffer = vec![0; LARGE];
