@@ -255,13 +255,15 @@ impl FileSystem {
             }
         }
         let is_foreseen = self.is_remote && session.is_none();
-        let call = is_foreseen.then(|| SystemCall::of(caller.thread)).flatten();
-        if let Some(call) = call.clone().filter(SystemCall::opens_to_read) {
-            return self.foreseen_entry(caller, call, store, key);
-        }
+        let creating = match is_foreseen.then(|| SystemCall::of(caller.thread)).flatten() {
+            Some(call) if call.opens_to_read() => {
+                return self.foreseen_entry(caller, call, store, key);
+            }
+            call => call.filter(SystemCall::opens_to_create),
+        };
         let attributes = match self.store(store).record(key) {
             Err(Error::NoSuchRecord { .. }) => {
-                if let Some(call) = call.filter(SystemCall::opens_to_create) {
+                if let Some(call) = creating {
                     let nothing = Found::Nothing(store.record(key));
                     self.writers.announcements().foresee(caller.thread, call, nothing);
                 }

@@ -7,11 +7,9 @@ use std::time::Duration;
 use rustix::io::Errno;
 use serde_json::Value;
 
+use super::preflight::{self, STATUS_FILE};
 use super::table::{self, Mount, MountTable};
-use super::{MountError, elsewhere, preflight};
-
-/// The control file in a mount's root that tells its state.
-const STATUS_FILE: &str = "@status";
+use super::{MountError, elsewhere};
 
 /// A mount of ours, and what it says.
 #[derive(Clone, Debug)]
@@ -76,11 +74,22 @@ fn find<'a>(path: &Path, table: &'a MountTable) -> Option<&'a Mount> {
 
 /// Asks all at once.
 fn ask(mounts: Vec<Mount>, deadline: Duration) -> Vec<MountStatus> {
-    let files: Vec<_> = mounts.iter().map(|mount| mount.mountpoint.join(STATUS_FILE)).collect();
+    let places: Vec<&Path> = mounts.iter().map(|mount| &*mount.mountpoint).collect();
+    let answers = answers_of(&places, deadline);
+    mounts.into_iter().zip(answers).map(|(mount, answer)| MountStatus { mount, answer }).collect()
+}
+
+/// What the mount at a path says, which is known to be one of ours.
+pub(super) fn answer_at(path: &Path, deadline: Duration) -> MountAnswer {
+    let unread = || MountAnswer::Unknown("it was not asked".to_owned());
+    answers_of(&[path], deadline).pop().unwrap_or_else(unread)
+}
+
+fn answers_of(mountpoints: &[&Path], deadline: Duration) -> Vec<MountAnswer> {
+    let files: Vec<_> = mountpoints.iter().map(|path| path.join(STATUS_FILE)).collect();
     let files: Vec<_> = files.iter().map(AsRef::as_ref).collect();
     let answers = elsewhere::read_all(&files, deadline).into_iter();
-    let answers = answers.map(|read| read.map_or(MountAnswer::Hanging, answer_of));
-    mounts.into_iter().zip(answers).map(|(mount, answer)| MountStatus { mount, answer }).collect()
+    answers.map(|read| read.map_or(MountAnswer::Hanging, answer_of)).collect()
 }
 
 fn answer_of(read: std::io::Result<Vec<u8>>) -> MountAnswer {
@@ -93,5 +102,20 @@ fn answer_of(read: std::io::Result<Vec<u8>>) -> MountAnswer {
             Some(Errno::NOTCONN | Errno::CONNABORTED) => MountAnswer::Dead,
             _ => MountAnswer::Unknown(error.to_string()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_tells_whether_a_mount_lives() {
+        assert!(matches!(answer_of(Ok(b"{}".to_vec())), MountAnswer::Live(_)));
+        assert!(matches!(answer_of(Ok(Vec::new())), MountAnswer::Unknown(_)));
+        let failed = |errno: Errno| answer_of(Err(errno.into()));
+        assert!(matches!(failed(Errno::NOTCONN), MountAnswer::Dead));
+        assert!(matches!(failed(Errno::CONNABORTED), MountAnswer::Dead));
+        assert!(matches!(failed(Errno::ACCESS), MountAnswer::Unknown(_)));
     }
 }

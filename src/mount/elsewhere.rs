@@ -18,6 +18,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use super::environment::close_at_once;
+
 /// So much is read at once.
 const CHUNK: usize = 4096;
 
@@ -50,11 +52,6 @@ pub(super) fn read_all(files: &[&Path], deadline: Duration) -> Vec<Option<io::Re
         .into_iter()
         .map(|reading| reading.map_or_else(|e| Some(Err(e)), Reading::end))
         .collect()
-}
-
-/// Reads one file.
-pub(super) fn read(file: &Path, deadline: Duration) -> Option<io::Result<Vec<u8>>> {
-    read_all(&[file], deadline).pop().flatten()
 }
 
 /// Waits until something has come, or the time is over. Says of which.
@@ -145,8 +142,8 @@ fn pass_on(path: &CStr, to: &OwnedFd) {
 fn close_all_but(staying: RawFd) {
     for (first, last) in [(0, staying - 1), (staying + 1, RawFd::MAX)] {
         if first <= last {
-            // SAFETY: nothing else is used from here on. Before Linux 5.9 it fails, and they stay open.
-            unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+            // Before Linux 5.9 they stay open.
+            close_at_once(first, last);
         }
     }
 }

@@ -144,9 +144,14 @@ pub(super) fn close_others(staying: &[RawFd]) -> io::Result<()> {
     close_range(first, RawFd::MAX)
 }
 
-fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
+/// Closes a range of descriptors by one system call and nothing else. Gives back whether there is such a call (Linux 5.9).
+pub(super) fn close_at_once(first: RawFd, last: RawFd) -> bool {
     // SAFETY: nobody in this process owns a descriptor of the range, which is the caller's to know.
-    if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) == 0 }
+}
+
+fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
+    if close_at_once(first, last) {
         return Ok(());
     }
     // Before Linux 5.9.

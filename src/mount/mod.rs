@@ -47,6 +47,7 @@ pub use error::MountError;
 use metrics_server::{MetricsAddress, MetricsServer};
 use options::KernelOptions;
 use patience::Patience;
+pub(crate) use preflight::LOG_FILE;
 use preflight::Places;
 pub use preflight::{check_source, is_mounted};
 pub use prometheus::{PROMETHEUS_TYPE, buckets_of, prometheus_text};

@@ -23,6 +23,9 @@ const FUSE_DEVICE: &str = "/dev/fuse";
 /// The control file in a mount's root that tells of the daemon.
 pub(super) const STATUS_FILE: &str = "@status";
 
+/// The control file there that tells each request.
+pub(crate) const LOG_FILE: &str = "@log";
+
 /// How long a mount that is there already may take to show whether its daemon lives.
 const LIVENESS_DEADLINE: Duration = Duration::from_secs(2);
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use rustix::fs::StatVfsMountFlags;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount_remount};
+use serde_json::Value;
 
+use super::asked::{MountAnswer, answer_at};
 use super::table::{self, Mount};
 use super::{MountError, deadline, preflight};
 
@@ -40,14 +42,12 @@ pub fn remount(mountpoint: &Path, change: Remount) -> Result<(), MountError> {
             "no storage is mounted at '{shown}': nothing to remount"
         )));
     }
-    let (stat, status) = (path.clone(), path.join(preflight::STATUS_FILE));
+    let stat = path.clone();
     let present = deadline::ask(DEADLINE, move || rustix::fs::statvfs(&stat));
     let present = present.unwrap_or(Err(Errno::TIMEDOUT)).map_err(|error| failed(error.into()))?;
     let read_only = change.read_only.unwrap_or(present.f_flag.contains(StatVfsMountFlags::RDONLY));
     let no_exec = change.no_exec.unwrap_or(present.f_flag.contains(StatVfsMountFlags::NOEXEC));
-    let was_made_so =
-        deadline::ask(DEADLINE, move || is_served_read_only(&status)).unwrap_or(false);
-    if !read_only && was_made_so {
+    if !read_only && is_served_read_only(&path) {
         return Err(MountError::refused(format!(
             "'{shown}' was mounted for reading only, which no remount changes; unmount it, and mount it again"
         )));
@@ -68,10 +68,11 @@ pub fn remount(mountpoint: &Path, change: Remount) -> Result<(), MountError> {
 }
 
 /// Whether the daemon itself refuses to write. One that does not say so, or not to this user, is taken not to.
-fn is_served_read_only(status: &Path) -> bool {
-    let text = std::fs::read(status).unwrap_or_default();
-    let status: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-    status.get("read_only").and_then(serde_json::Value::as_bool).unwrap_or(false)
+fn is_served_read_only(path: &Path) -> bool {
+    match answer_at(path, DEADLINE) {
+        MountAnswer::Live(status) => status.get("read_only").and_then(Value::as_bool) == Some(true),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -14,13 +14,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde_json::Value;
 
-use super::preflight::STATUS_FILE;
+use super::asked::{MountAnswer, answer_at};
+use super::preflight::LOG_FILE;
 use super::table::{self, Mount, MountTable};
-use super::{MountError, deadline, elsewhere, preflight};
-
-/// The control file there that tells each request.
-const LOG_FILE: &str = "@log";
+use super::{MountError, deadline, preflight};
 
 /// How long those who read it may take to let go of it: `tail -f` looks once a second.
 const LOG_READERS_DEADLINE: Duration = Duration::from_secs(2);
@@ -102,23 +101,24 @@ pub(super) fn unmount_unused(path: &Path) -> Result<Option<String>, MountError> 
 
 /// Unmounts plainly. Who only reads `@log` does not keep a mount: he is told that this is the end.
 fn attempt_without_log(path: &Path) -> Result<Attempt, MountError> {
-    let mut attempted = attempt(path, How::Plainly)?;
-    if matches!(attempted, Attempt::Busy) && has_log_readers(path) && end_log(path) {
-        let end = Instant::now() + LOG_READERS_DEADLINE;
-        while matches!(attempted, Attempt::Busy) && Instant::now() < end {
-            thread::sleep(LOG_READERS_DEADLINE / 100);
-            attempted = attempt(path, How::Plainly)?;
-        }
+    if matches!(attempt(path, How::Plainly)?, Attempt::Done) {
+        return Ok(Attempt::Done);
     }
-    Ok(attempted)
+    let is_read = has_log_readers(path) && end_log(path);
+    let end = Instant::now() + LOG_READERS_DEADLINE;
+    // Once more in any case: who read it may have left between the two looks.
+    loop {
+        let attempted = attempt(path, How::Plainly)?;
+        if !is_read || matches!(attempted, Attempt::Done) || Instant::now() >= end {
+            return Ok(attempted);
+        }
+        thread::sleep(LOG_READERS_DEADLINE / 100);
+    }
 }
 
 fn has_log_readers(path: &Path) -> bool {
-    let status_file = path.join(STATUS_FILE);
-    let answer = elsewhere::read(&status_file, STATUS_DEADLINE);
-    let Some(Ok(text)) = answer else { return false };
-    let status: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
-    let readers = status.as_ref().and_then(|status| status.pointer("/log/readers")?.as_u64());
+    let MountAnswer::Live(status) = answer_at(path, STATUS_DEADLINE) else { return false };
+    let readers = status.pointer("/log/readers").and_then(Value::as_u64);
     readers.is_some_and(|readers| readers > 0)
 }
 
@@ -196,23 +196,15 @@ enum Daemon {
 }
 
 fn ask_daemon(path: &Path) -> Daemon {
-    let status_file = path.join(STATUS_FILE);
-    let answer = elsewhere::read(&status_file, STATUS_DEADLINE);
-    let text = match answer {
-        Some(Ok(text)) => text,
-        Some(Err(error)) => {
-            return match Errno::from_io_error(&error) {
-                Some(Errno::NOTCONN | Errno::CONNABORTED) => Daemon::Dead,
-                _ => Daemon::Unknown,
-            };
-        }
-        None => return Daemon::Hanging,
-    };
-    process_of(&text).unwrap_or(Daemon::Unknown)
+    match answer_at(path, STATUS_DEADLINE) {
+        MountAnswer::Live(status) => process_of(&status).unwrap_or(Daemon::Unknown),
+        MountAnswer::Dead => Daemon::Dead,
+        MountAnswer::Hanging => Daemon::Hanging,
+        MountAnswer::Unknown(_) => Daemon::Unknown,
+    }
 }
 
-fn process_of(status: &[u8]) -> Option<Daemon> {
-    let status: serde_json::Value = serde_json::from_slice(status).ok()?;
+fn process_of(status: &Value) -> Option<Daemon> {
     // What answers may be no daemon of ours: `Pid` takes no negative number.
     let pid = i32::try_from(status.get("pid")?.as_i64()?).ok().filter(|pid| *pid > 0)?;
     let pidfd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
@@ -334,6 +326,8 @@ fn command_of(pid: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -358,10 +352,11 @@ mod tests {
 
     #[test]
     fn a_process_is_found_by_the_status_alone() {
-        let own = format!("{{\"pid\": {}}}", std::process::id());
-        assert!(matches!(process_of(own.as_bytes()), Some(Daemon::Process { .. })));
-        for text in ["", "{}", "{\"pid\": -1}", "{\"pid\": 0}", "{\"pid\": \"1\"}", "[]"] {
-            assert!(process_of(text.as_bytes()).is_none(), "{text}");
+        let own = json!({ "pid": std::process::id() });
+        assert!(matches!(process_of(&own), Some(Daemon::Process { .. })));
+        let others = [json!({ "pid": -1 }), json!({ "pid": 0 }), json!({ "pid": "1" })];
+        for status in others.into_iter().chain([json!(null), json!({}), json!([])]) {
+            assert!(process_of(&status).is_none(), "{status}");
         }
     }
 }

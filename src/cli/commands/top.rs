@@ -19,7 +19,7 @@ use super::status::{live_status, time_text};
 use crate::cli::args::TopArgs;
 use crate::cli::failure::Outcome;
 use crate::cli::output::{print, printable};
-use crate::mount::buckets_of;
+use crate::mount::{LOG_FILE, buckets_of};
 
 /// So many stores are shown.
 const MOST_STORES: usize = 10;
@@ -228,7 +228,7 @@ impl Stores {
             let thread = thread::Builder::new().name("storefs-top".to_owned());
             thread.spawn(move || count_lines(BufReader::new(log), &shared))
         };
-        let followed = File::open(mountpoint.join("@log")).and_then(follow);
+        let followed = File::open(mountpoint.join(LOG_FILE)).and_then(follow);
         Self { counts, unread: followed.err().map(|error| error.to_string()) }
     }
 

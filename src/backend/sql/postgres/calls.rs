@@ -10,7 +10,7 @@
 //!
 //! # Whose turn it is
 //! A change may have to wait for a lock of others, and keeps its connection meanwhile. So changes have a share of the
-//! connections only ([`Calls::change`]): what only looks waits for no lock, and always finds one of the others.
+//! connections only ([`Needs::ToChange`]): what only looks waits for no lock, and always finds one of the others.
 //!
 //! # What is tried again
 //! What has passed by itself in a moment: no connection, a deadlock, a server that starts or stops. Whether the call has
@@ -65,7 +65,7 @@ pub(super) enum Repeat {
 
 /// What a call may wait for at the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Needs {
+pub(super) enum Needs {
     /// Nothing: it looks.
     ToLook,
     /// Locks of others.
@@ -207,27 +207,8 @@ impl Calls {
         Ok(Self { runtime: Some(runtime), pool, turns, tls, timeout, counted })
     }
 
-    /// Makes a call that changes nothing, under one deadline. `action` completes "cannot ...".
+    /// Makes a call, under one deadline. `action` completes "cannot ...".
     pub(super) fn call<T>(
-        &self,
-        action: impl FnOnce() -> String,
-        repeat: Repeat,
-        work: impl AsyncFn(&Attempt<'_>) -> Result<T, Failure>,
-    ) -> Result<T> {
-        self.in_time(Needs::ToLook, action, repeat, work)
-    }
-
-    /// The same for a call that may have to wait for locks of others.
-    pub(super) fn change<T>(
-        &self,
-        action: impl FnOnce() -> String,
-        repeat: Repeat,
-        work: impl AsyncFn(&Attempt<'_>) -> Result<T, Failure>,
-    ) -> Result<T> {
-        self.in_time(Needs::ToChange, action, repeat, work)
-    }
-
-    fn in_time<T>(
         &self,
         needs: Needs,
         action: impl FnOnce() -> String,
@@ -241,26 +222,16 @@ impl Calls {
         })
     }
 
-    /// Makes a call that changes nothing and waits for the server by [`Attempt::part`] alone: each part has the deadline.
+    /// Makes a call that waits for the server by [`Attempt::part`] alone: each part has the deadline.
     pub(super) fn stream<T>(
         &self,
+        needs: Needs,
         action: impl FnOnce() -> String,
         repeat: Repeat,
         work: impl AsyncFn(&Attempt<'_>) -> Result<T, Failure>,
     ) -> Result<T> {
         let deadline = Cell::new(Instant::now() + self.timeout);
-        self.run(Needs::ToLook, action, repeat, &deadline, work)
-    }
-
-    /// The same for a call that may have to wait for locks of others.
-    pub(super) fn stream_change<T>(
-        &self,
-        action: impl FnOnce() -> String,
-        repeat: Repeat,
-        work: impl AsyncFn(&Attempt<'_>) -> Result<T, Failure>,
-    ) -> Result<T> {
-        let deadline = Cell::new(Instant::now() + self.timeout);
-        self.run(Needs::ToChange, action, repeat, &deadline, work)
+        self.run(needs, action, repeat, &deadline, work)
     }
 
     fn run<T>(

@@ -4,7 +4,7 @@ use futures_util::future::join;
 use tokio_postgres::{Row, SimpleQueryMessage};
 
 use super::PostgresDatabase;
-use super::calls::{Attempt, Calls, Repeat};
+use super::calls::{Attempt, Calls, Needs, Repeat};
 use super::failure::Failure;
 use super::rows::column;
 use super::texts::ServerTells;
@@ -63,7 +63,7 @@ impl PostgresDatabase {
             return Ok(());
         }
         let action = || "make what was committed durable".to_owned();
-        self.calls.change(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToChange, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             attempt.sends();
             attempt.client()?.query_one(TEXT, &[]).await?;
             Ok(())
@@ -82,7 +82,7 @@ pub(super) struct Catalog {
 /// Looks at the database. Nothing is tried twice, so that who waits for a mount hears at once what is wrong.
 pub(super) fn look(calls: &Calls, is_opened_to_read: bool) -> Result<Catalog> {
     let action = || "open the PostgreSQL database".to_owned();
-    calls.call(action, Repeat::Never, async |attempt: &Attempt<'_>| {
+    calls.call(Needs::ToLook, action, Repeat::Never, async |attempt: &Attempt<'_>| {
         let client = attempt.client()?;
         let (set, state) = join(client.simple_query(IS_SET), client.query_one(STATE, &[])).await;
         let is_set = set?.iter().any(|answer| match answer {

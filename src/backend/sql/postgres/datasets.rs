@@ -1,7 +1,7 @@
 //! Datasets, which are only read.
 
 use super::PostgresDatabase;
-use super::calls::{Attempt, Repeat};
+use super::calls::{Attempt, Needs, Repeat};
 use super::rows::{column, size};
 use crate::model::Result;
 
@@ -14,7 +14,7 @@ impl PostgresDatabase {
             return Ok(Vec::new());
         }
         let action = || "list the datasets".to_owned();
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToLook, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(TEXT).await?;
             let rows = client.query(&statement, &[]).await?;
@@ -38,7 +38,7 @@ impl PostgresDatabase {
         let action = || format!("read dataset '{name}'");
         let from = i64::try_from(from).unwrap_or(i64::MAX);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToLook, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(TEXT).await?;
             let rows = client.query(&statement, &[&name, &from, &limit]).await?;
@@ -55,7 +55,7 @@ impl PostgresDatabase {
     pub(super) fn space_taken(&self) -> Result<(u64, Option<u64>)> {
         const TEXT: &str = "SELECT pg_database_size(current_database())";
         let action = || "ask for the size of the database".to_owned();
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToLook, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(TEXT).await?;
             let row = client.query_one(&statement, &[]).await?;
