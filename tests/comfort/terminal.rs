@@ -14,7 +14,7 @@ fn a_table_is_aligned_with_sizes_and_times_for_people() {
     assert!(lines[1..].iter().all(|line| line[..column("ID")].ends_with(' ')), "{table}");
     assert!(lines[2].contains("2.93 KiB"), "{table}");
     let is_recent = |line: &&str| line.ends_with(" ago") || line.ends_with("just now");
-    assert!(lines[1..].iter().all(|line| is_recent(line)), "{table}");
+    assert!(lines[1..].iter().all(is_recent), "{table}");
     // Numbers end below each other.
     let end = column("BYTES") + "BYTES".len();
     assert!(lines[1..].iter().all(|line| line[..end].ends_with('B')), "{table}");
