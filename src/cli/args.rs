@@ -20,7 +20,7 @@ use crate::model::ContentType;
 /// Mount Apify and Crawlee storage: stores as directories, records as plain files.
 ///
 /// The storage is a directory as the SDKs write it, or a database of Crawlee's SQL client. Commands other than mount take it
-/// from --source; without that from $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, or ./storage.
+/// from --source; without that from $STOREFS_SOURCE, $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, or ./storage.
 #[derive(Debug, Parser)]
 #[command(name = "storefs", version, max_term_width = 100)]
 pub(super) struct Cli {
@@ -37,7 +37,7 @@ pub(super) struct Cli {
 #[command(next_help_heading = "Common options")]
 pub(super) struct CommonArgs {
     /// The storage: a directory, an SQLite file, or a URL such as sqlite:///FILE, postgresql://USER@HOST/DATABASE
-    /// [default: $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, ./storage]
+    /// [default: $STOREFS_SOURCE, $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, ./storage]
     #[arg(long, global = true, value_name = "SOURCE", value_hint = clap::ValueHint::AnyPath,
           value_parser = SourceText::parser())]
     pub(super) source: Option<SourceText>,
@@ -86,9 +86,10 @@ pub(super) enum Command {
     /// List the stores: name, id, records, bytes, modified
     Stores(FormatArgs),
     /// List the records of a store: key, content type, size
+    #[command(visible_alias = "ls")]
     Keys(KeysArgs),
     /// Write a record's value to standard output
-    #[command(visible_alias = "get-value")]
+    #[command(visible_aliases = ["get-value", "cat"])]
     Get(GetArgs),
     /// Store a value, read from FILE or standard input
     #[command(visible_alias = "set-value")]
@@ -110,8 +111,10 @@ pub(super) enum Command {
     Adopt(StoreFormatArgs),
     /// Copy stores to another storage, of whatever kind; what is there already is not sent again
     Copy(CopyArgs),
-    /// List what is wrong with a storage, or a store of it, and mend it
+    /// List what is wrong with a storage, or a store of it, and mend it; or what this machine lacks
     Doctor(DoctorArgs),
+    /// Write what those who help need to know into a tar archive, without secrets
+    DebugBundle(DebugBundleArgs),
     /// List what writers had not published when their mount ended, and give it back
     Rescue(RescueArgs),
     /// Print the completion script for a shell
@@ -311,6 +314,9 @@ pub(super) struct GetArgs {
     /// Print the content type instead of the value
     #[arg(long)]
     pub(super) only_content_type: bool,
+    /// Print JSON on a terminal as it is stored, too
+    #[arg(long, conflicts_with = "only_content_type")]
+    pub(super) raw: bool,
 }
 
 /// Arguments of `set`.
@@ -328,6 +334,12 @@ pub(super) struct SetArgs {
     /// The content type [default: the one that the record was given if the value fits it, else by extension, else by content]
     #[arg(long, value_name = "TYPE", value_parser = parse_content_type)]
     pub(super) content_type: Option<ContentType>,
+    /// Store JSON, with its content type: VALUE, or what is read, which is refused if it is none
+    #[arg(long, value_name = "VALUE", require_equals = true, conflicts_with_all = ["text", "content_type"])]
+    pub(super) json: Option<Option<String>>,
+    /// Store text, with its content type: VALUE, or what is read, which is refused if it is not UTF-8
+    #[arg(long, value_name = "VALUE", require_equals = true, conflicts_with = "content_type")]
+    pub(super) text: Option<Option<String>>,
 }
 
 /// Counts are whole and not negative.
@@ -409,8 +421,19 @@ pub(super) struct DoctorArgs {
     /// Mend what has one right answer. Values, and files of unknown origin, are never changed or removed
     #[arg(long)]
     pub(super) repair: bool,
+    /// Look at this machine instead: what mounts need and what would make them better
+    #[arg(long, conflicts_with_all = ["store", "repair"])]
+    pub(super) system: bool,
     #[command(flatten)]
     pub(super) format: FormatArgs,
+}
+
+/// Arguments of `debug-bundle`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct DebugBundleArgs {
+    /// The archive, or - for standard output [default: storefs-debug-TIME.tar]
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(super) output: Option<PathBuf>,
 }
 
 /// Arguments of `rescue`.

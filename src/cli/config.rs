@@ -6,6 +6,7 @@ use std::path::{self, PathBuf};
 
 use super::args::{CommonArgs, Dialect, MountArgs};
 use super::command_line::SourceText;
+use super::exit::ExitCode;
 use super::failure::{Failure, Outcome};
 use super::log_lines::LogFormat;
 use super::mount_words::MountWords;
@@ -14,8 +15,9 @@ use crate::fs::FsOptions;
 use crate::model::{DEFAULT_STORE, StoreName};
 use crate::mount::{MountConfig, Remount};
 
-/// Environment variables that name the storage, the first one set winning (FORMAT 2).
-const SOURCE_VARIABLES: [&str; 2] = ["APIFY_LOCAL_STORAGE_DIR", "CRAWLEE_STORAGE_DIR"];
+/// Environment variables that name the storage, the first one set winning: our own, then the SDKs' (FORMAT 2).
+const SOURCE_VARIABLES: [&str; 3] =
+    ["STOREFS_SOURCE", "APIFY_LOCAL_STORAGE_DIR", "CRAWLEE_STORAGE_DIR"];
 
 /// The storage where nothing says otherwise.
 const DEFAULT_SOURCE: &str = "./storage";
@@ -166,9 +168,10 @@ pub(super) fn store_selector(store: &str) -> OpenStore {
 /// [`Failure::Failed`] if no store can have it.
 pub(super) fn new_store_name(store: &str) -> Outcome<StoreName> {
     if store.starts_with(ID_PREFIX) {
-        return Err(Failure::Failed(format!(
-            "'{store}': a store's id cannot be chosen; give a name"
-        )));
+        return Err(Failure::Kind(
+            ExitCode::Invalid,
+            format!("'{store}': a store's id cannot be chosen; give a name"),
+        ));
     }
     Ok(StoreName::new(store)?)
 }
@@ -183,7 +186,7 @@ fn source(given: Option<&SourceText>) -> Outcome<Source> {
         Some(given) => Source::parse(given.as_os_str()),
         None => Source::parse(&source_of_environment(|variable| env::var_os(variable))),
     };
-    Ok(source?)
+    source.map_err(|error| Failure::from(error).of_no_kind())
 }
 
 fn source_of_environment(variable: impl Fn(&str) -> Option<OsString>) -> OsString {
@@ -229,11 +232,19 @@ mod tests {
 
     #[test]
     fn the_first_variable_that_is_not_empty_names_the_source() {
-        let source = |apify: Option<&str>, crawlee: Option<&str>| {
+        let source_of = |own: Option<&str>, apify: Option<&str>, crawlee: Option<&str>| {
             source_of_environment(|name| {
-                (if name.starts_with("APIFY") { apify } else { crawlee }).map(OsString::from)
+                let value = match name.split_once('_') {
+                    Some(("STOREFS", _)) => own,
+                    Some(("APIFY", _)) => apify,
+                    _ => crawlee,
+                };
+                value.map(OsString::from)
             })
         };
+        let source = |apify, crawlee| source_of(None, apify, crawlee);
+        assert_eq!(source_of(Some("o"), Some("a"), Some("c")), "o");
+        assert_eq!(source_of(Some(""), Some("a"), Some("c")), "a");
         assert_eq!(source(Some("a"), Some("c")), "a");
         assert_eq!(source(Some(""), Some("c")), "c");
         assert_eq!(source(None, Some("")), "./storage");

@@ -32,7 +32,7 @@ pub(super) fn exit_code(code: ExitCode) -> ExitCode {
         ExitCode::Success => ExitCode::Success,
         // Its own for a wrong invocation has the number of our failures.
         ExitCode::Usage => ExitCode::Failure,
-        ExitCode::Failure | ExitCode::MountFailed => ExitCode::MountFailed,
+        _ => ExitCode::MountFailed,
     }
 }
 

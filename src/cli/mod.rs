@@ -5,19 +5,25 @@
 //! commands about stores and records call the engine and need no mount.
 
 mod args;
+mod cell;
 mod command_line;
 mod commands;
+mod complete;
 mod config;
+mod examples;
 mod exit;
 mod failure;
 mod helper;
 mod log_lines;
 mod log_output;
 mod logging;
+mod manual;
 mod mount_values;
 mod mount_words;
 mod output;
+mod pretty;
 mod progress;
+mod scrub;
 mod suggest;
 mod told;
 
@@ -26,7 +32,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 use args::Cli;
 use command_line::Secrets;
@@ -46,7 +52,13 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Vec<OsString>, secrets: &Secrets) -> ExitCode {
-    let parsed = Cli::try_parse_from(arguments);
+    if complete::is_asked() {
+        // Whoever completes a source with a password is no less seen.
+        secrets.hide();
+        return complete::answer(arguments);
+    }
+    let matches = command().try_get_matches_from(arguments);
+    let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
     // Parsed by now, and nobody asks for it again.
     secrets.hide();
     let outcome = match parsed {
@@ -58,6 +70,11 @@ fn run(arguments: Vec<OsString>, secrets: &Secrets) -> ExitCode {
         },
     };
     finish(outcome, secrets)
+}
+
+/// The grammar, with examples.
+fn command() -> clap::Command {
+    examples::with_examples(Cli::command())
 }
 
 /// Prints what the parser says, which repeats what it does not understand.
@@ -75,7 +92,7 @@ fn unknown_command(error: &clap::Error) -> Option<String> {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
         return None;
     };
-    let command = Cli::command();
+    let command = command();
     let names = command
         .get_subcommands()
         .flat_map(|known| std::iter::once(known.get_name()).chain(known.get_visible_aliases()));

@@ -171,7 +171,7 @@ pub fn open_log(path: &Path) -> io::Result<File> {
 /// there is no such directory and it cannot be made, or the log cannot be opened.
 #[must_use]
 pub fn default_log(mountpoint: &Path) -> Option<PathBuf> {
-    let directory = state_directory()?.join("storefs");
+    let directory = log_directory()?;
     fs::create_dir_all(&directory).ok()?;
     let path = directory.join(log_name(mountpoint));
     let log = open_log(&path).ok()?;
@@ -179,6 +179,12 @@ pub fn default_log(mountpoint: &Path) -> Option<PathBuf> {
         log.set_len(0).ok()?;
     }
     Some(path)
+}
+
+/// Where such logs are, whether it is there or not.
+#[must_use]
+pub fn log_directory() -> Option<PathBuf> {
+    Some(state_directory()?.join("storefs"))
 }
 
 /// `$XDG_STATE_HOME`, or `~/.local/state`; a relative path counts as none, as the XDG specification demands.

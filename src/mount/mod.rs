@@ -41,7 +41,7 @@ use fuser::{Session, SessionACL};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub use asked::{MountAnswer, MountStatus, all_statuses, status_of};
-pub use daemon::{Answer, Promise, Side, default_log, fork_daemon, open_log};
+pub use daemon::{Answer, Promise, Side, default_log, fork_daemon, log_directory, open_log};
 pub use environment::{settle, survive_limits};
 pub use error::MountError;
 use metrics_server::{MetricsAddress, MetricsServer};

@@ -8,6 +8,7 @@ use indicatif::{HumanBytes, HumanDuration};
 use serde_json::{Value, json};
 
 use crate::cli::args::{FormatArgs, StatusArgs};
+use crate::cli::cell::{Cell, Tone};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::output::{Listing, bytes_text, print, printable};
 use crate::mount::{self, MountAnswer, MountStatus, prometheus_text};
@@ -61,11 +62,11 @@ fn list(format: FormatArgs) -> Outcome {
     for status in mount::all_statuses(DEADLINE)? {
         let mountpoint = bytes_text(status.mount.mountpoint.as_os_str().as_bytes());
         let source = bytes_text(status.mount.source.as_bytes());
-        let (state, live, why) = match &status.answer {
-            MountAnswer::Live(live) => ("live", Some(live), None),
-            MountAnswer::Dead => ("dead", None, None),
-            MountAnswer::Hanging => ("hanging", None, None),
-            MountAnswer::Unknown(why) => ("unknown", None, Some(why)),
+        let (state, tone, live, why) = match &status.answer {
+            MountAnswer::Live(live) => ("live", Tone::Good, Some(live), None),
+            MountAnswer::Dead => ("dead", Tone::Bad, None, None),
+            MountAnswer::Hanging => ("hanging", Tone::Bad, None, None),
+            MountAnswer::Unknown(why) => ("unknown", Tone::Doubtful, None, Some(why)),
         };
         let field = |at: &str| live.and_then(|live| live.pointer(at)).cloned();
         let text = |at: &str| field(at).map_or_else(|| "-".to_owned(), |value| plain(&value));
@@ -86,7 +87,15 @@ fn list(format: FormatArgs) -> Outcome {
         let pid = text("/pid");
         let backend = text("/storage/kind");
         listing.row(
-            vec![mountpoint, source, state.to_owned(), pid, uptime, backend, writing],
+            vec![
+                mountpoint.into(),
+                source.into(),
+                Cell::State(state, tone),
+                pid.into(),
+                uptime.into(),
+                backend.into(),
+                writing.into(),
+            ],
             &json,
         )?;
     }
@@ -172,7 +181,7 @@ fn operations(live: &Value) -> Outcome {
         let count = one.get("count").map(plain).unwrap_or_default();
         let times = ["p50", "p90", "p99", "max"].map(time);
         let cells = [operation.clone(), count, errors].into_iter().chain(times);
-        listing.row(cells.collect(), one)?;
+        listing.row(cells.map(Cell::from).collect(), one)?;
     }
     listing.finish()
 }
