@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use rustix::fs::FileType;
@@ -10,7 +9,7 @@ use rustix::io::Errno;
 
 use super::state::DirectoryBackend;
 use super::tree::{self, StoreDir};
-use crate::backend::items::{Item, ItemBytes, ItemsOf, is_dataset, item_name, item_number};
+use crate::backend::items::{Item, ItemBytes, TakeItem, is_dataset, item_name, item_number};
 use crate::backend::spool::Spool;
 use crate::backend::{ItemsFormat, Value};
 use crate::model::{Error, Result, Stamp, StoreName};
@@ -24,17 +23,22 @@ impl DirectoryBackend {
             return Err(Error::NoSuchStore { store: dataset.to_string() });
         }
         let spool = Spool::open(self.shared.options.cache_dir.as_deref())?;
-        self.shared.item_texts.text(&spool, dataset, format, &|| self.items_now(dataset))
+        self.shared.item_texts.text(&spool, dataset, format, &|take| self.give_items(dataset, take))
     }
 
-    fn items_now(&self, dataset: &StoreName) -> Result<ItemsOf<'static>> {
+    fn give_items(&self, dataset: &StoreName, take: &mut TakeItem<'_>) -> Result<()> {
         // All of them are listed before a purge. It does not wait until they are read: what it has taken is gone then.
         let (dir, numbers) = self.in_store(dataset, |dir| {
             let own = dir.fd.try_clone().map_err(|error| failed("open", &dir.name, error))?;
             Ok((StoreDir { fd: own, name: dir.name.clone() }, item_numbers(dir)?))
         })?;
-        let dir = Rc::new(dir);
-        Ok(Box::new(numbers.into_iter().map(move |number| item(&dir, number))))
+        for number in numbers {
+            let bytes = ItemBytes::File(stamp(&dir, number)?, Box::new(|| read(&dir, number)));
+            if take(Item { number, bytes })?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -54,16 +58,13 @@ fn item_numbers(dir: &StoreDir) -> Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// An item that is to be read.
-fn item(dir: &Rc<StoreDir>, number: u64) -> Result<Item<'static>> {
-    let stamp = match tree::stat_file(&dir.fd, item_name(number).as_bytes()) {
-        Err(Errno::NOENT) => GONE,
-        Err(error) => return Err(failed("look into", &dir.name, error)),
-        Ok(stat) => tree::attributes(&stat).stamp,
-    };
-    let dir = Rc::clone(dir);
-    let read = move || read(&dir, number);
-    Ok(Item { number, bytes: ItemBytes::File(stamp, Box::new(read)) })
+/// What tells whether an item is the same as before.
+fn stamp(dir: &StoreDir, number: u64) -> Result<Stamp> {
+    match tree::stat_file(&dir.fd, item_name(number).as_bytes()) {
+        Err(Errno::NOENT) => Ok(GONE),
+        Err(error) => Err(failed("look into", &dir.name, error)),
+        Ok(stat) => Ok(tree::attributes(&stat).stamp),
+    }
 }
 
 /// The bytes of an item; `None` if it is gone.

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::compact::one_line;
-use super::{Item, ItemBytes, ItemsOf};
+use super::{GiveItems, Item, ItemBytes};
 use crate::backend::local_file::write_all_at;
 use crate::backend::spool::Spool;
 use crate::model::{Error, Result};
@@ -61,13 +62,12 @@ impl Lines {
 ///
 /// # Errors
 /// As [`ItemTexts::text`](super::ItemTexts::text).
-pub(super) fn follow<'a>(
-    known: Option<Lines>,
+pub(super) fn follow(
+    mut known: Option<Lines>,
     hashes: &RandomState,
     spool: &Spool,
-    items: &dyn Fn() -> Result<ItemsOf<'a>>,
+    items: &GiveItems<'_>,
 ) -> Result<Lines> {
-    let mut known = known;
     let mut tries = 0;
     loop {
         let lines = match known.take() {
@@ -75,7 +75,14 @@ pub(super) fn follow<'a>(
             None => Lines::empty(spool, hashes)?,
         };
         tries += 1;
-        if let Some(lines) = Following::begin(lines, hashes).end(items()?, tries > MOST_TRIES)? {
+        let mut following = Following::begin(lines, hashes, tries > MOST_TRIES);
+        let mut is_other = false;
+        items(&mut |item| {
+            let flow = following.take(item)?;
+            is_other |= flow.is_break();
+            Ok(flow)
+        })?;
+        if !is_other && let Some(lines) = following.end()? {
             return Ok(lines);
         }
     }
@@ -84,6 +91,8 @@ pub(super) fn follow<'a>(
 /// Lines that are being followed up.
 struct Following {
     lines: Lines,
+    /// How many lines there were before.
+    before: u64,
     hasher: <RandomState as BuildHasher>::Hasher,
     /// How many of the items that the lines were made of are behind.
     known: u64,
@@ -91,47 +100,59 @@ struct Following {
     portion: Vec<u8>,
     /// An item that is no JSON, if there is one behind.
     damaged: Option<Error>,
+    /// Whether an item that is gone is passed over.
+    passes_over: bool,
 }
 
 impl Following {
-    fn begin(lines: Lines, hashes: &RandomState) -> Self {
-        let hasher = hashes.build_hasher();
-        Self { lines, hasher, known: 0, portion: Vec::new(), damaged: None }
+    fn begin(lines: Lines, hashes: &RandomState, passes_over: bool) -> Self {
+        Self {
+            before: lines.count,
+            lines,
+            hasher: hashes.build_hasher(),
+            known: 0,
+            portion: Vec::new(),
+            damaged: None,
+            passes_over,
+        }
     }
 
-    /// Follows all items. `None` if they are not those that the lines were made of, or if one was gone before it was
-    /// read, unless that is to be passed over: then the lines are to be begun anew.
-    fn end(mut self, items: ItemsOf<'_>, passes_over: bool) -> Result<Option<Lines>> {
-        let before = self.lines.count;
-        for item in items {
-            let Item { number, bytes } = item?;
-            let text = match bytes {
-                ItemBytes::File(stamp, read) => {
-                    (number, stamp).hash(&mut self.hasher);
-                    if self.known < before { None } else { Some(read()?) }
-                }
-                ItemBytes::Known(text) => {
-                    text.hash(&mut self.hasher);
-                    (self.known >= before).then_some(Some(text))
-                }
-            };
-            match text {
-                None => {
-                    self.known += 1;
-                    if self.known == before && self.hasher.finish() != self.lines.hash {
-                        return Ok(None);
-                    }
-                }
-                Some(Some(text)) => self.add(number, &text)?,
-                Some(None) if passes_over => {}
-                Some(None) => return Ok(None),
+    /// Takes the next item. Breaks off if the items are not those that the lines were made of, or if this one is gone
+    /// before it is read: then the lines are to be begun anew.
+    fn take(&mut self, item: Item<'_>) -> Result<ControlFlow<()>> {
+        let is_known = self.known < self.before;
+        let text = match item.bytes {
+            ItemBytes::File(stamp, read) => {
+                (item.number, stamp).hash(&mut self.hasher);
+                if is_known { None } else { read()? }
             }
+            ItemBytes::Known(text) => {
+                text.hash(&mut self.hasher);
+                Some(text).filter(|_| !is_known)
+            }
+        };
+        match text {
+            None if is_known => {
+                self.known += 1;
+                let is_last = self.known == self.before;
+                if is_last && self.hasher.finish() != self.lines.hash {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            None if self.passes_over => {}
+            None => return Ok(ControlFlow::Break(())),
+            Some(text) => self.add(item.number, &text)?,
         }
-        if self.known < before {
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// All items are taken. `None` if there are fewer than the lines were made of.
+    fn end(mut self) -> Result<Option<Lines>> {
+        if self.known < self.before {
             return Ok(None);
         }
         self.write()?;
-        if self.lines.count > before {
+        if self.lines.count > self.before {
             self.lines.version = next_version();
         }
         Ok(Some(self.lines))

@@ -22,6 +22,7 @@ mod text;
 
 use std::collections::HashMap;
 use std::hash::RandomState;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use lines::Lines;
@@ -86,8 +87,11 @@ pub(super) fn item_number(name: &[u8]) -> Option<u64> {
     (item_name(number).as_bytes() == name).then_some(number)
 }
 
-/// The items of a dataset in their order.
-pub(super) type ItemsOf<'a> = Box<dyn Iterator<Item = Result<Item<'a>>> + 'a>;
+/// Takes items one after the other, in their order, until it says that it wants no more.
+pub(super) type TakeItem<'a> = dyn FnMut(Item<'_>) -> Result<ControlFlow<()>> + 'a;
+
+/// Gives the items of a dataset, all of one state of it, and fails where taking them fails.
+pub(super) type GiveItems<'a> = dyn Fn(&mut TakeItem<'_>) -> Result<()> + 'a;
 
 /// The texts of datasets, as they were when they were last asked for.
 #[derive(Debug, Default)]
@@ -112,18 +116,17 @@ struct Made {
 }
 
 impl ItemTexts {
-    /// The text of a dataset as it is now; the same value as before if nothing has changed. `items` begins to read the
-    /// items, and may be called again.
+    /// The text of a dataset as it is now; the same value as before if nothing has changed. `items` may be called again.
     ///
     /// # Errors
     /// What `items` says; [`Error::Io`](crate::Error::Io) for an item that is no JSON though others follow it, and if the
     /// spool has no room.
-    pub(super) fn text<'a>(
+    pub(super) fn text(
         &self,
         spool: &Spool,
         dataset: &StoreName,
         format: ItemsFormat,
-        items: &dyn Fn() -> Result<ItemsOf<'a>>,
+        items: &GiveItems<'_>,
     ) -> Result<Arc<dyn Value>> {
         let known = self.known(dataset);
         let mut known = known.lock();

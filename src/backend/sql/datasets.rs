@@ -7,7 +7,7 @@ use std::vec;
 use super::shared::Shared;
 use super::value::{Bytes, SqlValue};
 use crate::backend::items::{
-    DATASETS, Item, ItemBytes, ItemTexts, ItemsOf, item_name, item_number,
+    DATASETS, Item, ItemBytes, ItemTexts, TakeItem, item_name, item_number,
 };
 use crate::backend::{ItemsFormat, Listed, PlainDirectories, Scan, Value};
 use crate::model::{Attributes, ContentType, Error, Key, RecordType, Result, StoreName};
@@ -99,26 +99,16 @@ impl Datasets {
         place.ok_or_else(|| self.shared.no_such_store(directory))
     }
 
-    /// The items as they come, page by page.
-    fn items_now(&self, dataset: &StoreName) -> Result<ItemsOf<'_>> {
+    fn give_items(&self, dataset: &StoreName, take: &mut TakeItem<'_>) -> Result<()> {
         let Place::Dataset(name) = self.find(dataset)? else {
             return Err(self.shared.no_such_store(dataset));
         };
-        let name = name.to_owned();
-        let (mut page, mut next, mut is_last) = (Vec::new().into_iter(), 0, false);
-        Ok(Box::new(std::iter::from_fn(move || {
-            if page.len() == 0 && !is_last {
-                let items = match self.shared.database.dataset_items(&name, next, PAGE) {
-                    Ok(items) => items.unwrap_or_default(),
-                    Err(error) => return Some(Err(error)),
-                };
-                is_last = items.len() < PAGE;
-                page = items.into_iter();
-            }
-            let text = page.next()?;
-            next += 1;
-            Some(Ok(Item { number: next, bytes: ItemBytes::Known(text.into_bytes()) }))
-        })))
+        let mut number = 0;
+        let is_there = self.shared.database.each_item(name, &mut |text| {
+            number += 1;
+            take(Item { number, bytes: ItemBytes::Known(text.into_bytes()) })
+        })?;
+        is_there.then_some(()).ok_or_else(|| self.shared.no_such_store(dataset))
     }
 
     fn names(&self) -> Result<Vec<String>> {
@@ -137,7 +127,7 @@ impl PlainDirectories for Datasets {
     }
 
     fn items(&self, dataset: &StoreName, format: ItemsFormat) -> Result<Arc<dyn Value>> {
-        let items = || self.items_now(dataset);
+        let items = |take: &mut TakeItem<'_>| self.give_items(dataset, take);
         self.texts.text(&self.shared.spool, dataset, format, &items)
     }
 
