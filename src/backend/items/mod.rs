@@ -23,7 +23,7 @@ mod text;
 use std::collections::HashMap;
 use std::hash::RandomState;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use lines::Lines;
 use text::ItemsText;
@@ -108,11 +108,11 @@ struct Known {
     made: HashMap<ItemsFormat, Made>,
 }
 
-/// A text, and the version of the lines that it was made of.
+/// A text that somebody may have, and the version of the lines that it was made of.
 #[derive(Debug)]
 struct Made {
     version: u64,
-    text: Arc<ItemsText>,
+    text: Weak<ItemsText>,
 }
 
 impl ItemTexts {
@@ -140,11 +140,11 @@ impl ItemTexts {
             }
         };
         let is_same = |made: &&Made| made.version == lines.version();
-        if let Some(made) = made.get(&format).filter(is_same) {
-            return Ok(Arc::clone(&made.text) as Arc<dyn Value>);
+        if let Some(text) = made.get(&format).filter(is_same).and_then(|made| made.text.upgrade()) {
+            return Ok(text);
         }
         let text = Arc::new(shapes::make(lines, format, spool)?);
-        made.insert(format, Made { version: lines.version(), text: Arc::clone(&text) });
+        made.insert(format, Made { version: lines.version(), text: Arc::downgrade(&text) });
         Ok(text)
     }
 

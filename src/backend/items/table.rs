@@ -134,7 +134,6 @@ mod tests {
         let mut rows = table.begin(&mut text).unwrap();
         items.iter().for_each(|item| rows.add(item.as_bytes()).unwrap());
         rows.end().unwrap();
-        drop(rows);
         String::from_utf8(text).unwrap()
     }
 
