@@ -29,6 +29,8 @@ mod failover;
 mod faults;
 #[path = "databases/hostile.rs"]
 mod hostile;
+#[path = "databases/items.rs"]
+mod items;
 #[path = "databases/opening.rs"]
 mod opening;
 #[cfg(feature = "postgres")]
@@ -111,6 +113,9 @@ on_both! {
         items_are_files_for_programs
         many_items_are_in_their_order
         items_cannot_be_changed;
+    items:
+        programs_read_a_dataset_as_one_file
+        one_file_follows_the_client;
     programs:
         ordinary_programs_find_a_file_system
         git_and_sqlite_keep_their_files_in_a_store

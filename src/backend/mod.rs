@@ -12,6 +12,7 @@
 mod capabilities;
 pub mod directory;
 mod document;
+mod items;
 mod listed;
 mod local_file;
 pub mod memory;
@@ -19,7 +20,6 @@ mod publishing;
 mod purging;
 mod reader;
 pub(crate) mod source;
-#[cfg(feature = "sql")]
 mod spool;
 #[cfg(feature = "sql")]
 mod sql;
@@ -46,6 +46,7 @@ pub use capabilities::{
 pub(crate) use directory::{key_of_value_file, value_file_of};
 pub(crate) use directory::{read_sidecar, sidecar_text_of};
 pub(crate) use document::Document;
+pub use items::ItemsFormat;
 pub use listed::{Listed, Scan};
 pub use publishing::{DecideType, Over, Publish, PublishError, PublishType, RenameRecord};
 pub use purging::{Counting, Purge, Purged, Purging, is_input_key, is_item, is_spared};

@@ -42,8 +42,8 @@ pub use crate::backend::source::{Source, concealed};
 pub use crate::backend::watch::{Change, Tell, Watch, Watched};
 use crate::backend::{Backend, PlainDirectories, directory::DirectoryBackend};
 pub use crate::backend::{
-    Findings, KeptSidecar, Listed, Look, MetadataText, Over, PublishError, Purged, Purging, Scan,
-    Staged, StagedFor, Traits, Value,
+    Findings, ItemsFormat, KeptSidecar, Listed, Look, MetadataText, Over, PublishError, Purged,
+    Purging, Scan, Staged, StagedFor, Traits, Value,
 };
 use crate::model::{
     BackendErrorKind, Error, Result, Space, StoreMetadata, StoreName, StoreTimes, this_moment,
@@ -71,8 +71,12 @@ impl Storage {
     pub fn open_directory(path: &Path, options: StorageOptions) -> Result<Self> {
         let input_key = options::input_key(options.input_key);
         let read_only = options.read_only || options.directory.read_only;
-        let directory =
-            DirectoryOptions { input_key: input_key.clone(), read_only, ..options.directory };
+        let directory = DirectoryOptions {
+            input_key: input_key.clone(),
+            read_only,
+            cache_dir: options.cache_dir.or_else(|| options.directory.cache_dir.clone()),
+            ..options.directory
+        };
         let backend = DirectoryBackend::open(path, directory)?;
         Ok(Self::with_backend(Arc::new(backend), Some(input_key)))
     }

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::Storage;
 use super::types;
 use crate::backend::{
-    Backend, Look, Over, Publish, PublishError, PublishType, Purge, Purging, Reader, RenameRecord,
-    Scan, Staged, StagedFor, Value, is_input_key,
+    Backend, ItemsFormat, Look, Over, Publish, PublishError, PublishType, Purge, Purging, Reader,
+    RenameRecord, Scan, Staged, StagedFor, Value, is_input_key,
 };
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Key, RecordType, Result, StoreMetadata,
@@ -216,6 +216,16 @@ impl Store {
     /// As [`attributes`](Self::attributes).
     pub fn attributes_of_late(&self, within: Duration) -> Result<Attributes> {
         self.backend().store_attributes_of_late(&self.name, within)
+    }
+
+    /// All items of a dataset in their order, as one text that stays as it is: this is a dataset's directory. As long as
+    /// the items are the same, so is the value that is given back.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`]; [`Error::Io`] for an item that is no JSON though others follow it.
+    pub fn items(&self, format: ItemsFormat) -> Result<Arc<dyn Value>> {
+        let plain = self.storage.plain_directories("read the items of", &self.name)?;
+        plain.items(&self.name, format)
     }
 
     /// Changes owner, mode and times of the store, as far as the storage keeps them.

@@ -52,6 +52,7 @@ impl FileSystem {
             Node::Ticket(ticket) => self.version_attr(ino, &ticket.version),
             Node::Writer(session) => self.writer_attr(session),
             Node::Text(text) => Ok(self.file(ino, text.attributes)),
+            Node::Items(items) => Ok(self.file(ino, items.attributes)),
         }
     }
 
@@ -88,7 +89,9 @@ impl FileSystem {
         self.refuse_if_read_only()?;
         let node = self.node(ino)?;
         let attributes = match &*node {
-            Node::Purge(_) | Node::Text(_) | Node::Status | Node::Log => AttributeChange::default(),
+            Node::Purge(_) | Node::Text(_) | Node::Items(_) | Node::Status | Node::Log => {
+                AttributeChange::default()
+            }
             node => self.effective(node, &change.attributes)?,
         };
         match &*node {
@@ -97,7 +100,7 @@ impl FileSystem {
                     return Err(FsError::NotPermitted);
                 }
             }
-            Node::Status | Node::Log => {
+            Node::Status | Node::Log | Node::Items(_) => {
                 if change.size.is_some() {
                     return Err(FsError::NotPermitted);
                 }

@@ -25,6 +25,15 @@ pub(super) const METADATA: &[u8] = b"__metadata__.json";
 /// The control file of a store.
 pub(super) const PURGE: &[u8] = b"@purge";
 
+/// All items of a dataset, as lines of JSON.
+pub(super) const ITEMS_JSONL: &[u8] = b"@items.jsonl";
+
+/// The same, as one JSON array.
+pub(super) const ITEMS_JSON: &[u8] = b"@items.json";
+
+/// The same, as a table.
+pub(super) const ITEMS_CSV: &[u8] = b"@items.csv";
+
 /// The control file of the mount that tells its state.
 pub(super) const STATUS: &[u8] = b"@status";
 
@@ -61,9 +70,9 @@ const SPECIAL: [Special; 12] = [
     Special { text: PURGE, code: b"40purge", place: Place::Whole },
     Special { text: STATUS, code: b"40status", place: Place::Whole },
     Special { text: LOG, code: b"40log", place: Place::Whole },
-    Special { text: b"@items.jsonl", code: b"40items.jsonl", place: Place::Whole },
-    Special { text: b"@items.json", code: b"40items.json", place: Place::Whole },
-    Special { text: b"@items.csv", code: b"40items.csv", place: Place::Whole },
+    Special { text: ITEMS_JSONL, code: b"40items.jsonl", place: Place::Whole },
+    Special { text: ITEMS_JSON, code: b"40items.json", place: Place::Whole },
+    Special { text: ITEMS_CSV, code: b"40items.csv", place: Place::Whole },
 ];
 
 /// The file name under which a key of these bytes is shown: mostly the key itself.

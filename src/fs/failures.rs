@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::error::FsError;
 use super::ino::Ino;
 use super::insight::Asked;
-use super::name::Name;
+use super::name::{self, Name};
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::Node;
@@ -75,6 +75,9 @@ impl FileSystem {
             },
             (Some(Node::Store(store)), None) => (store.name().to_string(), String::new()),
             (Some(Node::Purge(store)), _) => (store.name().to_string(), "@purge".to_owned()),
+            (Some(Node::Items(items)), _) => {
+                (items.store.name().to_string(), shown(name::items_name(items.format)))
+            }
             (Some(Node::Version(version)), _) => of(&version.store, &version.key()),
             (Some(Node::Ticket(ticket)), _) => of(&ticket.version.store, &ticket.version.key()),
             (Some(Node::Writer(session)), _) => {

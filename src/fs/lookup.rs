@@ -185,6 +185,7 @@ impl FileSystem {
                 Ok(Name::Log) => self.log_entry(),
                 Ok(Name::Metadata(name)) => self.metadata_entry(store, &name),
                 Ok(Name::Purge) => self.purge_entry(store),
+                Ok(Name::Items(format)) => self.items_entry(store, format),
                 Ok(Name::Record(key)) => match self.record_entry(caller, store, &key) {
                     Err(FsError::NotFound) if store.is_plain() => {
                         self.directory_entry(&plain::child(store, name)?)
@@ -294,6 +295,9 @@ impl FileSystem {
             && store.is_alias(name)
         {
             return Ok(entry.untrusted());
+        }
+        if matches!(self.versions.get(entry.attr.ino).as_deref(), Some(Node::Items(_))) {
+            return Ok(entry);
         }
         Ok(match look {
             Some(look) => self.trust.trusted(&look, entry, self.trust.watched_ttl()),

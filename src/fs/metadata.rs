@@ -280,7 +280,9 @@ impl FileSystem {
             return Ok(());
         }
         match new {
-            Name::Purge | Name::Status | Name::Log => return Err(FsError::NotPermitted),
+            Name::Purge | Name::Status | Name::Log | Name::Items(_) => {
+                return Err(FsError::NotPermitted);
+            }
             // It stays where it is.
             _ if *name == MetadataName::Store && !self.storage.has_metadata_files() => {
                 return Err(FsError::NotPermitted);

@@ -36,6 +36,7 @@ mod handle;
 mod ino;
 mod inputs;
 mod insight;
+mod items;
 mod list;
 mod listings;
 mod lock;

@@ -79,6 +79,8 @@ impl FileSystem {
             Node::Status => Ok(self.open_text(self.status_text())),
             Node::Log => self.open_log(mode),
             Node::Text(text) => Ok(self.open_text(text.bytes.clone())),
+            Node::Items(_) if mode.changes() => Err(FsError::NotPermitted),
+            Node::Items(items) => Ok(self.open_items(items)),
             Node::Purge(store) if mode.write => {
                 Ok(self.direct(Open::Purge(PurgeTrigger::new(Arc::clone(store)))))
             }
@@ -134,7 +136,7 @@ impl FileSystem {
         self.withdraw(caller);
         let store = self.store_node(parent)?;
         match store.parse(name)? {
-            Name::Purge | Name::Status | Name::Log => Err(FsError::Exists),
+            Name::Purge | Name::Status | Name::Log | Name::Items(_) => Err(FsError::Exists),
             Name::Metadata(name) => self.create_metadata(caller, &store, &name, permissions, mode),
             Name::Record(key) => self.create_record(caller, &store, &key, permissions, mode),
         }
@@ -159,7 +161,7 @@ impl FileSystem {
         Opened { direct: true, ..self.opened_as(open) }
     }
 
-    fn opened_as(&self, open: Open) -> Opened {
+    pub(super) fn opened_as(&self, open: Open) -> Opened {
         Opened {
             handle: self.handles.insert(open),
             direct: false,

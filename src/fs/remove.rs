@@ -79,7 +79,7 @@ impl FileSystem {
         self.options.refuse_delete()?;
         let store = self.store_node(parent)?;
         match store.parse(name).map_err(|_| FsError::NotFound)? {
-            Name::Purge | Name::Status | Name::Log => Err(FsError::NotPermitted),
+            Name::Purge | Name::Status | Name::Log | Name::Items(_) => Err(FsError::NotPermitted),
             Name::Metadata(name) => self.unlink_metadata(&store, &name),
             Name::Record(key) => self.unlink_record(&store, &key),
         }

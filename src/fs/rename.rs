@@ -41,7 +41,9 @@ impl FileSystem {
                         let new = to.parse(new_name)?;
                         return self.rename_metadata((from, &own), (to, &new), exclusive);
                     }
-                    Name::Purge | Name::Status | Name::Log => return Err(FsError::NotPermitted),
+                    Name::Purge | Name::Status | Name::Log | Name::Items(_) => {
+                        return Err(FsError::NotPermitted);
+                    }
                 };
                 if let Some(directory) = self.is_directory(from, name)? {
                     let target = plain::child(to, new_name)?;
@@ -57,7 +59,9 @@ impl FileSystem {
                     Name::Metadata(new) => {
                         self.rename_to_metadata((from, &key), (to, &new), exclusive)
                     }
-                    Name::Purge | Name::Status | Name::Log => Err(FsError::NotPermitted),
+                    Name::Purge | Name::Status | Name::Log | Name::Items(_) => {
+                        Err(FsError::NotPermitted)
+                    }
                 }
             }
             _ => Err(FsError::NotPermitted),

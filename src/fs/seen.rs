@@ -133,6 +133,7 @@ impl FileSystem {
             Node::Private(_) => push_name(path, name::PRIVATE),
             Node::Store(store) => push_store(path, store),
             Node::Purge(store) => push_in(path, store, name::PURGE),
+            Node::Items(items) => push_in(path, &items.store, name::items_name(items.format)),
             Node::Metadata(node) => match &node.name {
                 name::MetadataName::Store => push_in(path, &node.store, name::METADATA),
                 name::MetadataName::Record(file) => {

@@ -36,6 +36,8 @@ impl FileSystem {
                         || self.writers.get(store, &key).is_some_and(|session| session.is_busy())
                 }
                 Ok(Name::Metadata(_) | Name::Purge) => self.is_remote,
+                // It is made of all items.
+                Ok(Name::Items(_)) => true,
                 Ok(Name::Status | Name::Log) | Err(_) => false,
             },
             Some(Node::Root) => {
@@ -56,7 +58,8 @@ impl FileSystem {
                 | Node::Private(_)
                 | Node::Status
                 | Node::Log
-                | Node::Text(_),
+                | Node::Text(_)
+                | Node::Items(_),
             )
             | None => false,
             Some(_) if self.is_remote => true,

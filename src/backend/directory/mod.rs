@@ -52,6 +52,7 @@ mod fingerprint;
 pub mod fuzzing;
 mod given_sidecar;
 mod heal;
+mod items;
 mod kept_times;
 mod key_locks;
 mod layout;

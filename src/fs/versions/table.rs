@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::index::Index;
+use super::items::ItemsNode;
 use super::known::{KnownNode, Slot};
 use super::node::{Node, PrivateNode};
 use super::text::TextNode;
@@ -246,6 +247,24 @@ impl Versions {
         let attributes = text.attributes;
         index.add(ino, Node::Text(Box::new(text)), true);
         (ino, attributes)
+    }
+
+    /// The inode of a text of a dataset's items, counting a lookup: the known one if it has the same value, else a new one.
+    pub(in crate::fs) fn items(&self, items: ItemsNode) -> Ino {
+        let mut index = self.index.lock();
+        let slot = Slot::Items(items.store.ino, items.format);
+        if let Some(known) = index.by_name(slot).cloned()
+            && let Node::Items(known_items) = &known.node
+            && Arc::ptr_eq(&known_items.value, &items.value)
+        {
+            index.count(&known);
+            return known.ino;
+        }
+        // An older text stays known by number until it is forgotten.
+        index.release_slot(slot);
+        let ino = index.take_number();
+        index.add(ino, Node::Items(Box::new(items)), true);
+        ino
     }
 
     /// The inode that the kernel knows for a record's name, if any.

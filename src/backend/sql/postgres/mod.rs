@@ -40,7 +40,7 @@ use self::settings::Environment;
 use self::texts::{ServerTells, Texts};
 use super::database::{
     Changed, Database, Facts, Lookup, Opened, Outcome, PurgedRows, Put, RecordRow, Rename,
-    StoreRow, Touched, Version, Written,
+    StoreRow, TakeText, Touched, Version, Written,
 };
 use super::schema::Schema;
 use crate::backend::Work;
@@ -231,6 +231,10 @@ impl Database for PostgresDatabase {
 
     fn datasets(&self) -> Result<Vec<(String, u64)>> {
         self.all_datasets()
+    }
+
+    fn each_item(&self, name: &str, take: &mut TakeText<'_>) -> Result<bool> {
+        self.each_item_of(name, take)
     }
 
     fn dataset_items(&self, name: &str, from: u64, limit: usize) -> Result<Option<Vec<String>>> {

@@ -1,10 +1,11 @@
 //! Datasets are read.
 
 use rusqlite::types::ValueRef;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::functions::any_text;
 use super::transactions::Transactions;
+use crate::backend::sql::database::TakeText;
 use crate::model::Result;
 
 /// Names of the datasets, and how many items each has. The client's own count may lag behind.
@@ -44,12 +45,41 @@ pub(super) fn items(
                    ORDER BY item_id LIMIT ?2 OFFSET ?3";
         let mut statement = connection.prepare_cached(sql)?;
         let [limit, from] = [limit as u64, from].map(|it| i64::try_from(it).unwrap_or(i64::MAX));
-        let items = statement.query_map(params![id, limit, from], |row| {
-            Ok(match row.get_ref(0)? {
-                ValueRef::Null => "null".to_owned(),
-                _ => any_text(row, 0)?,
-            })
-        })?;
+        let items = statement.query_map(params![id, limit, from], text)?;
         Ok(Some(items.collect::<rusqlite::Result<_>>()?))
     })
+}
+
+/// Gives all items of a dataset to `take`. Gives back whether there is such a dataset.
+pub(super) fn each_item(
+    database: &Transactions,
+    name: &str,
+    take: &mut TakeText<'_>,
+) -> Result<bool> {
+    if !database.pool.place.schema.has_datasets {
+        return Ok(false);
+    }
+    database.look(&|| format!("read dataset '{name}'"), |connection| {
+        // A dataset that has no items has one row.
+        let sql = "SELECT data, item_id FROM datasets LEFT JOIN dataset_records USING (dataset_id) \
+                   WHERE internal_name = ?1 ORDER BY item_id";
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query([name])?;
+        let mut is_there = false;
+        while let Some(row) = rows.next()? {
+            is_there = true;
+            if row.get::<_, Option<i64>>(1)?.is_none() || take(text(row)?)?.is_break() {
+                break;
+            }
+        }
+        Ok(is_there)
+    })
+}
+
+/// An item as JSON.
+fn text(row: &Row<'_>) -> rusqlite::Result<String> {
+    match row.get_ref(0)? {
+        ValueRef::Null => Ok("null".to_owned()),
+        _ => any_text(row, 0),
+    }
 }

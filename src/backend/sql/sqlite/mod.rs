@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use super::database::{
     Changed, Database, Facts, Lookup, Opened, Outcome, PurgedRows, Put, RecordRow, Rename,
-    StoreRow, Touched, Version, Written,
+    StoreRow, TakeText, Touched, Version, Written,
 };
 use crate::backend::watch::{Tell, Watched};
 use crate::backend::{Watchable, Work};
@@ -174,6 +174,10 @@ impl Database for SqliteDatabase {
 
     fn datasets(&self) -> Result<Vec<(String, u64)>> {
         datasets::all(&self.transactions)
+    }
+
+    fn each_item(&self, name: &str, take: &mut TakeText<'_>) -> Result<bool> {
+        datasets::each_item(&self.transactions, name, take)
     }
 
     fn dataset_items(&self, name: &str, from: u64, limit: usize) -> Result<Option<Vec<String>>> {
