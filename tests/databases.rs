@@ -98,6 +98,7 @@ on_both! {
         p7_a_directory_or_link_in_a_store_is_refused
         p9_nothing_of_ours_stays_in_the_database
         p10_types_are_found_and_kept
+        p10_a_sidecar_that_is_brought_first_is_for_the_value_that_follows
         p10_a_type_that_does_not_fit_the_column_keeps_no_record_out;
     stores:
         p13_p14_p16_a_purge_spares_the_input_in_one_step

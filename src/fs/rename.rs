@@ -111,7 +111,8 @@ impl FileSystem {
             None => self.writers.types().get(&to_store, to.1)?,
             own_type => own_type,
         };
-        let waiting = self.waiting_type(&to_store, to.1)?;
+        let size = from_store.record(from.1).map(|record| record.size).unwrap_or_default();
+        let waiting = self.waiting_type(to.0, to.1, size)?;
         let content_type = by_hand.as_ref().or(waiting.as_ref());
         let is_itself = from.0.ino == to.0.ino && from.1 == to.1;
         let over = match is_itself {
@@ -129,6 +130,7 @@ impl FileSystem {
             return Ok(());
         }
         self.renamed(from, to, by_hand);
+        self.end_waiting(to.0, to.1);
         self.place_waiting(to.0, to.1);
         match to_store.record(to.1) {
             Ok(attributes) => {

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use super::error::{FsError, FsResult};
-use super::metadata_files::{Awaited, Brought, HeldSidecar, Unkept};
+use super::metadata_files::{Awaited, Brought, HeldSidecar, Placed, Unkept, Waits};
 use super::name::{self, Name};
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use crate::backend::{key_of_value_file, read_sidecar, value_file_of};
-use crate::engine::{KeptSidecar, MetadataText, Store};
+use crate::engine::{KeptSidecar, MetadataText};
 use crate::model::{AttributeChange, ContentType, Error, Key, Result};
 
 impl FileSystem {
@@ -47,7 +47,7 @@ impl FileSystem {
                 let (bytes, attributes) = (held.text.clone(), held.attributes);
                 return Ok(Some(MetadataText { bytes, attributes }));
             }
-            Some(Brought::Placed(stamp)) => stamp,
+            Some(Brought::Placed(placed)) => placed.stamp,
         };
         let kept = match store.parse(file) {
             Ok(Name::Record(key)) => none_if_gone(self.store(store).sidecar_text(&key))?,
@@ -72,8 +72,7 @@ impl FileSystem {
         store: &StoreNode,
         key: &Key,
     ) -> FsResult<Option<(Vec<u8>, MetadataText)>> {
-        let shown = name::shown_in(false, key.as_bytes()).into_owned();
-        for file in [value_file_of(key), shown] {
+        for file in files_of(key) {
             if matches!(self.sidecars.get(&store.name(), &file), Some(Brought::Placed(_)))
                 && let Some(text) = self.brought_sidecar(store, &file)?
             {
@@ -93,7 +92,7 @@ impl FileSystem {
         let Unkept { bytes: text, attributes, change, .. } =
             Unkept::new(text.bytes, text.attributes);
         let (key, content_type, size) = (key.clone(), says.content_type, says.size);
-        let waits_for = Some(Awaited { key, content_type, size, is_left: true });
+        let waits_for = Some(Awaited { key, content_type, size, waits: Waits::AsLeft });
         let held = HeldSidecar { text, attributes, change, waits_for };
         self.sidecars.leave(&store.name(), &file, held);
         Ok(())
@@ -147,8 +146,9 @@ impl FileSystem {
         }
         let _held = self.writers.hold(store, &key);
         let (content_type, size) = (says.content_type, says.size);
-        let waits_for = Some(Awaited { key: key.clone(), content_type, size, is_left: false });
-        self.place_sidecar(store, &key, file, held(waits_for))
+        let waits = Waits::ForValue;
+        let waits_for = Some(Awaited { key: key.clone(), content_type, size, waits });
+        self.place_sidecar(store, &key, file, held(waits_for), true)
     }
 
     /// A sidecar that no SDK could read is held, so that a copy of a damaged storage comes to its end, but does not take
@@ -171,13 +171,15 @@ impl FileSystem {
         self.sidecars.hold(&name, file, held)
     }
 
-    /// Gives a record its sidecar, or holds that until there is one. For who holds the record.
+    /// Gives a record its sidecar, or holds that until there is one. `may_be_followed` says whether the value that it was
+    /// brought with may still come, in the place of the record's. For who holds the record.
     fn place_sidecar(
         &self,
         store: &StoreNode,
         key: &Key,
         file: &[u8],
         mut held: HeldSidecar,
+        may_be_followed: bool,
     ) -> FsResult<()> {
         let own = self.store(store);
         let kept = match own.set_sidecar(key, &held.text) {
@@ -188,14 +190,20 @@ impl FileSystem {
             KeptSidecar::Text => {
                 own.set_sidecar_attributes(key, &held.change)?;
                 if let Some(text) = none_if_gone(own.sidecar_text(key))? {
-                    self.sidecars.note_placed(own.name(), file, text.attributes.stamp);
+                    let placed = Placed { stamp: text.attributes.stamp, may_be_followed };
+                    self.sidecars.note_placed(own.name(), file, placed);
                 }
                 return Ok(());
             }
             // It may be for a value that is still to come.
             KeptSidecar::Type => {
                 let size = own.record(key).map(|record| record.size).unwrap_or_default();
-                held.waits_for.take_if(|awaited| awaited.is_met_by(size));
+                match &mut held.waits_for {
+                    Some(awaited) if awaited.is_met_by(size) && may_be_followed => {
+                        awaited.waits = Waits::Perhaps;
+                    }
+                    waits_for => drop(waits_for.take_if(|awaited| awaited.is_met_by(size))),
+                }
             }
             KeptSidecar::Not => {}
         }
@@ -206,25 +214,57 @@ impl FileSystem {
     pub(super) fn place_waiting(&self, store: &StoreNode, key: &Key) {
         let Some((file, held)) = self.sidecars.waiting(&store.name(), key) else { return };
         let Ok(record) = self.store(store).record(key) else { return };
-        if held.waits_for.as_ref().is_some_and(|awaited| !awaited.is_met_by(record.size)) {
+        let is_for_this =
+            |awaited: &Awaited| awaited.waits != Waits::Perhaps && awaited.is_met_by(record.size);
+        if !held.waits_for.as_ref().is_some_and(is_for_this) {
             return;
         }
-        if let Err(error) = self.place_sidecar(store, key, &file, HeldSidecar::clone(&held)) {
+        if let Err(error) = self.place_sidecar(store, key, &file, HeldSidecar::clone(&held), false)
+        {
             log::warn!("record '{key}' of store '{}' lacks its sidecar: {error}", store.name());
         }
     }
 
-    /// The type that a sidecar says which waits for a record that is about to be made.
-    pub(super) fn waiting_type(&self, store: &Store, key: &Key) -> Result<Option<ContentType>> {
-        let Some((_, held)) = self.sidecars.waiting(store.name(), key) else { return Ok(None) };
-        match store.record(key) {
-            // An SDK has made it meanwhile, and knows better.
-            Ok(_) => Ok(None),
-            Err(error) if error.is_not_found() => {
-                let awaited = held.waits_for.as_ref().filter(|awaited| !awaited.is_left);
-                Ok(awaited.map(|awaited| awaited.content_type.clone()))
+    /// The type that a sidecar says which has come before its value, of `size` bytes, that is about to be published. For who
+    /// holds the record.
+    pub(super) fn waiting_type(
+        &self,
+        store: &StoreNode,
+        key: &Key,
+        size: u64,
+    ) -> FsResult<Option<ContentType>> {
+        let own = self.store(store);
+        if let Some((_, held)) = self.sidecars.waiting(own.name(), key)
+            && let Some(awaited) = &held.waits_for
+        {
+            let is_said = match awaited.waits {
+                // If there is a record, an SDK has made it meanwhile, and knows better.
+                Waits::ForValue => match own.record(key) {
+                    Err(error) if error.is_not_found() => true,
+                    record => record.map(|_| false)?,
+                },
+                Waits::AsLeft => false,
+                Waits::Perhaps => awaited.is_met_by(size),
+            };
+            return Ok(is_said.then(|| awaited.content_type.clone()));
+        }
+        for file in files_of(key) {
+            if let Some(Brought::Placed(Placed { may_be_followed: true, .. })) =
+                self.sidecars.get(own.name(), &file)
+                && let Some(text) = self.brought_sidecar(store, &file)?
+                && let Ok(says) = read_sidecar(&file, &text.bytes)
+                && says.size.is_none_or(|said| said == size)
+            {
+                return Ok(Some(says.content_type));
             }
-            Err(error) => Err(error),
+        }
+        Ok(None)
+    }
+
+    /// A value was published. For who holds the record.
+    pub(super) fn end_waiting(&self, store: &StoreNode, key: &Key) {
+        for file in files_of(key) {
+            self.sidecars.note_followed(&store.name(), &file);
         }
     }
 
@@ -237,14 +277,15 @@ impl FileSystem {
     ) -> FsResult<()> {
         let Some(text) = self.brought_sidecar(store, file)? else { return Err(FsError::NotFound) };
         match self.sidecars.get(&store.name(), file) {
-            Some(Brought::Placed(_)) => {
+            Some(Brought::Placed(placed)) => {
                 let Ok(Name::Record(key)) = store.parse(file) else {
                     return Err(FsError::NotFound);
                 };
                 let own = self.store(store);
                 own.set_sidecar_attributes(&key, change)?;
                 if let Some(text) = own.sidecar_text(&key)? {
-                    self.sidecars.note_placed(own.name(), file, text.attributes.stamp);
+                    let placed = Placed { stamp: text.attributes.stamp, ..placed };
+                    self.sidecars.note_placed(own.name(), file, placed);
                 }
                 Ok(())
             }
@@ -262,6 +303,11 @@ impl FileSystem {
             None => Err(FsError::NotFound),
         }
     }
+}
+
+/// The names of a value's file for which a sidecar of a record may have been brought: its own, and the one that is shown.
+fn files_of(key: &Key) -> [Vec<u8>; 2] {
+    [value_file_of(key), name::shown_in(false, key.as_bytes()).into_owned()]
 }
 
 fn none_if_gone<T>(found: Result<Option<T>>) -> Result<Option<T>> {

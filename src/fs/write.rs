@@ -1,5 +1,6 @@
 //! Reading, writing and closing files.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::bytes::{Position, WriteMode, read_text};
@@ -263,13 +264,20 @@ impl FileSystem {
         publish: impl FnOnce(&Target<'_>) -> FsResult<()>,
     ) -> FsResult<()> {
         let store = self.store(node);
-        let content_type = match self.writers.types().get(&store, key)? {
-            // Or under that of a sidecar that has come before its value.
-            None => self.waiting_type(&store, key)?,
-            by_hand => by_hand,
+        let is_published = Cell::new(false);
+        let content_type = |size| {
+            is_published.set(true);
+            match self.writers.types().get(&store, key)? {
+                // Or under that of a sidecar that has come before its value.
+                None => self.waiting_type(node, key, size),
+                by_hand => Ok(by_hand),
+            }
         };
-        let content_type = content_type.as_ref();
+        let content_type = &content_type;
         let published = publish(&Target { store: &store, content_type, options: &self.options });
+        if is_published.get() && published.is_ok() {
+            self.end_waiting(node, key);
+        }
         self.place_waiting(node, key);
         self.forget_trust(session);
         match published {

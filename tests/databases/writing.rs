@@ -8,7 +8,7 @@ use std::thread;
 use rustix::io::Errno;
 use serde_json::json;
 
-use crate::common::{mime_type, names, sh};
+use crate::common::{METADATA, mime_type, names, sh};
 use crate::database::{Database, STORE, bytes};
 use crate::sdk::hex;
 use crate::work::Seen;
@@ -312,6 +312,28 @@ pub(crate) fn p10_a_type_that_does_not_fit_the_column_keeps_no_record_out(db: &D
     assert_eq!(db.try_run(&by_hand).status.success(), db.is_sqlite());
     rustix::fs::removexattr(store.join("t.docx"), "user.mime_type").unwrap();
     assert_eq!(typed("t.docx"), kept_as(document));
+}
+
+/// As when a storage is copied over one that has the record already.
+pub(crate) fn p10_a_sidecar_that_is_brought_first_is_for_the_value_that_follows(db: &Database) {
+    let mount = db.mount_with_store();
+    let store = mount.store(STORE);
+    let nan = b"{\"x\": NaN}";
+    let bring = || {
+        let sidecar = json!({"key": "nan", "contentType": JSON, "size": nan.len()});
+        fs::write(store.join(format!("nan.{METADATA}")), sidecar.to_string()).unwrap();
+    };
+    let typed = |value: &[u8]| {
+        fs::write(store.join("nan"), value).unwrap();
+        db.record("nan").unwrap().1
+    };
+    assert_eq!(typed(nan), TEXT);
+    bring();
+    assert_eq!(typed(nan), JSON);
+    // It has come, so that this is another.
+    assert_eq!(typed(b"{\"y\": NaN}"), TEXT);
+    bring();
+    assert_eq!(typed(b"{\"longer\": NaN}"), TEXT);
 }
 
 pub(crate) fn p9_nothing_of_ours_stays_in_the_database(db: &Database) {

@@ -11,8 +11,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::common::{
-    METADATA, STORES, TempMount, TempStorage, can_mount, copy_tree, fixture, names, sh, skipped,
-    temp_dir, tree, try_sh,
+    METADATA, STORES, TempMount, TempStorage, can_mount, copy_tree, fixture, mime_type, names, sh,
+    skipped, temp_dir, tree, try_sh,
 };
 use crate::help::{NOBODY, is_root, open_the_way_to};
 
@@ -265,6 +265,61 @@ fn a_restore_over_a_storage_makes_it_what_was_saved() {
         assert_same(way, Told::of(&storage.path()), Told::of(&raw.path()), true);
         assert_same_files(way.name, &storage.path(), &raw.path());
     }
+}
+
+/// Copies values and sidecars one after the other, as programs that go by inode numbers may in any order.
+const IN_EITHER_ORDER: [Way; 2] = [
+    Way {
+        name: "sidecars first",
+        script: r#"cd "$FROM"; find . -type f -name '*.__metadata__.json' -exec cp --parents {} "$TO/" \;
+            find . -type f ! -name '*__metadata__.json' -exec cp --parents {} "$TO/" \;
+            find . -type f -name __metadata__.json -exec cp --parents {} "$TO/" \;"#,
+        carries_types: false,
+    },
+    Way {
+        name: "values first",
+        script: r#"cd "$FROM"; find . -type f ! -name '*__metadata__.json' -exec cp --parents {} "$TO/" \;
+            find . -type f -name '*__metadata__.json' -exec cp --parents {} "$TO/" \;"#,
+        carries_types: false,
+    },
+];
+
+#[test]
+fn p10_a_restore_over_a_storage_is_exact_whether_value_or_sidecar_comes_first() {
+    if !can_mount() {
+        return;
+    }
+    let raw = raw_storage();
+    for way in &IN_EITHER_ORDER {
+        let storage = raw_storage();
+        let mount = TempMount::new(&storage);
+        way.go(&raw.path(), &mount.path());
+        way.go(&raw.path(), &mount.path());
+        mount.unmount();
+        assert_same(way, Told::of(&storage.path()), Told::of(&raw.path()), true);
+        assert_same_files(way.name, &storage.path(), &raw.path());
+    }
+}
+
+#[test]
+fn p10_a_sidecar_that_was_brought_says_nothing_of_what_is_written_after_its_value() {
+    if !can_mount() {
+        return;
+    }
+    let (json, text) = ("application/json; charset=utf-8", "text/plain; charset=utf-8");
+    let storage = raw_storage();
+    let mount = TempMount::new(&storage);
+    let record = mount.store("kinds").join("dict");
+    let value = fs::read(&record).unwrap();
+    let sidecar = fs::read(storage.store("kinds").join(format!("dict.{METADATA}"))).unwrap();
+    fs::write(mount.store("kinds").join(format!("dict.{METADATA}")), sidecar).unwrap();
+    fs::write(&record, &value).unwrap();
+    assert_eq!(mime_type(&record), json);
+    // As long as the value, and none that an SDK could read as JSON.
+    fs::write(&record, vec![b'x'; value.len()]).unwrap();
+    assert_eq!(mime_type(&record), text);
+    fs::write(&record, &value).unwrap();
+    assert_eq!(mime_type(&record), json);
 }
 
 #[test]

@@ -52,8 +52,7 @@ impl Look {
             SystemTime::now().duration_since(value.changed).is_ok_and(|age| age < SETTLING);
         let is_accompanied = self.sidecar.as_ref().is_some_and(|file| {
             let said = file.sidecar.as_ref().and_then(|sidecar| sidecar.size);
-            file.stamp.changed_ns > value.stamp.changed_ns
-                || said.is_none_or(|said| said == value.size)
+            file.is_written_after(&value.stamp) || said.is_none_or(|said| said == value.size)
         });
         is_young && !is_accompanied
     }

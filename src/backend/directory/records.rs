@@ -188,23 +188,14 @@ impl DirectoryBackend {
         Ok(file.and_then(|file| Some(file.sidecar.as_ref()?.record_type.clone())))
     }
 
-    /// Whether the sidecar seems to be that of an earlier value: it was put in place before this one, as far as the
-    /// clock's ticks tell, and names another size. Age alone says nothing, as in a storage that was copied.
+    /// Whether the sidecar seems to be that of an earlier value: it was written before this one was put in place, as far as
+    /// the clock's ticks tell, and names another size. Age alone says nothing, as in a storage that was copied.
     pub(super) fn is_sidecar_older(&self, dir: &StoreDir, key: &Key) -> Result<bool> {
         let (name, value) = self.locate(dir, key)?;
-        let sidecar = match tree::stat_file(&dir.fd, &layout::sidecar_of(&name)) {
-            Err(Errno::NOENT | Errno::NAMETOOLONG) => return Ok(false),
-            sidecar => {
-                sidecar.map_err(|error| dir.failed("look for the sidecar of", key, error))?
-            }
-        };
-        let placed = |stat: &Stat| (stat.st_ctime, stat.st_ctime_nsec);
-        if placed(&sidecar) > placed(&value) {
-            return Ok(false);
-        }
-        let file = SidecarFile::read(dir, &name, key)?;
-        let said = file.and_then(|file| file.sidecar.as_ref()?.size);
-        Ok(said.is_some() && said != u64::try_from(value.st_size).ok())
+        let Some(file) = SidecarFile::read(dir, &name, key)? else { return Ok(false) };
+        let said = file.sidecar.as_ref().and_then(|sidecar| sidecar.size);
+        let value = tree::attributes(&value);
+        Ok(!file.is_written_after(&value.stamp) && said.is_some_and(|said| said != value.size))
     }
 
     /// Removes a record: sidecar, then value, so that no half-deleted record is listed by an SDK. A file in a plain

@@ -125,6 +125,12 @@ pub(super) struct SidecarFile {
 }
 
 impl SidecarFile {
+    /// Whether it was written after a value was put in its place, as an SDK's is (FORMAT 5.5). When it was changed does not
+    /// tell: a sidecar that is just being replaced counts as changed, while it is still found.
+    pub(super) fn is_written_after(&self, value: &Stamp) -> bool {
+        self.stamp.modified_ns.min(self.stamp.changed_ns) > value.changed_ns
+    }
+
     /// The sidecar as it is now: the one that was seen, if it is still there.
     pub(super) fn look(
         dir: &StoreDir,

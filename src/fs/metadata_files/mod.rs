@@ -16,4 +16,4 @@ mod sidecars;
 
 pub(in crate::fs) use file::{MetadataFile, Unkept};
 pub(in crate::fs) use node::MetadataNode;
-pub(in crate::fs) use sidecars::{Awaited, Brought, HeldSidecar, Sidecars};
+pub(in crate::fs) use sidecars::{Awaited, Brought, HeldSidecar, Placed, Sidecars, Waits};

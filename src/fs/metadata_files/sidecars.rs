@@ -49,8 +49,28 @@ struct OfStore {
 pub(in crate::fs) enum Brought {
     /// It is held in memory: its value is still to come, or its record cannot have it to the letter.
     Held(Arc<HeldSidecar>),
-    /// It is beside its value, as this file.
-    Placed(Stamp),
+    /// It is beside its value.
+    Placed(Placed),
+}
+
+/// A sidecar that is in its place.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::fs) struct Placed {
+    /// The file that it is.
+    pub(in crate::fs) stamp: Stamp,
+    /// Whether the value that it was brought with may still come, in the place of the one that is there.
+    pub(in crate::fs) may_be_followed: bool,
+}
+
+/// What a sidecar that is held waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::fs) enum Waits {
+    /// For its value.
+    ForValue,
+    /// For a value in the place of the one that was removed and has left it: it need not be for that one.
+    AsLeft,
+    /// For nothing but perhaps its value, in the place of one that it fits too.
+    Perhaps,
 }
 
 /// A sidecar that is held.
@@ -72,8 +92,7 @@ pub(in crate::fs) struct Awaited {
     pub(in crate::fs) content_type: ContentType,
     /// The length that it says, in bytes.
     pub(in crate::fs) size: Option<u64>,
-    /// Whether the sidecar was left by a value that was removed: then it need not be for the next one.
-    pub(in crate::fs) is_left: bool,
+    pub(in crate::fs) waits: Waits,
 }
 
 impl Awaited {
@@ -84,6 +103,10 @@ impl Awaited {
 }
 
 impl HeldSidecar {
+    fn waits_perhaps(&self) -> bool {
+        self.waits_for.as_ref().is_some_and(|awaited| awaited.waits == Waits::Perhaps)
+    }
+
     fn bytes(&self) -> usize {
         self.text.len() + HELD_BESIDES
     }
@@ -163,7 +186,7 @@ impl Sidecars {
     }
 
     /// A sidecar is in its place.
-    pub(in crate::fs) fn note_placed(&self, store: &StoreName, file: &[u8], stamp: Stamp) {
+    pub(in crate::fs) fn note_placed(&self, store: &StoreName, file: &[u8], placed: Placed) {
         let mut all = self.all.lock();
         all.remove(store, file);
         if all.placed >= MOST_PLACED {
@@ -171,7 +194,26 @@ impl Sidecars {
         }
         all.placed += 1;
         let of_store = all.by_store.entry(store.clone()).or_default();
-        of_store.by_file.insert(file.into(), Brought::Placed(stamp));
+        of_store.by_file.insert(file.into(), Brought::Placed(placed));
+    }
+
+    /// A value has come: the next one is not what a sidecar that did not need one was brought with.
+    pub(in crate::fs) fn note_followed(&self, store: &StoreName, file: &[u8]) {
+        let mut all = self.all.lock();
+        let Some(of_store) = all.by_store.get_mut(store) else { return };
+        let ended = match of_store.by_file.get_mut(file) {
+            Some(Brought::Placed(placed)) => {
+                placed.may_be_followed = false;
+                None
+            }
+            Some(Brought::Held(held)) if held.waits_perhaps() => {
+                Arc::make_mut(held).waits_for.take()
+            }
+            _ => None,
+        };
+        if let Some(ended) = ended {
+            of_store.waiting.remove(&ended.key);
+        }
     }
 
     /// Nothing is left of a sidecar under this name.
@@ -250,7 +292,7 @@ mod tests {
 
     use super::*;
 
-    fn held(key: &str, is_left: bool) -> HeldSidecar {
+    fn held(key: &str, waits: Waits) -> HeldSidecar {
         let now = SystemTime::now();
         let stamp = Stamp { object: 0, size: 0, modified_ns: 0, changed_ns: 0 };
         let attributes = Attributes {
@@ -270,7 +312,7 @@ mod tests {
             text: b"{}".to_vec(),
             attributes,
             change: AttributeChange::default(),
-            waits_for: Some(Awaited { key, content_type, size: None, is_left }),
+            waits_for: Some(Awaited { key, content_type, size: None, waits }),
         }
     }
 
@@ -281,15 +323,15 @@ mod tests {
     #[test]
     fn the_sidecars_that_were_left_last_are_held() {
         let (sidecars, store) = (Sidecars::default(), StoreName::default_store());
-        sidecars.hold(&store, b"brought", held("brought", false)).unwrap();
-        sidecars.leave(&store, b"again", held("again", true));
+        sidecars.hold(&store, b"brought", held("brought", Waits::ForValue)).unwrap();
+        sidecars.leave(&store, b"again", held("again", Waits::AsLeft));
         for at in 0..MOST_LEFT - 1 {
-            sidecars.leave(&store, at.to_string().as_bytes(), held(&at.to_string(), true));
+            sidecars.leave(&store, at.to_string().as_bytes(), held(&at.to_string(), Waits::AsLeft));
         }
         // Once more, and as the newest.
-        sidecars.leave(&store, b"again", held("again", true));
+        sidecars.leave(&store, b"again", held("again", Waits::AsLeft));
         assert!(waits(&sidecars, "again") && waits(&sidecars, "0"));
-        sidecars.leave(&store, b"last", held("last", true));
+        sidecars.leave(&store, b"last", held("last", Waits::AsLeft));
         assert!(!waits(&sidecars, "0"));
         assert!(waits(&sidecars, "again") && waits(&sidecars, "last"));
         assert!(waits(&sidecars, "brought"), "it was left by nothing");
@@ -299,12 +341,15 @@ mod tests {
     fn sidecars_that_wait_are_bounded_and_counted() {
         let (sidecars, store) = (Sidecars::default(), StoreName::default_store());
         let mut count = 0;
-        while sidecars.hold(&store, format!("{count}").as_bytes(), held("k", false)).is_ok() {
+        while sidecars
+            .hold(&store, format!("{count}").as_bytes(), held("k", Waits::ForValue))
+            .is_ok()
+        {
             count += 1;
         }
         assert!(count > 100_000, "{count}");
         sidecars.forget(&store, b"0");
-        sidecars.hold(&store, b"0", held("k", false)).unwrap();
+        sidecars.hold(&store, b"0", held("k", Waits::ForValue)).unwrap();
         sidecars.forget_store(&store);
         let all = sidecars.all.lock();
         assert_eq!((all.held_bytes, all.by_store.len()), (0, 0));
@@ -315,8 +360,8 @@ mod tests {
         let (sidecars, old) = (Sidecars::default(), StoreName::default_store());
         let new = StoreName::new("new").unwrap();
         let stamp = Stamp { object: 1, size: 2, modified_ns: 3, changed_ns: 4 };
-        sidecars.hold(&old, b"k", held("k", false)).unwrap();
-        sidecars.note_placed(&old, b"l", stamp);
+        sidecars.hold(&old, b"k", held("k", Waits::ForValue)).unwrap();
+        sidecars.note_placed(&old, b"l", Placed { stamp, may_be_followed: true });
         sidecars.rename_store(&old, &new);
         assert!(sidecars.get(&old, b"k").is_none() && !waits(&sidecars, "k"));
         assert!(matches!(sidecars.get(&new, b"k"), Some(Brought::Held(_))));

@@ -12,11 +12,12 @@ use crate::fs::permits::Access;
 use crate::model::{ContentType, Error, Key, Result};
 use crate::ranks::MutexGuard;
 
-/// Where a session publishes to, and the content type if one was set by hand.
-#[derive(Debug)]
+/// Where a session publishes to, and how.
 pub(in crate::fs) struct Target<'a> {
     pub(in crate::fs) store: &'a Store,
-    pub(in crate::fs) content_type: Option<&'a ContentType>,
+    /// Tells the content type of a value of so many bytes, if it is not for the bytes to tell. Asked if something is
+    /// published, and just before.
+    pub(in crate::fs) content_type: &'a dyn Fn(u64) -> FsResult<Option<ContentType>>,
     /// How owner and mode are shown.
     pub(in crate::fs) options: &'a FsOptions,
 }
@@ -156,17 +157,23 @@ impl WriteSession {
                     return Ok(());
                 }
             };
-        // What was removed or replaced by others never comes back by those who had it open.
-        let over = match base.as_ref().map(|base| base.attributes()).transpose() {
-            Ok(Some(base)) => Over::Version(base.stamp),
-            Ok(None) if state.is_exclusive || target.options.no_overwrite => Over::Nothing,
-            Ok(None) => Over::Anything,
+        let decided = || -> FsResult<_> {
+            // What was removed or replaced by others never comes back by those who had it open.
+            let over = match base.as_ref().map(|base| base.attributes()).transpose()? {
+                Some(base) => Over::Version(base.stamp),
+                None if state.is_exclusive || target.options.no_overwrite => Over::Nothing,
+                None => Over::Anything,
+            };
+            Ok((over, (target.content_type)(staging.attributes()?.size)?))
+        };
+        let (over, content_type) = match decided() {
+            Ok(decided) => decided,
             Err(error) => {
                 state.content = Content::Staged { staging, base, change };
-                return Err(error.into());
+                return Err(error);
             }
         };
-        let publish = PublishAs { content_type: target.content_type, durable, over };
+        let publish = PublishAs { content_type: content_type.as_ref(), durable, over };
         let _panicked = self.failure.on_panic();
         let published = match target.store.publish(&key, staging, &publish) {
             // Of two that have written a record anew, the last one wins.
