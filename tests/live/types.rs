@@ -2,6 +2,7 @@
 //! files.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 
 use serde_json::{Value, json};
 
@@ -92,9 +93,14 @@ fn p02_p10_a_value_between_the_two_renames_of_an_sdk_has_a_type_that_fits() {
         assert_eq!(fs::read(&path).unwrap(), fs::read(storage.store(STORE).join("state")).unwrap());
         replace_value_only(&storage, "state", new);
         // The system counts a file as changed while another takes its place, and it is still found.
-        let sidecar = storage.store(STORE).join("state.__metadata__.json");
-        let mode = fs::metadata(&sidecar).unwrap().permissions();
-        fs::set_permissions(&sidecar, mode).unwrap();
+        let [value, sidecar] =
+            ["state", "state.__metadata__.json"].map(|file| storage.store(STORE).join(file));
+        let changed = |file| fs::metadata(file).map(|it| (it.ctime(), it.ctime_nsec())).unwrap();
+        wait_until("it counts as changed after the value", || {
+            let mode = fs::metadata(&sidecar).unwrap().permissions();
+            fs::set_permissions(&sidecar, mode).unwrap();
+            changed(&sidecar) > changed(&value)
+        });
         let seen = Seen::read(&path).unwrap();
         assert_eq!(seen.bytes, new);
         for shown in seen.content_types.into_iter().flatten().chain([mime_type(&path)]) {
