@@ -9,6 +9,8 @@
 
 mod common;
 
+#[path = "boot/cycles.rs"]
+mod cycles;
 #[path = "boot/fstab.rs"]
 mod fstab;
 #[path = "boot/handed_over.rs"]

@@ -50,7 +50,7 @@ pub fn fork_daemon(log: Option<&File>, kept: &[RawFd]) -> Result<Side, MountErro
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)
         .map_err(|error| MountError::io("make a pipe to the daemon", error))?;
     // SAFETY: a child may do anything after fork if the parent has no other thread, whose locks it would
-    // inherit locked. The command line starts none before this, and `deadline::ask` joins its own.
+    // inherit locked. The command line starts none before this.
     let side = unsafe { fork() };
     match side.map_err(|error| MountError::io("fork the daemon", error))? {
         ForkResult::Parent { .. } => {

@@ -1,8 +1,9 @@
-//! Reading a file of a file system that may never answer, in a process of its own.
+//! Asking a file system that may never answer, in a process of its own.
 //!
 //! Who waits for a request that a FUSE daemon has taken and does not answer cannot be killed, and neither can his process
-//! end. So the waiting is done by a process that nobody waits for: it has nothing of the caller's open, and is nobody's
-//! child. It ends when the daemon answers, or has died.
+//! end, whichever of its threads it is. So the waiting is done by a process that nobody waits for: it has nothing of the
+//! caller's open, and is nobody's child. It ends when the daemon answers, or has died. No thread is begun, so that the
+//! caller may fork afterwards.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, StatVfsMountFlags, fsync, statvfs};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::environment::close_at_once;
@@ -23,7 +24,18 @@ use super::environment::close_at_once;
 /// So much is read at once.
 const CHUNK: usize = 4096;
 
-/// A file that is being read elsewhere. What comes is the number of an error, or 0 and then what the file holds.
+/// What a file system is asked.
+#[derive(Clone, Copy)]
+enum Question {
+    /// What a file holds.
+    Text,
+    /// The flags of the file system that a directory is in, as a number in the order of this machine.
+    Flags,
+    /// That a file be synced; nothing is answered.
+    Sync,
+}
+
+/// An answer that is awaited. What comes is the number of an error, or 0 and then what was asked for.
 struct Reading {
     pipe: File,
     come: Vec<u8>,
@@ -32,8 +44,36 @@ struct Reading {
 
 /// Reads files, all at the same time. `None` for one that has not been read within the deadline.
 pub(super) fn read_all(files: &[&Path], deadline: Duration) -> Vec<Option<io::Result<Vec<u8>>>> {
+    let questions: Vec<_> = files.iter().map(|file| (Question::Text, *file)).collect();
+    ask_all(&questions, deadline)
+}
+
+/// The flags of the file system that a directory is in. Not answered by the kernel alone, as a stat may be: the daemon is
+/// asked. `None` without an answer within the deadline.
+pub(super) fn flags_of(
+    directory: &Path,
+    deadline: Duration,
+) -> Option<io::Result<StatVfsMountFlags>> {
+    let answer = ask_all(&[(Question::Flags, directory)], deadline).pop()??;
+    Some(answer.and_then(|bytes| match bytes.try_into() {
+        Ok(bytes) => Ok(StatVfsMountFlags::from_bits_retain(u64::from_ne_bytes(bytes))),
+        Err(_) => Err(io::Error::other("who was to ask has ended")),
+    }))
+}
+
+/// Syncs a file. `None` without an answer within the deadline.
+pub(super) fn sync(file: &Path, deadline: Duration) -> Option<io::Result<()>> {
+    let answer = ask_all(&[(Question::Sync, file)], deadline).pop()??;
+    Some(answer.map(drop))
+}
+
+fn ask_all(
+    questions: &[(Question, &Path)],
+    deadline: Duration,
+) -> Vec<Option<io::Result<Vec<u8>>>> {
     let end = Instant::now() + deadline;
-    let mut readings: Vec<_> = files.iter().map(|file| Reading::begin(file)).collect();
+    let begin = |(question, path): &(Question, &Path)| Reading::begin(*question, path);
+    let mut readings: Vec<_> = questions.iter().map(begin).collect();
     loop {
         let mut waiting: Vec<&mut Reading> =
             readings.iter_mut().flatten().filter(|reading| !reading.is_over).collect();
@@ -67,10 +107,10 @@ fn ready(waiting: &[&mut Reading], left: Duration) -> Vec<bool> {
 }
 
 impl Reading {
-    fn begin(file: &Path) -> io::Result<Self> {
-        let path = CString::new(file.as_os_str().as_bytes())?;
+    fn begin(question: Question, path: &Path) -> io::Result<Self> {
+        let path = CString::new(path.as_os_str().as_bytes())?;
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-        read_in_process_of_its_own(&path, &writer)?;
+        ask_in_process_of_its_own(question, &path, &writer)?;
         Ok(Self { pipe: reader.into(), come: Vec::new(), is_over: false })
     }
 
@@ -90,12 +130,12 @@ impl Reading {
         Some(match self.come.split_first() {
             Some((0, text)) => Ok(text.to_vec()),
             Some((errno, _)) => Err(io::Error::from_raw_os_error((*errno).into())),
-            None => Err(io::Error::other("who was to read it has ended")),
+            None => Err(io::Error::other("who was to ask has ended")),
         })
     }
 }
 
-fn read_in_process_of_its_own(path: &CStr, to: &OwnedFd) -> io::Result<()> {
+fn ask_in_process_of_its_own(question: Question, path: &CStr, to: &OwnedFd) -> io::Result<()> {
     // SAFETY: the child makes system calls alone, and neither takes a lock nor gives back memory.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
@@ -106,7 +146,8 @@ fn read_in_process_of_its_own(path: &CStr, to: &OwnedFd) -> io::Result<()> {
         ForkResult::Child => {
             // SAFETY: as above.
             if let Ok(ForkResult::Child) = unsafe { fork() } {
-                pass_on(path, to);
+                close_all_but(to.as_raw_fd());
+                answer(question, path, to);
             }
             // SAFETY: nothing of this process is to be done at its end: all of it is its parent's.
             unsafe { libc::_exit(0) }
@@ -115,20 +156,33 @@ fn read_in_process_of_its_own(path: &CStr, to: &OwnedFd) -> io::Result<()> {
 }
 
 /// Makes system calls alone.
-fn pass_on(path: &CStr, to: &OwnedFd) {
-    close_all_but(to.as_raw_fd());
-    let file = match rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
-        Ok(file) => file,
-        Err(error) => {
-            // No number of an error is larger.
-            let number = u8::try_from(error.raw_os_error()).unwrap_or(u8::MAX);
-            let _ = rustix::io::write(to, &[number]);
-            return;
-        }
+fn answer(question: Question, path: &CStr, to: &OwnedFd) {
+    let answered = match question {
+        Question::Flags => statvfs(path).map(|stat| {
+            // Fewer bytes than a pipe takes at once.
+            let flags = stat.f_flag.bits().to_ne_bytes();
+            let _ = rustix::io::write(to, &[0]).and_then(|_| rustix::io::write(to, &flags));
+        }),
+        Question::Sync => open(path).and_then(fsync).map(|()| {
+            let _ = rustix::io::write(to, &[0]);
+        }),
+        Question::Text => open(path).map(|file| pass_on(&file, to)),
     };
+    if let Err(error) = answered {
+        // No number of an error is larger.
+        let number = u8::try_from(error.raw_os_error()).unwrap_or(u8::MAX);
+        let _ = rustix::io::write(to, &[number]);
+    }
+}
+
+fn open(path: &CStr) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn pass_on(file: &OwnedFd, to: &OwnedFd) {
     let mut sent = rustix::io::write(to, &[0]).is_ok();
     let mut chunk = [0; CHUNK];
-    while sent && let Ok(count @ 1..) = rustix::io::read(&file, &mut chunk) {
+    while sent && let Ok(count @ 1..) = rustix::io::read(file, &mut chunk) {
         let mut rest = chunk.get(..count).unwrap_or_default();
         while sent && !rest.is_empty() {
             let written = rustix::io::write(to, rest).unwrap_or_default();
@@ -173,5 +227,19 @@ mod tests {
         assert_eq!(absent.kind(), io::ErrorKind::NotFound);
         // Lets the reader of the fifo go.
         drop(File::options().write(true).open(path("fifo")));
+    }
+
+    #[test]
+    fn a_file_system_tells_its_flags_and_syncs_a_file() {
+        const SOON: Duration = Duration::from_secs(10);
+        let directory = tempfile::tempdir().unwrap();
+        let flags = statvfs(directory.path()).unwrap().f_flag;
+        assert_eq!(flags_of(directory.path(), SOON).unwrap().unwrap(), flags);
+        let file = directory.path().join("file");
+        let absent = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+        assert!(flags_of(&file, SOON).unwrap().is_err_and(absent));
+        assert!(sync(&file, SOON).unwrap().is_err_and(absent));
+        std::fs::write(&file, "text").unwrap();
+        sync(&file, SOON).unwrap().unwrap();
     }
 }

@@ -10,7 +10,6 @@
 
 mod asked;
 mod daemon;
-mod deadline;
 mod elsewhere;
 mod environment;
 mod error;
@@ -47,9 +46,8 @@ pub use error::MountError;
 use metrics_server::{MetricsAddress, MetricsServer};
 use options::KernelOptions;
 use patience::Patience;
-pub(crate) use preflight::LOG_FILE;
 use preflight::Places;
-pub use preflight::{check_source, is_mounted};
+pub use preflight::{LOG_FILE, check_source, is_mounted};
 pub use prometheus::{PROMETHEUS_TYPE, buckets_of, prometheus_text};
 pub use remount::{Remount, remount};
 use service::Service;

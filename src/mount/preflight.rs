@@ -14,7 +14,7 @@ use super::options::file_system_name;
 use super::patience::Patience;
 use super::source::refuse_other_than_storage;
 use super::table::{self, Mount, MountTable};
-use super::{MountConfig, MountError, deadline, handed_over, unmount};
+use super::{MountConfig, MountError, elsewhere, handed_over, unmount};
 use crate::engine::Source;
 
 /// The device through which the kernel talks to FUSE daemons.
@@ -24,7 +24,7 @@ const FUSE_DEVICE: &str = "/dev/fuse";
 pub(super) const STATUS_FILE: &str = "@status";
 
 /// The control file there that tells each request.
-pub(crate) const LOG_FILE: &str = "@log";
+pub const LOG_FILE: &str = "@log";
 
 /// How long a mount that is there already may take to show whether its daemon lives.
 const LIVENESS_DEADLINE: Duration = Duration::from_secs(2);
@@ -142,11 +142,10 @@ fn is_free(mount: &Mount) -> bool {
 
 /// Whether the daemon behind a mount has gone. One that does not answer is busy or hangs, not dead.
 pub(super) fn is_dead(mountpoint: &Path) -> bool {
-    let path = mountpoint.to_owned();
     // Not stat: the kernel answers that from its cache as long as the TTL says, which may be a day.
-    let answer = deadline::ask(LIVENESS_DEADLINE, move || rustix::fs::statfs(&path).err());
+    let Some(Err(error)) = elsewhere::flags_of(mountpoint, LIVENESS_DEADLINE) else { return false };
     // ENOTCONN once the daemon's last descriptor is closed, ECONNABORTED where the connection was aborted.
-    matches!(answer, Some(Some(Errno::NOTCONN | Errno::CONNABORTED)))
+    matches!(Errno::from_io_error(&error), Some(Errno::NOTCONN | Errno::CONNABORTED))
 }
 
 fn already_mounted(mountpoint: &Path, mount: &Mount) -> MountError {

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::asked::{MountAnswer, answer_at};
 use super::table::{self, Mount};
-use super::{MountError, deadline, preflight};
+use super::{MountError, elsewhere, preflight};
 
 /// How long the mount may take to answer.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -42,11 +42,10 @@ pub fn remount(mountpoint: &Path, change: Remount) -> Result<(), MountError> {
             "no storage is mounted at '{shown}': nothing to remount"
         )));
     }
-    let stat = path.clone();
-    let present = deadline::ask(DEADLINE, move || rustix::fs::statvfs(&stat));
-    let present = present.unwrap_or(Err(Errno::TIMEDOUT)).map_err(|error| failed(error.into()))?;
-    let read_only = change.read_only.unwrap_or(present.f_flag.contains(StatVfsMountFlags::RDONLY));
-    let no_exec = change.no_exec.unwrap_or(present.f_flag.contains(StatVfsMountFlags::NOEXEC));
+    let present = elsewhere::flags_of(&path, DEADLINE);
+    let present = present.unwrap_or_else(|| Err(Errno::TIMEDOUT.into())).map_err(failed)?;
+    let read_only = change.read_only.unwrap_or(present.contains(StatVfsMountFlags::RDONLY));
+    let no_exec = change.no_exec.unwrap_or(present.contains(StatVfsMountFlags::NOEXEC));
     if !read_only && is_served_read_only(&path) {
         return Err(MountError::refused(format!(
             "'{shown}' was mounted for reading only, which no remount changes; unmount it, and mount it again"

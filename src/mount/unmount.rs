@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::asked::{MountAnswer, answer_at};
 use super::preflight::LOG_FILE;
 use super::table::{self, Mount, MountTable};
-use super::{MountError, deadline, preflight};
+use super::{MountError, elsewhere, preflight};
 
 /// How long those who read it may take to let go of it: `tail -f` looks once a second.
 const LOG_READERS_DEADLINE: Duration = Duration::from_secs(2);
@@ -124,9 +124,7 @@ fn has_log_readers(path: &Path) -> bool {
 
 /// A sync of `@log` ends it for all who read it.
 fn end_log(path: &Path) -> bool {
-    let log_file = path.join(LOG_FILE);
-    let ended = move || fs::File::open(&log_file).and_then(|log| log.sync_all());
-    matches!(deadline::ask(STATUS_DEADLINE, ended), Some(Ok(())))
+    matches!(elsewhere::sync(&path.join(LOG_FILE), STATUS_DEADLINE), Some(Ok(())))
 }
 
 fn find(mountpoint: &Path, table: &MountTable) -> Result<PathBuf, MountError> {

@@ -126,6 +126,7 @@ impl Following {
                 (item.number, stamp).hash(&mut self.hasher);
                 if is_known { None } else { read()? }
             }
+            #[cfg(feature = "sql")]
             ItemBytes::Known(text) => {
                 text.hash(&mut self.hasher);
                 Some(text).filter(|_| !is_known)

@@ -60,6 +60,7 @@ pub(super) enum ItemBytes<'a> {
     /// gone by then.
     File(Stamp, Box<dyn FnOnce() -> Result<Option<Vec<u8>>> + 'a>),
     /// Those that have come with the item.
+    #[cfg(feature = "sql")]
     Known(Vec<u8>),
 }
 
