@@ -109,10 +109,10 @@ fn each_source_that_can_be_none_has_its_line() {
     for source in ["mysql://u:hunter2@h/d", "postgres//u:hunter2@h/d"] {
         refusal(&run(in_place().args(["mount", source])), 1);
         refusal(&run(in_place().args(["unmount", source])), 1);
-        refusal(&run(in_place().args(["get", source, "k", "--source", "."])), 1);
+        refusal(&run(in_place().args(["get", source, "k", "--source", "."])), 9);
     }
     let said =
-        refusal(&run(in_place().args(["get", "default", "x://a/b?c=d", "--source", "."])), 1);
+        refusal(&run(in_place().args(["get", "default", "x://a/b?c=d", "--source", "."])), 3);
     assert!(!said.contains("***"), "{said}");
     assert!(!is_mounted(&place.path().join("mnt")));
     assert_eq!(fs::read_dir(place.path().join("mnt")).unwrap().count(), 0);
@@ -175,12 +175,13 @@ fn what_only_the_daemon_finds_out_is_one_line_too() {
     page.resize(4096, 0);
     fs::write(place.path().join("damaged.db"), page).unwrap();
     // Nobody listens at the first port.
-    for source in ["damaged.db", "postgresql://user:hunter2@127.0.0.1:1/db?connect_timeout=5"] {
+    let unreachable = "postgresql://user:hunter2@127.0.0.1:1/db?connect_timeout=5";
+    for (source, code) in [("damaged.db", 1), (unreachable, 6)] {
         let mut command = storefs_in(place.path());
         command.env("XDG_STATE_HOME", place.path().join("state"));
         refusal(&run(command.args(["mount", source, "mnt"])), 1);
         assert!(!is_mounted(&place.path().join("mnt")));
-        refusal(&run(storefs_in(place.path()).args(["stores", "--source", source])), 1);
+        refusal(&run(storefs_in(place.path()).args(["stores", "--source", source])), code);
     }
 }
 
