@@ -11,6 +11,7 @@ use clap_complete::Shell;
 use super::command_line::SourceText;
 use super::mount_words::{MountWords, parse_id, parse_timeout, parse_ttl, parse_umask};
 use crate::model::ContentType;
+use crate::mount::MOST_RESTARTS;
 
 /// Mount Apify and Crawlee storage: stores as directories, records as plain files.
 ///
@@ -124,6 +125,15 @@ pub(super) struct MountArgs {
     /// Stay in the foreground until unmounted or interrupted
     #[arg(long)]
     pub(super) foreground: bool,
+    /// Have another process take over when the one that serves dies; so it is in the background, unless --read-only
+    #[arg(long, overrides_with = "no_supervise")]
+    pub(super) supervise: bool,
+    /// Serve by one process: when it dies, the mount is dead
+    #[arg(long, overrides_with = "supervise")]
+    pub(super) no_supervise: bool,
+    /// How often in a minute another process takes over at most
+    #[arg(long, value_name = "N", default_value_t = MOST_RESTARTS)]
+    pub(super) most_restarts: u32,
     /// Let nothing be written
     #[arg(long)]
     pub(super) read_only: bool,

@@ -13,6 +13,7 @@ use super::entry::{Caller, Entry};
 use super::error::{FsError, FsResult};
 use super::handle::HandleTable;
 use super::ino::Ino;
+use super::kept::Kept;
 use super::locks::Locks;
 use super::metadata_files::Sidecars;
 use super::options::FsOptions;
@@ -44,6 +45,8 @@ pub struct FileSystem {
     pub(super) sidecars: Sidecars,
     pub(super) trust: Trust,
     pub(super) abilities: Abilities,
+    /// What survives this process, where another one would take over.
+    pub(super) kept: Option<Arc<Kept>>,
     /// Set once, when the mount begins, where it is served without opens.
     pub(super) pinned: OnceLock<Pinned>,
     pub(super) started: (Instant, SystemTime),
@@ -79,19 +82,27 @@ impl FileSystem {
     /// Shows a storage.
     #[must_use]
     pub fn new(storage: Storage, options: FsOptions) -> Self {
+        Self::with_kept(storage, options, None)
+    }
+
+    /// As [`new`](Self::new), for a worker of a mount that is supervised.
+    #[must_use]
+    pub fn with_kept(storage: Storage, options: FsOptions, kept: Option<Arc<Kept>>) -> Self {
+        let worker = kept.as_deref().map_or(0, Kept::worker);
         Self {
-            versions: Versions::new(options.plain),
+            versions: Versions::new(options.plain, kept.clone()),
             is_remote: storage.traits().is_remote,
             room: Room::default(),
             storage,
             trust: Trust::new(options.ttl),
             abilities: Abilities::of(&options),
             options,
-            handles: HandleTable::default(),
+            handles: HandleTable::of_worker(worker),
             writers: Writers::default(),
             locks: Arc::default(),
             purges: PurgeReports::default(),
             sidecars: Sidecars::default(),
+            kept,
             pinned: OnceLock::new(),
             started: (Instant::now(), SystemTime::now()),
             late_failures: AtomicU64::new(0),
@@ -119,7 +130,9 @@ impl FileSystem {
     #[must_use]
     pub fn status(&self) -> serde_json::Value {
         json!({
-            "pid": std::process::id(),
+            "pid": self.kept.as_ref().map_or(u64::from(std::process::id()), |kept| kept.supervisor()),
+            "worker": self.kept.is_some().then(std::process::id),
+            "restarts": self.kept.as_ref().map(|kept| kept.worker() - 1),
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": self.started.0.elapsed().as_secs(),
             "storage": self.storage.describe(),

@@ -10,6 +10,7 @@ mod backing;
 mod convert;
 mod droppable;
 mod errno;
+mod guarded;
 mod init;
 mod interrupts;
 mod listing;
@@ -21,5 +22,6 @@ mod waiting;
 
 pub use adapter::Adapter;
 pub use fuser;
+pub use guarded::Guarded;
 pub use notify::attach_notifier;
 pub(crate) use waiting::SERVING_THREADS;

@@ -16,6 +16,7 @@ mod options;
 mod preflight;
 mod signals;
 mod source;
+mod supervise;
 mod sweeper;
 mod table;
 mod unmount;
@@ -31,7 +32,7 @@ use std::time::{Duration, Instant};
 use fuser::Session;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-pub use daemon::{Answer, Promise, Side, fork_daemon, open_default_log, open_log};
+pub use daemon::{Answer, Caller, Promise, Side, fork_daemon, open_default_log, open_log};
 pub use environment::{settle, survive_limits};
 pub use error::MountError;
 use options::KernelOptions;
@@ -39,14 +40,16 @@ use preflight::Places;
 pub use signals::CaughtSignals;
 use signals::Request;
 pub use source::refuse_other_than_storage;
+use supervise::Handed;
+pub use supervise::{MOST_RESTARTS, can_supervise, supervise};
 use sweeper::Sweeper;
 pub use table::{FILE_SYSTEM_TYPE, Mount, MountTable};
 pub use unmount::{Unmounted, unmount};
 use write_back::WriteBack;
 
 use crate::engine::{Source, Storage, StorageOptions};
-use crate::fs::{FileSystem, FsOptions};
-use crate::fuse::{Adapter, attach_notifier};
+use crate::fs::{Ability, FileSystem, FsOptions};
+use crate::fuse::{Adapter, Guarded, attach_notifier};
 
 /// How long the users of a mount that is asked to stop may take to let go of it.
 const USERS_DEADLINE: Duration = Duration::from_secs(8);
@@ -108,6 +111,12 @@ impl Prepared {
     pub fn mountpoint(&self) -> &Path {
         &self.places.mountpoint
     }
+
+    /// Whether nothing may be written.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.config.fs.read_only
+    }
 }
 
 /// Something that happens to a running mount.
@@ -152,6 +161,15 @@ impl MountedFs {
     /// # Errors
     /// [`MountError`]; then nothing is mounted.
     pub fn start(prepared: &Prepared) -> Result<Self, MountError> {
+        Self::start_on(prepared, None)
+    }
+
+    /// Opens the storage, and serves what a supervisor has mounted.
+    fn start_as_worker(prepared: &Prepared, handed: &Handed) -> Result<Self, MountError> {
+        Self::start_on(prepared, Some(handed))
+    }
+
+    fn start_on(prepared: &Prepared, handed: Option<&Handed>) -> Result<Self, MountError> {
         let Prepared { config, places } = prepared;
         let mut storage_options = config.storage.clone();
         storage_options.read_only |= config.fs.read_only;
@@ -162,7 +180,14 @@ impl MountedFs {
             log::warn!("what a dead process may have left is not healed: {error}");
         }
         let notices = if config.fs.read_only { Vec::new() } else { notices_of(&storage) };
-        let fs = Arc::new(FileSystem::new(storage.clone(), config.fs.clone()));
+        let kept = handed.map(Handed::kept).transpose();
+        let kept = kept.map_err(|error| MountError::io("read what is kept", error))?;
+        let fs = Arc::new(FileSystem::with_kept(storage.clone(), config.fs.clone(), kept));
+        if handed.is_some() {
+            let reason = "files that the kernel reads would stay with it when a worker dies (--no-supervise)";
+            fs.note_lack(Ability::Passthrough, reason);
+        }
+        fs.restore();
         let write_back = WriteBack::start(storage)?;
         let sweeper = Some(Sweeper::start(&fs)?);
 
@@ -175,8 +200,12 @@ impl MountedFs {
         environment::check_threads().map_err(no_thread)?;
         let adapter = Adapter::new(Arc::clone(&fs), on_destroy).map_err(no_thread)?;
         let mounting = |error| MountError::io(format!("mount at '{}'", shown(places)), error);
-        let session = Session::new(adapter, &places.mountpoint, &session_config(prepared))
-            .map_err(|error| explain(error, places))?;
+        let (adapter, options) = (Guarded::new(adapter), session_config(prepared));
+        let session = match handed {
+            None => Session::new(adapter, &places.mountpoint, &options)
+                .map_err(|error| explain(error, places))?,
+            Some(handed) => handed.session(adapter, options).map_err(mounting)?,
+        };
         let connect =
             || rustix::io::dup(&session).map_err(|error| mounting(std::io::Error::from(error)));
         let connection = connect()?;
@@ -190,7 +219,9 @@ impl MountedFs {
         mem::forget(session);
 
         let mountpoint = places.mountpoint.clone();
-        log::info!("mounted '{}' at '{}'", places.source.shown(), mountpoint.display());
+        if fs.kept().is_none_or(|kept| kept.worker() == 1) {
+            log::info!("mounted '{}' at '{}'", places.source.shown(), mountpoint.display());
+        }
         let write_back = Some(write_back);
         Ok(Self {
             fs,
@@ -367,12 +398,17 @@ fn no_thread(error: std::io::Error) -> MountError {
 }
 
 fn session_config(prepared: &Prepared) -> fuser::Config {
-    options::session_config(KernelOptions {
-        source: &prepared.places.source.shown(),
+    let source = prepared.places.source.shown();
+    options::session_config(kernel_options(prepared, &source))
+}
+
+fn kernel_options<'a>(prepared: &Prepared, source: &'a str) -> KernelOptions<'a> {
+    KernelOptions {
+        source,
         read_only: prepared.config.fs.read_only,
         no_exec: prepared.config.no_exec,
         allow_other: prepared.config.allow_other,
-    })
+    }
 }
 
 fn shown(places: &Places) -> String {

@@ -20,6 +20,17 @@ pub(super) enum Request {
     LogStatus,
 }
 
+/// The signals that a mount obeys.
+pub(super) fn obeyed() -> impl Iterator<Item = i32> {
+    let hangup = (!is_hangup_ignored()).then_some(SIGHUP);
+    [SIGINT, SIGTERM, SIGUSR1, SIGXCPU].into_iter().chain(hangup)
+}
+
+/// Whether a signal that is obeyed ends the mount.
+pub(super) fn asks_to_stop(signal: i32) -> bool {
+    signal != SIGUSR1
+}
+
 /// Signals that no longer end the process but wait to be looked at.
 #[derive(Debug)]
 pub struct CaughtSignals {
@@ -32,10 +43,8 @@ impl CaughtSignals {
     /// # Errors
     /// [`MountError::Io`].
     pub fn catch() -> Result<Self, MountError> {
-        let obeyed = [SIGINT, SIGTERM, SIGUSR1, SIGXCPU];
-        let hangup = (!is_hangup_ignored()).then_some(SIGHUP);
-        let signals = Signals::new(obeyed.into_iter().chain(hangup))
-            .map_err(|error| MountError::io("catch signals", error))?;
+        let signals =
+            Signals::new(obeyed()).map_err(|error| MountError::io("catch signals", error))?;
         Ok(Self { signals })
     }
 
@@ -55,7 +64,7 @@ impl CaughtSignals {
                             "the processor time that this process may use (ulimit -t) is used up"
                         );
                     }
-                    pass_on(if signal == SIGUSR1 { Request::LogStatus } else { Request::Stop });
+                    pass_on(if asks_to_stop(signal) { Request::Stop } else { Request::LogStatus });
                 }
             })
             .map_err(|error| MountError::io("start the thread that waits for signals", error))?;

@@ -8,7 +8,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::output::tell;
 use crate::cli::{config, logging};
 use crate::mount::{
-    self, CaughtSignals, MountError, MountedFs, Prepared, Promise, Side, Unmounted,
+    self, Caller, CaughtSignals, MountError, MountedFs, Prepared, Promise, Side, Unmounted,
 };
 
 /// `mount`. In the background this runs on in two processes: the one that was called returns when the mount
@@ -17,9 +17,9 @@ pub(super) fn mount(cli: &Cli, args: &MountArgs) -> Outcome {
     let prepared = Prepared::check(config::mount_config(args, &cli.common)?)?;
     // Neither this process nor its daemon has a database open yet.
     prepared.source().check_header()?;
+    let most_restarts = is_supervised(args, prepared.is_read_only()).then_some(args.most_restarts);
     if args.foreground {
-        let (signals, mounted) = start(&prepared)?;
-        return Ok(mounted.serve(signals, |_| Ok(()))?);
+        return Ok(serve(&prepared, most_restarts, &mut Caller::default())?);
     }
     let log = logging::log_file(cli)?.or_else(|| mount::open_default_log(prepared.mountpoint()));
     match mount::fork_daemon(log.as_ref())? {
@@ -27,20 +27,41 @@ pub(super) fn mount(cli: &Cli, args: &MountArgs) -> Outcome {
             answer.wait()?.lines().for_each(tell);
             Ok(())
         }
-        Side::Daemon(promise) => Ok(serve_in_background(&prepared, promise)?),
+        Side::Daemon(promise) => Ok(serve_in_background(&prepared, most_restarts, promise)?),
     }
 }
 
-fn serve_in_background(prepared: &Prepared, promise: Promise) -> Result<(), MountError> {
-    let mut promise = Some(promise);
-    let mut keep = |notices: &[String]| match promise.take() {
-        // If the caller was interrupted: whoever did that wants no mount.
-        Some(promise) => promise.fulfil(notices),
-        None => Ok(()),
-    };
-    let served = start(prepared).and_then(|(signals, mounted)| mounted.serve(signals, &mut keep));
-    if let (Err(error), Some(promise)) = (&served, promise) {
-        promise.fail(error);
+/// Nothing is lost with a mount that is only read, and one that is supervised is asked for each open.
+fn is_supervised(args: &MountArgs, is_read_only: bool) -> bool {
+    let is_wanted = args.supervise || !(args.no_supervise || args.foreground || is_read_only);
+    if args.supervise && !mount::can_supervise() {
+        tell("this kernel cannot send requests again (Linux 6.9 can): the mount is not supervised");
+    }
+    is_wanted && mount::can_supervise()
+}
+
+/// Serves by this process, or by workers that it supervises.
+fn serve(
+    prepared: &Prepared,
+    most_restarts: Option<u32>,
+    caller: &mut Caller,
+) -> Result<(), MountError> {
+    if let Some(most_restarts) = most_restarts {
+        return mount::supervise(prepared, most_restarts, caller);
+    }
+    let (signals, mounted) = start(prepared)?;
+    mounted.serve(signals, |notices| caller.fulfil(notices))
+}
+
+fn serve_in_background(
+    prepared: &Prepared,
+    most_restarts: Option<u32>,
+    promise: Promise,
+) -> Result<(), MountError> {
+    let mut caller = Caller::waiting(promise);
+    let served = serve(prepared, most_restarts, &mut caller);
+    if let Err(error) = &served {
+        caller.fail(error);
     }
     served
 }

@@ -9,7 +9,8 @@ use super::text::TextNode;
 use super::ticket::Ticket;
 use super::trim;
 use super::version::VersionNode;
-use crate::fs::ino::{Ino, ROOT, STATUS, STORES};
+use crate::fs::ino::{FIRST_FREE, Ino, ROOT, STATUS, STORES};
+use crate::fs::kept::Kept;
 use crate::fs::metadata_files::MetadataNode;
 use crate::fs::name::MetadataName;
 use crate::fs::store_node::StoreNode;
@@ -24,18 +25,45 @@ pub(in crate::fs) struct Versions {
 }
 
 impl Versions {
-    /// With `is_plain`, the root is a plain directory.
-    pub(in crate::fs) fn new(is_plain: bool) -> Self {
+    /// With `is_plain`, the root is a plain directory. What is `kept` is told of each store.
+    pub(in crate::fs) fn new(is_plain: bool, kept: Option<Arc<Kept>>) -> Self {
         let root = match is_plain {
             true => Node::Store(Arc::new(StoreNode::new(ROOT, StoreName::plain_root()))),
             false => Node::Root,
         };
-        let mut index = Index::default();
+        let mut index = Index::new(kept);
         for (ino, node) in [(ROOT, root), (STORES, Node::Stores), (STATUS, Node::Status)] {
             // One reference of our own keeps the fixed inodes for ever.
             index.add(ino, node, false);
         }
         Self { index: Mutex::new(index) }
+    }
+
+    /// A store has the number by which the kernel knows it from an earlier worker. Counts one lookup, however many there were.
+    pub(in crate::fs) fn restore_store(&self, ino: Ino, name: &StoreName) {
+        let mut index = self.index.lock();
+        if index.by_number(ino).is_none() && index.by_name(Slot::Store(name)).is_none() {
+            let store = Arc::new(StoreNode::new(ino, name.clone()));
+            index.add(ino, Node::Store(store), true);
+        }
+    }
+
+    /// A version has the number by which the kernel knows it from an earlier worker, and is given back. As
+    /// [`restore_store`](Self::restore_store).
+    pub(in crate::fs) fn restore_version(
+        &self,
+        ino: Ino,
+        store: &Arc<StoreNode>,
+        key: &Key,
+        attributes: &Attributes,
+    ) -> Option<KnownNode> {
+        let mut index = self.index.lock();
+        if index.by_number(ino).is_none() {
+            let is_named = index.by_name(Slot::Version(store.ino, key)).is_none();
+            let node = VersionNode::new(Arc::clone(store), key.clone(), attributes);
+            index.add(ino, Node::Version(node), is_named);
+        }
+        index.by_number(ino).map(|known| KnownNode(Arc::clone(known)))
     }
 
     /// The node of an inode, if the kernel may still know it.
@@ -291,7 +319,9 @@ impl Versions {
     pub(in crate::fs) fn forget(&self, ino: Ino, lookups: u64) -> Option<KnownNode> {
         let mut index = self.index.lock();
         let known = Arc::clone(index.by_number(ino)?);
-        known.set_lookups(known.lookups().saturating_sub(lookups));
+        // The kernel takes back what an earlier worker has counted, too.
+        let least = u64::from(ino.0 < FIRST_FREE);
+        known.set_lookups(known.lookups().saturating_sub(lookups).max(least));
         if known.lookups() > 0 {
             return None;
         }

@@ -1,0 +1,338 @@
+//! A mount that survives the process that serves it.
+//!
+//! ```text
+//!   caller ---- fork ----> supervisor ---- fork ----> worker
+//!   returns when           one thread; mounts; holds:  everything else: storage, sessions,
+//!   the mount is           - the connection            threads, watch. Dies at any moment.
+//!   usable                 - the first request
+//!                          - what is kept (`fs::kept`)
+//! ```
+//!
+//! When the worker dies, the supervisor has the kernel send again what was not answered, and starts another worker, which answers the
+//! kernel's first request as the first one did, to the supervisor, and goes on. Signals are passed on to the worker; what it ends with
+//! of its own accord is the end of the mount. A supervisor that dies takes the worker with it, and leaves a dead mount.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `kernel` | the connection: mounting, the first request, what is sent again |
+//! | `worker` | what a worker is handed, and what it tells |
+//! | `restarts` | how often a worker is started anew |
+
+mod kernel;
+mod restarts;
+mod worker;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
+use rustix::process::{PidfdFlags, pidfd_open};
+
+use kernel::Connection;
+use restarts::Restarts;
+pub(super) use worker::Handed;
+use worker::{Told, hear};
+
+use super::{
+    Caller, CaughtSignals, MountError, MountedFs, Prepared, environment, signals, unmount,
+};
+use crate::fs::Kept;
+
+/// Restarts in a minute beyond which a mount is given up, unless more are allowed.
+pub const MOST_RESTARTS: u32 = 20;
+
+/// Whether a mount can be supervised on this kernel.
+#[must_use]
+pub fn can_supervise() -> bool {
+    kernel::can_send_again()
+}
+
+/// Mounts, and serves by a worker, and by another one when that dies. Runs on in two processes, and returns in each when the mount has
+/// ended; called in a process that has no other thread.
+///
+/// # Errors
+/// [`MountError`], as [`MountedFs::start`] and [`MountedFs::serve`] have them; [`MountError::Refused`] if workers have died more than
+/// `most_restarts` times in a minute, which leaves a dead mount.
+pub fn supervise(
+    prepared: &Prepared,
+    most_restarts: u32,
+    caller: &mut Caller,
+) -> Result<(), MountError> {
+    let signals = block_signals().map_err(|error| MountError::io("take signals", error))?;
+    let kept =
+        Kept::create().map_err(|error| MountError::io("keep what outlives workers", error))?;
+    let source = prepared.source().shown();
+    let options = super::kernel_options(prepared, &source);
+    let connection = Connection::mount(prepared.mountpoint(), &options)
+        .map_err(|error| super::explain(error, &prepared.places))?;
+    let restarts = Restarts::at_most(most_restarts);
+    let mut supervisor = Supervisor {
+        prepared,
+        connection,
+        kept,
+        signals,
+        restarts,
+        is_usable: false,
+        is_stopping: false,
+    };
+    loop {
+        match supervisor.fork_worker()? {
+            Side::Worker(handed) => {
+                // What this process has open is closed with it alone.
+                caller.leave();
+                drop(supervisor);
+                return work(prepared, handed);
+            }
+            Side::Supervisor(worker) => {
+                if let Some(end) = supervisor.outlive(&worker, caller) {
+                    return end;
+                }
+            }
+        }
+    }
+}
+
+/// A worker, as its supervisor sees it.
+struct Worker {
+    pid: Pid,
+    process: OwnedFd,
+    channel: OwnedFd,
+}
+
+enum Side {
+    Worker(Handed),
+    Supervisor(Worker),
+}
+
+/// How a worker ended.
+enum End {
+    /// Of its own accord, with this status.
+    Exited(i32),
+    /// By this signal.
+    Killed(Signal),
+}
+
+struct Supervisor<'a> {
+    prepared: &'a Prepared,
+    connection: Connection,
+    kept: OwnedFd,
+    signals: SignalFd,
+    restarts: Restarts,
+    /// Whether a worker has served it.
+    is_usable: bool,
+    /// Whether the mount was asked to end.
+    is_stopping: bool,
+}
+
+impl Supervisor<'_> {
+    fn fork_worker(&mut self) -> Result<Side, MountError> {
+        let failed = |error: io::Error| MountError::io("start a worker", error);
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .map_err(|error| failed(error.into()))?;
+        send(&ours, self.connection.greeting(), SendFlags::NOSIGNAL)
+            .map_err(|error| failed(error.into()))?;
+        let device = self.connection.share().map_err(failed)?;
+        let kept = self.kept.try_clone().map_err(failed)?;
+        let supervisor = getpid();
+        // SAFETY: a child may do anything after fork if the parent has no other thread; this process starts none.
+        match unsafe { fork() }.map_err(|error| failed(error.into()))? {
+            ForkResult::Child => {
+                drop(ours);
+                die_with(supervisor);
+                Ok(Side::Worker(Handed { device, channel: theirs, kept }))
+            }
+            ForkResult::Parent { child } => {
+                let process = rustix::process::Pid::from_raw(child.as_raw())
+                    .ok_or(rustix::io::Errno::SRCH)
+                    .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
+                let process = process.map_err(|error| failed(error.into()))?;
+                Ok(Side::Supervisor(Worker { pid: child, process, channel: ours }))
+            }
+        }
+    }
+
+    /// Watches a worker to its end. Gives back how the mount ended, if it did with it.
+    fn outlive(&mut self, worker: &Worker, caller: &mut Caller) -> Option<Result<(), MountError>> {
+        let mut told = Told::Nothing;
+        let end = match self.watch(worker, caller, &mut told) {
+            Ok(end) => end,
+            // Nothing that a worker does leads here.
+            Err(error) => return Some(Err(MountError::io("watch the worker", error))),
+        };
+        let shown = self.prepared.mountpoint().display();
+        let has_served = matches!(told, Told::Serves(_));
+        let cause = match (&told, end) {
+            (Told::Serves(_), End::Exited(0)) => return Some(Ok(())),
+            (Told::Serves(_), End::Exited(status)) => {
+                return Some(Err(MountError::refused(format!(
+                    "what served '{shown}' has ended with status {status}; its log says why"
+                ))));
+            }
+            (Told::Failed(reason), _) => reason.clone(),
+            (_, End::Exited(status)) => format!("ended with status {status}"),
+            (_, End::Killed(signal)) => format!("killed by {signal}"),
+        };
+        if !self.connection.is_connected() {
+            return Some(Ok(()));
+        }
+        // Nobody has been told of a mount yet.
+        if !self.is_usable {
+            self.detach();
+            return Some(Err(MountError::refused(cause)));
+        }
+        if self.is_stopping {
+            self.detach();
+            return Some(Ok(()));
+        }
+        log::warn!("what served '{shown}', process {}, is gone: {cause}", worker.pid);
+        self.connection.begin_anew();
+        let Some(delay) = self.restarts.next(Instant::now(), has_served) else {
+            return Some(Err(MountError::refused(format!(
+                "what served '{shown}' died again and again, the last time: {cause}; the mount is dead: \
+                 storefs unmount {shown}, and mount again"
+            ))));
+        };
+        if self.pause(delay) {
+            self.detach();
+            return Some(Ok(()));
+        }
+        None
+    }
+
+    fn watch(&mut self, worker: &Worker, caller: &mut Caller, told: &mut Told) -> io::Result<End> {
+        let mut hears = true;
+        loop {
+            let mut fds = vec![
+                PollFd::new(&self.signals, PollFlags::IN),
+                PollFd::new(&worker.process, PollFlags::IN),
+            ];
+            if hears {
+                fds.push(PollFd::new(&worker.channel, PollFlags::IN));
+            }
+            rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
+            let is_ready = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
+            let (signalled, ended, heard) = (is_ready(0), is_ready(1), is_ready(2));
+            if signalled {
+                self.pass_on(worker)?;
+            }
+            if heard {
+                match hear(&worker.channel)? {
+                    Told::Nothing => hears = false,
+                    Told::Answer(answer) => self.connection.answer(&answer)?,
+                    Told::Serves(notices) => {
+                        self.tell_usable(worker, caller, &notices);
+                        *told = Told::Serves(notices);
+                    }
+                    failed @ Told::Failed(_) => *told = failed,
+                }
+            } else if ended {
+                return match waitpid(worker.pid, None)? {
+                    WaitStatus::Signaled(_, signal, _) => Ok(End::Killed(signal)),
+                    WaitStatus::Exited(_, status) => Ok(End::Exited(status)),
+                    _ => continue,
+                };
+            }
+        }
+    }
+
+    /// The mount is usable. If whoever wanted it has gone, it ends.
+    fn tell_usable(&mut self, worker: &Worker, caller: &mut Caller, notices: &[String]) {
+        if self.is_usable {
+            let shown = self.prepared.mountpoint().display();
+            log::info!("'{shown}' is served again, by process {}", worker.pid);
+        }
+        self.is_usable = true;
+        if let Err(error) = caller.fulfil(notices) {
+            log::warn!("{error}");
+            let _ = kill(worker.pid, Signal::SIGTERM);
+        }
+    }
+
+    fn pass_on(&mut self, worker: &Worker) -> io::Result<()> {
+        while let Some(signal) = self.take_signal()? {
+            // It may have died just now.
+            let _ = kill(worker.pid, signal);
+        }
+        Ok(())
+    }
+
+    /// A signal that has come, if one has.
+    fn take_signal(&mut self) -> io::Result<Option<Signal>> {
+        let Some(taken) = self.signals.read_signal()? else { return Ok(None) };
+        let number = i32::try_from(taken.ssi_signo).unwrap_or_default();
+        let signal = Signal::try_from(number)?;
+        self.is_stopping |= signals::asks_to_stop(number);
+        Ok(Some(signal))
+    }
+
+    /// Waits, unless it is asked to stop. Gives back whether it was.
+    fn pause(&mut self, delay: Duration) -> bool {
+        let deadline = Instant::now() + delay;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(timeout) = Timespec::try_from(left) else { return self.is_stopping };
+            let mut fds = [PollFd::new(&self.signals, PollFlags::IN)];
+            let is_signalled = poll(&mut fds, Some(&timeout)).is_ok_and(|ready| ready > 0);
+            if is_signalled {
+                while matches!(self.take_signal(), Ok(Some(_))) {}
+            }
+            if self.is_stopping || (!is_signalled && left.is_zero()) {
+                return self.is_stopping;
+            }
+        }
+    }
+
+    /// Takes the mount out of sight, which nobody serves.
+    fn detach(&self) {
+        if let Err(error) = unmount::detach(self.prepared.mountpoint()) {
+            log::error!("{error}");
+        }
+    }
+}
+
+/// The worker's life.
+fn work(prepared: &Prepared, handed: Handed) -> Result<(), MountError> {
+    let report = handed.report().map_err(|error| MountError::io("reach the supervisor", error))?;
+    // Caught before they are let through.
+    let started = CaughtSignals::catch().and_then(|signals| {
+        environment::settle()?;
+        Ok((signals, MountedFs::start_as_worker(prepared, &handed)?))
+    });
+    drop(handed);
+    match started {
+        Ok((signals, mounted)) => mounted.serve(signals, |notices| report.serves(notices)),
+        Err(error) => {
+            // Whoever hears it says it.
+            report.failed(&error);
+            Ok(())
+        }
+    }
+}
+
+/// A worker without its supervisor would serve on, and nobody would take over from it.
+fn die_with(supervisor: Pid) {
+    let killed = Some(rustix::process::Signal::KILL);
+    if let Err(error) = rustix::process::set_parent_process_death_signal(killed) {
+        log::debug!("the worker outlives its supervisor: {error}");
+    }
+    // It may have died before.
+    if getppid() != supervisor {
+        std::process::exit(1);
+    }
+}
+
+fn block_signals() -> nix::Result<SignalFd> {
+    let mut blocked = SigSet::empty();
+    for number in signals::obeyed() {
+        blocked.add(Signal::try_from(number)?);
+    }
+    blocked.thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+    SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
