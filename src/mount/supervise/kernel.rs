@@ -79,6 +79,11 @@ impl Connection {
         self.device.try_clone()
     }
 
+    /// Whether the kernel has been answered, and so lets itself be asked.
+    pub(super) fn is_answered(&self) -> bool {
+        self.is_answered
+    }
+
     /// Passes on a worker's answer to the first request. The kernel takes one; those of later workers say the same.
     ///
     /// # Errors

@@ -182,8 +182,8 @@ impl Supervisor<'_> {
         if !self.connection.is_connected() {
             return Some(Ok(()));
         }
-        // Nobody has been told of a mount yet.
-        if !self.is_usable {
+        // Nobody has been told of a mount yet, nor could anybody use it.
+        if !self.is_usable && (matches!(told, Told::Failed(_)) || !self.connection.is_answered()) {
             self.detach();
             return Some(Err(MountError::refused(cause)));
         }
@@ -199,7 +199,8 @@ impl Supervisor<'_> {
                  storefs unmount {shown}, and mount again"
             ))));
         };
-        if self.pause(delay) {
+        // Otherwise what has come meanwhile is for the next one.
+        if !delay.is_zero() && self.pause(delay) {
             self.detach();
             return Some(Ok(()));
         }
@@ -219,7 +220,8 @@ impl Supervisor<'_> {
             rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
             let is_ready = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
             let (signalled, ended, heard) = (is_ready(0), is_ready(1), is_ready(2));
-            if signalled {
+            // For the next worker, if this one cannot hear it any more.
+            if signalled && !ended {
                 self.pass_on(worker)?;
             }
             if heard {
