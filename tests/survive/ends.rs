@@ -68,6 +68,8 @@ fn signals_reach_whoever_serves() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut mount = supervised(&storage, &[]);
         kill_worker(&mount);
+        // Not to one that is just dying.
+        assert_eq!(mount.status()["restarts"], 1);
         kill_process(process(&mount.pid().into()), Signal::USR1).unwrap();
         wait_until("the status is in the log", || mount.log().contains("\"restarts\":1"));
         kill_process(process(&mount.pid().into()), signal).unwrap();
