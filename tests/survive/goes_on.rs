@@ -93,7 +93,7 @@ fn what_is_open_for_reading_goes_on_where_its_version_is_still_there() {
     for name in ["stays", "replaced", "removed"] {
         fs::write(store.join(name), &long).unwrap();
     }
-    let mount = supervised(&storage, &[]);
+    let mount = supervised(&storage, &["--ttl", "0"]);
     let open = |name: &str| {
         let file = File::open(mount.store("default").join(name)).unwrap();
         let mut begin = [0; 10];
@@ -113,17 +113,8 @@ fn what_is_open_for_reading_goes_on_where_its_version_is_still_there() {
     assert!(read == long);
     assert_eq!(stays.metadata().unwrap().ino(), number);
     for file in [&replaced, &removed] {
-        // The kernel trusts what it knows of it for a second.
-        wait_until("the file is known to be gone", || match file.metadata() {
-            Ok(old) => {
-                assert_eq!(old.len(), 1_000_000, "never another file");
-                false
-            }
-            Err(error) => {
-                assert_eq!(error.raw_os_error(), Some(libc::ESTALE), "{error}");
-                true
-            }
-        });
+        let error = file.metadata().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ESTALE), "never another file: {error}");
         // What the kernel has may be read; what it has not is of nobody else.
         let mut end = [0; 10];
         match file.read_exact_at(&mut end, 999_990) {
