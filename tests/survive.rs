@@ -10,6 +10,8 @@ mod ends;
 mod goes_on;
 #[path = "survive/kills.rs"]
 mod kills;
+#[path = "survive/upgrades.rs"]
+mod upgrades;
 
 use std::fs;
 use std::path::Path;

@@ -75,6 +75,8 @@ pub(super) enum Command {
     /// Unmount, also after the daemon died
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
+    /// Have this program serve a mount that another version of it has made
+    Upgrade(UpgradeArgs),
     /// List the stores: name, id, records, bytes, modified
     Stores(FormatArgs),
     /// List the records of a store: key, content type, size
@@ -174,6 +176,17 @@ pub(super) struct MountArgs {
     /// Options as mount(8) gives them, such as ro,allow_other,uid=1000
     #[arg(short = 'o', value_name = "WORD,...", value_parser = MountWords::parse)]
     pub(super) words: Vec<MountWords>,
+}
+
+/// Arguments of `upgrade`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct UpgradeArgs {
+    /// Where the storage is mounted
+    #[arg(value_name = "MOUNTPOINT", value_hint = clap::ValueHint::DirPath)]
+    pub(super) mountpoint: PathBuf,
+    /// Also while files are being written, whose writers are then told that they failed
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
 /// Arguments of `unmount`.

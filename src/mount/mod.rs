@@ -40,8 +40,9 @@ use preflight::Places;
 pub use signals::CaughtSignals;
 use signals::Request;
 pub use source::refuse_other_than_storage;
-use supervise::Handed;
-pub use supervise::{MOST_RESTARTS, can_supervise, supervise};
+pub use supervise::{
+    Handed, MOST_RESTARTS, Supervision, can_supervise, handed_over, supervise, upgrade, work,
+};
 use sweeper::Sweeper;
 pub use table::{FILE_SYSTEM_TYPE, Mount, MountTable};
 pub use unmount::{Unmounted, unmount};
@@ -98,6 +99,15 @@ impl Prepared {
             )));
         }
         Ok(Self { config, places })
+    }
+
+    /// What a supervisor has mounted, for a program that is to serve it.
+    ///
+    /// # Errors
+    /// [`MountError`], if the source is not to be found.
+    pub fn mounted(config: MountConfig, mountpoint: PathBuf) -> Result<Self, MountError> {
+        let source = preflight::check_source(&config.source)?;
+        Ok(Self { config, places: Places { source, mountpoint } })
     }
 
     /// The source, as it was [found](Source::found).

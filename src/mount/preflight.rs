@@ -54,7 +54,7 @@ pub(super) fn check(
 }
 
 /// Finds the source. A database is looked at no closer: it is opened, or is not, by the process that serves the mount.
-fn check_source(source: &Source) -> Result<Source, MountError> {
+pub(super) fn check_source(source: &Source) -> Result<Source, MountError> {
     let shown = source.shown();
     let found = source.found().map_err(|error| match error.is_not_found() {
         true => MountError::refused(format!(

@@ -24,6 +24,7 @@ pub(super) fn dispatch(cli: &Cli) -> Outcome {
     match &cli.command {
         Command::Mount(args) => mount::mount(cli, args),
         Command::Unmount(args) => mount::unmount(args),
+        Command::Upgrade(args) => mount::upgrade(args),
         Command::Completions(args) => generate::completions(*args),
         Command::Man(args) => generate::man(args),
         Command::Copy(args) => copy::copy(cli, args),
@@ -98,6 +99,7 @@ fn on_storage(cli: &Cli, target: &Target, storage: &Storage) -> Outcome {
         // These need none, or two.
         Command::Mount(_)
         | Command::Unmount(_)
+        | Command::Upgrade(_)
         | Command::Completions(_)
         | Command::Man(_)
         | Command::Copy(_) => Ok(()),

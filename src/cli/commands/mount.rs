@@ -1,25 +1,33 @@
 //! `mount` and `unmount`.
 
 use std::env;
-use std::path;
+use std::path::{self, PathBuf};
 
-use crate::cli::args::{Cli, MountArgs, UnmountArgs};
+use crate::cli::args::{Cli, MountArgs, UnmountArgs, UpgradeArgs};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::output::tell;
-use crate::cli::{config, logging};
+use crate::cli::{command_line, config, logging};
 use crate::mount::{
-    self, Caller, CaughtSignals, MountError, MountedFs, Prepared, Promise, Side, Unmounted,
+    self, Caller, CaughtSignals, Handed, MountError, MountedFs, Prepared, Promise, Side,
+    Supervision, Unmounted,
 };
 
 /// `mount`. In the background this runs on in two processes: the one that was called returns when the mount
 /// is usable, the daemon when it is gone.
 pub(super) fn mount(cli: &Cli, args: &MountArgs) -> Outcome {
+    if let Some((handed, mountpoint)) = mount::handed_over()? {
+        return serve_handed(cli, args, handed, mountpoint);
+    }
     let prepared = Prepared::check(config::mount_config(args, &cli.common)?)?;
     // Neither this process nor its daemon has a database open yet.
     prepared.source().check_header()?;
-    let most_restarts = is_supervised(args, prepared.is_read_only()).then_some(args.most_restarts);
+    let supervision = is_supervised(args, prepared.is_read_only()).then(|| Supervision {
+        most_restarts: args.most_restarts,
+        arguments: command_line::arguments(),
+        directory: env::current_dir().unwrap_or_else(|_| "/".into()),
+    });
     if args.foreground {
-        return Ok(serve(&prepared, most_restarts, &mut Caller::default())?);
+        return Ok(serve(&prepared, supervision.as_ref(), &mut Caller::default())?);
     }
     let log = logging::log_file(cli)?.or_else(|| mount::open_default_log(prepared.mountpoint()));
     match mount::fork_daemon(log.as_ref())? {
@@ -27,8 +35,26 @@ pub(super) fn mount(cli: &Cli, args: &MountArgs) -> Outcome {
             answer.wait()?.lines().for_each(tell);
             Ok(())
         }
-        Side::Daemon(promise) => Ok(serve_in_background(&prepared, most_restarts, promise)?),
+        Side::Daemon(promise) => Ok(serve_in_background(&prepared, supervision.as_ref(), promise)?),
     }
+}
+
+/// Serves what another program, which supervises it, has mounted.
+fn serve_handed(cli: &Cli, args: &MountArgs, handed: Handed, mountpoint: PathBuf) -> Outcome {
+    let prepared = Prepared::mounted(config::mount_config(args, &cli.common)?, mountpoint)?;
+    env::set_current_dir("/")
+        .map_err(|error| Failure::Failed(format!("cannot go to /: {error}")))?;
+    Ok(mount::work(&prepared, handed)?)
+}
+
+/// `upgrade`.
+pub(super) fn upgrade(args: &UpgradeArgs) -> Outcome {
+    let failed = |error| Failure::Failed(format!("cannot find this program: {error}"));
+    let program = env::current_exe().map_err(failed)?;
+    let shown = args.mountpoint.display();
+    let process = mount::upgrade(&args.mountpoint, &program, args.force)?;
+    tell(&format!("'{shown}' is served by '{}', process {process}", program.display()));
+    Ok(())
 }
 
 /// Nothing is lost with a mount that is only read, and one that is supervised is asked for each open.
@@ -43,11 +69,11 @@ fn is_supervised(args: &MountArgs, is_read_only: bool) -> bool {
 /// Serves by this process, or by workers that it supervises.
 fn serve(
     prepared: &Prepared,
-    most_restarts: Option<u32>,
+    supervision: Option<&Supervision>,
     caller: &mut Caller,
 ) -> Result<(), MountError> {
-    if let Some(most_restarts) = most_restarts {
-        return mount::supervise(prepared, most_restarts, caller);
+    if let Some(supervision) = supervision {
+        return mount::supervise(prepared, supervision, caller);
     }
     let (signals, mounted) = start(prepared)?;
     mounted.serve(signals, |notices| caller.fulfil(notices))
@@ -55,11 +81,11 @@ fn serve(
 
 fn serve_in_background(
     prepared: &Prepared,
-    most_restarts: Option<u32>,
+    supervision: Option<&Supervision>,
     promise: Promise,
 ) -> Result<(), MountError> {
     let mut caller = Caller::waiting(promise);
-    let served = serve(prepared, most_restarts, &mut caller);
+    let served = serve(prepared, supervision, &mut caller);
     if let Err(error) = &served {
         caller.fail(error);
     }

@@ -17,13 +17,17 @@
 //! | `kernel` | the connection: mounting, the first request, what is sent again |
 //! | `worker` | what a worker is handed, and what it tells |
 //! | `restarts` | how often a worker is started anew |
+//! | `upgrade` | another program as the worker |
 
 mod kernel;
 mod restarts;
+mod upgrade;
 mod worker;
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
@@ -36,7 +40,9 @@ use rustix::process::{PidfdFlags, pidfd_open};
 
 use kernel::Connection;
 use restarts::Restarts;
-pub(super) use worker::Handed;
+use upgrade::Upgrade;
+pub use upgrade::{handed_over, upgrade};
+pub use worker::Handed;
 use worker::{Told, hear};
 
 use super::{
@@ -46,6 +52,17 @@ use crate::fs::Kept;
 
 /// Restarts in a minute beyond which a mount is given up, unless more are allowed.
 pub const MOST_RESTARTS: u32 = 20;
+
+/// How a mount is supervised.
+#[derive(Clone, Debug)]
+pub struct Supervision {
+    /// Restarts in a minute beyond which it is given up.
+    pub most_restarts: u32,
+    /// The command line by which the mount was asked for, and the directory where that was: another program serves it by the same.
+    pub arguments: Vec<OsString>,
+    /// See [`arguments`](Self::arguments).
+    pub directory: PathBuf,
+}
 
 /// Whether a mount can be supervised on this kernel.
 #[must_use]
@@ -58,10 +75,10 @@ pub fn can_supervise() -> bool {
 ///
 /// # Errors
 /// [`MountError`], as [`MountedFs::start`] and [`MountedFs::serve`] have them; [`MountError::Refused`] if workers have died more than
-/// `most_restarts` times in a minute, which leaves a dead mount.
+/// so many times in a minute, which leaves a dead mount.
 pub fn supervise(
     prepared: &Prepared,
-    most_restarts: u32,
+    supervision: &Supervision,
     caller: &mut Caller,
 ) -> Result<(), MountError> {
     let signals = block_signals().map_err(|error| MountError::io("take signals", error))?;
@@ -71,13 +88,21 @@ pub fn supervise(
     let options = super::kernel_options(prepared, &source);
     let connection = Connection::mount(prepared.mountpoint(), &options)
         .map_err(|error| super::explain(error, &prepared.places))?;
-    let restarts = Restarts::at_most(most_restarts);
+    let restarts = Restarts::at_most(supervision.most_restarts);
+    let listener = upgrade::listener();
+    if let Err(error) = &listener {
+        log::warn!("this mount cannot be upgraded: {error}");
+    }
     let mut supervisor = Supervisor {
         prepared,
+        supervision,
         connection,
         kept,
         signals,
         restarts,
+        listener: listener.ok(),
+        program: None,
+        upgrade: None,
         is_usable: false,
         is_stopping: false,
     };
@@ -86,6 +111,7 @@ pub fn supervise(
             Side::Worker(handed) => {
                 // What this process has open is closed with it alone.
                 caller.leave();
+                let handed = supervisor.become_program(handed)?;
                 drop(supervisor);
                 return work(prepared, handed);
             }
@@ -120,10 +146,16 @@ enum End {
 
 struct Supervisor<'a> {
     prepared: &'a Prepared,
+    supervision: &'a Supervision,
     connection: Connection,
     kept: OwnedFd,
     signals: SignalFd,
     restarts: Restarts,
+    /// Where an upgrade is asked for.
+    listener: Option<OwnedFd>,
+    /// The program that serves, if it is another one than this.
+    program: Option<PathBuf>,
+    upgrade: Option<Upgrade>,
     /// Whether a worker has served it.
     is_usable: bool,
     /// Whether the mount was asked to end.
@@ -156,6 +188,23 @@ impl Supervisor<'_> {
                 Ok(Side::Supervisor(Worker { pid: child, process, channel: ours }))
             }
         }
+    }
+
+    /// In the worker: becomes the program that is to serve. Gives back what was handed if it is this one, or if there is none to fall
+    /// back on.
+    fn become_program(&self, handed: Handed) -> Result<Handed, MountError> {
+        let Some(program) = &self.program else { return Ok(handed) };
+        let mountpoint = self.prepared.mountpoint();
+        let error = upgrade::become_program(program, self.supervision, mountpoint, &handed);
+        let error = MountError::io(format!("run '{}'", program.display()), error);
+        if self.upgrade.is_some() {
+            if let Ok(report) = handed.report() {
+                report.failed(&error);
+            }
+            std::process::exit(1);
+        }
+        log::error!("{error}; the program that has mounted serves instead");
+        Ok(handed)
     }
 
     /// Watches a worker to its end. Gives back how the mount ended, if it did with it.
@@ -191,8 +240,22 @@ impl Supervisor<'_> {
             self.detach();
             return Some(Ok(()));
         }
-        log::warn!("what served '{shown}', process {}, is gone: {cause}", worker.pid);
         self.connection.begin_anew();
+        match self.upgrade.take() {
+            // Killed for it.
+            Some(upgrade) if !upgrade.is_begun => {
+                self.upgrade = Some(upgrade);
+                return None;
+            }
+            Some(mut upgrade) => {
+                log::error!("'{shown}' is not upgraded: {cause}");
+                self.program = upgrade.previous.take();
+                upgrade.failed(&cause);
+                return None;
+            }
+            None => {}
+        }
+        log::warn!("what served '{shown}', process {}, is gone: {cause}", worker.pid);
         let Some(delay) = self.restarts.next(Instant::now(), has_served) else {
             return Some(Err(MountError::refused(format!(
                 "what served '{shown}' died again and again, the last time: {cause}; the mount is dead: \
@@ -209,17 +272,38 @@ impl Supervisor<'_> {
 
     fn watch(&mut self, worker: &Worker, caller: &mut Caller, told: &mut Told) -> io::Result<End> {
         let mut hears = true;
+        if let Some(upgrade) = &mut self.upgrade {
+            upgrade.is_begun = true;
+        }
         loop {
             let mut fds = vec![
                 PollFd::new(&self.signals, PollFlags::IN),
                 PollFd::new(&worker.process, PollFlags::IN),
             ];
-            if hears {
-                fds.push(PollFd::new(&worker.channel, PollFlags::IN));
-            }
-            rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
+            // What is not asked for tells of nothing.
+            let heard_for = if hears { PollFlags::IN } else { PollFlags::empty() };
+            let nobody = &worker.process;
+            fds.push(PollFd::new(if hears { &worker.channel } else { nobody }, heard_for));
+            fds.extend(self.listener.as_ref().map(|listener| PollFd::new(listener, PollFlags::IN)));
+            let timeout = self
+                .upgrade
+                .as_ref()
+                .map(|upgrade| upgrade.deadline.saturating_duration_since(Instant::now()));
+            let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+            let ready = rustix::io::retry_on_intr(|| poll(&mut fds, timeout.as_ref()))?;
             let is_ready = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
-            let (signalled, ended, heard) = (is_ready(0), is_ready(1), is_ready(2));
+            let (signalled, ended, heard, asked) =
+                (is_ready(0), is_ready(1), is_ready(2), is_ready(3));
+            if ready == 0 {
+                // The program has not come to serve in time.
+                let _ = kill(worker.pid, Signal::SIGKILL);
+                waitpid(worker.pid, None)?;
+                *told = Told::Failed("it did not serve in time".to_owned());
+                return Ok(End::Killed(Signal::SIGKILL));
+            }
+            if asked && !ended {
+                self.take_question(worker);
+            }
             // For the next worker, if this one cannot hear it any more.
             if signalled && !ended {
                 self.pass_on(worker)?;
@@ -251,10 +335,27 @@ impl Supervisor<'_> {
             log::info!("'{shown}' is served again, by process {}", worker.pid);
         }
         self.is_usable = true;
+        if let Some(upgrade) = self.upgrade.take_if(|upgrade| upgrade.is_begun) {
+            upgrade.done(worker.pid.as_raw());
+        }
         if let Err(error) = caller.fulfil(notices) {
             log::warn!("{error}");
             let _ = kill(worker.pid, Signal::SIGTERM);
         }
+    }
+
+    /// Somebody asks for an upgrade. One at a time, and none of a mount that nobody serves yet.
+    fn take_question(&mut self, worker: &Worker) {
+        let Some((mut asked, program)) = self.listener.as_ref().and_then(upgrade::question) else {
+            return;
+        };
+        if self.upgrade.is_some() || !self.is_usable {
+            return asked.failed("another process is just taking over");
+        }
+        log::info!("upgrading to '{}'", program.display());
+        asked.previous = self.program.replace(program);
+        self.upgrade = Some(asked);
+        let _ = kill(worker.pid, Signal::SIGKILL);
     }
 
     fn pass_on(&mut self, worker: &Worker) -> io::Result<()> {
@@ -299,8 +400,11 @@ impl Supervisor<'_> {
     }
 }
 
-/// The worker's life.
-fn work(prepared: &Prepared, handed: Handed) -> Result<(), MountError> {
+/// Serves a mount that another process supervises, as its worker.
+///
+/// # Errors
+/// As [`MountedFs::serve`]. Why it cannot serve is told to the supervisor alone.
+pub fn work(prepared: &Prepared, handed: Handed) -> Result<(), MountError> {
     let report = handed.report().map_err(|error| MountError::io("reach the supervisor", error))?;
     // Caught before they are let through.
     let started = CaughtSignals::catch().and_then(|signals| {

@@ -22,7 +22,7 @@ const MESSAGE_BYTES: usize = 64 * 1024;
 
 /// What a worker is handed by its supervisor.
 #[derive(Debug)]
-pub(in crate::mount) struct Handed {
+pub struct Handed {
     /// The connection to the kernel.
     pub(super) device: OwnedFd,
     /// A socket, in which the kernel's first request waits; the answer goes there, and then what the worker has to tell.
