@@ -2,8 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketType, connect, recv, send, socket,
+};
 
 use crate::common::{TempMount, can_mount, is_mounted, storefs, temp_dir};
 use crate::{ino, kill_worker, seeded, supervised};
@@ -87,6 +93,29 @@ fn a_program_that_does_not_serve_gives_way_to_the_one_before() {
     assert_eq!(serving(&mount), before);
     assert_eq!(fs::read(mount.store("default").join("kept.json")).unwrap(), b"[1, 2]");
     kill_worker(&mount);
+    assert_eq!(serving(&mount), before);
+    mount.unmount();
+}
+
+#[test]
+fn a_program_that_hangs_gives_way_in_time() {
+    if !can_mount() {
+        return;
+    }
+    let storage = seeded();
+    let mount = supervised(&storage, &[]);
+    let before = serving(&mount);
+    let hanging = storage.beside().join("hanging");
+    fs::write(&hanging, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+    fs::set_permissions(&hanging, fs::Permissions::from_mode(0o755)).unwrap();
+    // As `storefs upgrade` asks, which names itself and would not hang.
+    let asker = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+    let name = format!("storefs/{}", mount.pid());
+    connect(&asker, &SocketAddrUnix::new_abstract_name(name.as_bytes()).unwrap()).unwrap();
+    send(&asker, hanging.as_os_str().as_bytes(), SendFlags::empty()).unwrap();
+    let mut answer = [0; 1000];
+    let (length, _) = recv(&asker, &mut answer[..], RecvFlags::empty()).unwrap();
+    assert_eq!(&answer[..length], b"-it did not serve in time");
     assert_eq!(serving(&mount), before);
     mount.unmount();
 }
