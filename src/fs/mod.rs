@@ -77,7 +77,7 @@ pub(crate) use error::number_of;
 pub use error::{FsError, FsResult};
 pub use handle::Handle;
 pub use ino::{Ino, ROOT, STORES};
-pub use kept::Kept;
+pub use kept::{Kept, LeftBacking};
 pub use list::Listed;
 pub use locks::{Lock, LockKind};
 pub use open::{OpenMode, Opened};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::error::FsError;
 use super::handle::{Handle, Open};
 use super::ino::Ino;
-use super::kept::{Entry, Kept, Reader};
+use super::kept::{Entry, Kept, LeftBacking, Reader};
 use super::listings::Listing;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
@@ -26,8 +26,13 @@ impl FileSystem {
             }
         }
         for reader in readers {
-            let handle = reader.handle;
-            if let Err(error) = self.restore_reader(&reader) {
+            let Reader { handle, ino, backing, .. } = reader;
+            let restored = self.restore_reader(&reader);
+            if backing != 0 {
+                let is_open = restored.is_ok();
+                self.backings.lock().push(LeftBacking { handle, ino, id: backing, is_open });
+            }
+            if let Err(error) = restored {
                 log::info!(
                     "what was open for reading by inode {} is not any more: {error}",
                     reader.ino
@@ -80,7 +85,20 @@ impl FileSystem {
             store: store.ino.0,
             stamp: version.stamp(),
             key: version.key().as_bytes().to_vec(),
+            backing: 0,
         });
+    }
+
+    /// Notes that the kernel reads what a handle has open by itself. Gives back whether that is kept, where it has to be.
+    #[must_use]
+    pub fn keep_backing(&self, handle: u64, id: u32) -> bool {
+        self.kept.as_ref().is_none_or(|kept| kept.keep_backing(handle, id))
+    }
+
+    /// What the kernel reads by itself for an earlier worker, once.
+    #[must_use]
+    pub fn take_backings(&self) -> Vec<LeftBacking> {
+        std::mem::take(&mut self.backings.lock())
     }
 
     /// A handle is closed.

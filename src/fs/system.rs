@@ -13,7 +13,7 @@ use super::entry::{Caller, Entry};
 use super::error::{FsError, FsResult};
 use super::handle::HandleTable;
 use super::ino::Ino;
-use super::kept::Kept;
+use super::kept::{Kept, LeftBacking};
 use super::locks::Locks;
 use super::metadata_files::Sidecars;
 use super::options::FsOptions;
@@ -47,6 +47,8 @@ pub struct FileSystem {
     pub(super) abilities: Abilities,
     /// What survives this process, where another one would take over.
     pub(super) kept: Option<Arc<Kept>>,
+    /// What the kernel reads for an earlier worker, until it is taken. A leaf lock.
+    pub(super) backings: parking_lot::Mutex<Vec<LeftBacking>>,
     /// Set once, when the mount begins, where it is served without opens.
     pub(super) pinned: OnceLock<Pinned>,
     pub(super) started: (Instant, SystemTime),
@@ -103,6 +105,7 @@ impl FileSystem {
             purges: PurgeReports::default(),
             sidecars: Sidecars::default(),
             kept,
+            backings: parking_lot::Mutex::default(),
             pinned: OnceLock::new(),
             started: (Instant::now(), SystemTime::now()),
             late_failures: AtomicU64::new(0),

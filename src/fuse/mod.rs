@@ -21,6 +21,7 @@ mod requests;
 mod waiting;
 
 pub use adapter::Adapter;
+pub use backing::Backings;
 pub use fuser;
 pub use guarded::Guarded;
 pub use notify::attach_notifier;

@@ -49,7 +49,7 @@ pub use unmount::{Unmounted, unmount};
 use write_back::WriteBack;
 
 use crate::engine::{Source, Storage, StorageOptions};
-use crate::fs::{Ability, FileSystem, FsOptions};
+use crate::fs::{FileSystem, FsOptions};
 use crate::fuse::{Adapter, Guarded, attach_notifier};
 
 /// How long the users of a mount that is asked to stop may take to let go of it.
@@ -193,10 +193,6 @@ impl MountedFs {
         let kept = handed.map(Handed::kept).transpose();
         let kept = kept.map_err(|error| MountError::io("read what is kept", error))?;
         let fs = Arc::new(FileSystem::with_kept(storage.clone(), config.fs.clone(), kept));
-        if handed.is_some() {
-            let reason = "files that the kernel reads would stay with it when a worker dies (--no-supervise)";
-            fs.note_lack(Ability::Passthrough, reason);
-        }
         fs.restore();
         let write_back = WriteBack::start(storage)?;
         let sweeper = Some(Sweeper::start(&fs)?);
@@ -210,6 +206,7 @@ impl MountedFs {
         environment::check_threads().map_err(no_thread)?;
         let adapter = Adapter::new(Arc::clone(&fs), on_destroy).map_err(no_thread)?;
         let mounting = |error| MountError::io(format!("mount at '{}'", shown(places)), error);
+        let backings = adapter.backings();
         let (adapter, options) = (Guarded::new(adapter), session_config(prepared));
         let session = match handed {
             None => Session::new(adapter, &places.mountpoint, &options)
@@ -220,6 +217,7 @@ impl MountedFs {
             || rustix::io::dup(&session).map_err(|error| mounting(std::io::Error::from(error)));
         let connection = connect()?;
         attach_notifier(&fs, session.notifier(), connect()?);
+        backings.attach(&fs, connect()?);
         fs.start_watching();
         let device = device_at(&places.mountpoint);
         say_where_else(places, device.as_deref());

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::{Command, Stdio};
 
-use crate::common::{STORES, can_mount, names, storefs, wait_until};
+use crate::common::{STORES, can_mount, has_passthrough, names, storefs, wait_until};
 use crate::{ino, kill_worker, seeded, supervised};
 
 #[test]
@@ -125,6 +125,41 @@ fn what_is_open_for_reading_goes_on_where_its_version_is_still_there() {
     assert_eq!(fs::read_to_string(mount.store("default").join("replaced")).unwrap(), "another");
     drop((stays, replaced, removed));
     wait_until("all is closed", || mount.status()["handles"].as_u64() <= Some(1));
+    mount.unmount();
+}
+
+#[test]
+fn what_the_kernel_reads_by_itself_is_opened_again_by_the_same_file() {
+    if !can_mount() {
+        return;
+    }
+    let storage = seeded();
+    let long = "0123456789".repeat(100_000);
+    fs::write(storage.store("default").join("long"), &long).unwrap();
+    let mount = supervised(&storage, &[]);
+    if !has_passthrough(&mount) {
+        return;
+    }
+    let path = mount.store("default").join("long");
+    let read = |file: &File| {
+        let mut text = vec![0; long.len()];
+        file.read_exact_at(&mut text, 0).unwrap();
+        assert!(text == long.as_bytes());
+    };
+    let first = File::open(&path).unwrap();
+    kill_worker(&mount);
+    // With any other file, the kernel would refuse this one.
+    let second = File::open(&path).unwrap();
+    kill_worker(&mount);
+    let third = File::open(&path).unwrap();
+    [&first, &second, &third].map(read);
+    drop(first);
+    kill_worker(&mount);
+    [&second, &third, &File::open(&path).unwrap()].map(read);
+    drop((second, third));
+    wait_until("all is closed", || mount.status()["handles"].as_u64() <= Some(1));
+    read(&File::open(&path).unwrap());
+    assert_eq!(mount.status()["kernel"]["passthrough"], true);
     mount.unmount();
 }
 

@@ -8,6 +8,9 @@ pub(super) const SLOT_BYTES: usize = 512;
 /// Where an entry's name begins; before it are its numbers.
 const NAME_AT: usize = 72;
 
+/// Where a reader has the number of its backing file, which comes after the rest.
+pub(super) const BACKING_AT: u64 = 64;
+
 /// What an entry is found by: its kind, and the number that is its own.
 pub(super) type Id = (u32, u64);
 
@@ -27,6 +30,21 @@ pub(in crate::fs) struct Reader {
     /// The version that is open.
     pub(in crate::fs) stamp: Stamp,
     pub(in crate::fs) key: Vec<u8>,
+    /// The kernel's number of the file that it reads itself; 0 if it asks.
+    pub(in crate::fs) backing: u32,
+}
+
+/// A file that the kernel reads by itself, as an earlier worker has left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftBacking {
+    /// The open file, by its number.
+    pub handle: u64,
+    /// The inode, by its number.
+    pub ino: u64,
+    /// The kernel's number for it.
+    pub id: u32,
+    /// Whether the handle is open again.
+    pub is_open: bool,
 }
 
 /// Something that is kept.
@@ -73,7 +91,16 @@ impl Entry {
                 let numbers = [reader.handle, reader.ino, reader.store];
                 let [handle, ino, store] = numbers;
                 (
-                    [handle, ino, store, stamp.object, stamp.size, modified, changed, 0],
+                    [
+                        handle,
+                        ino,
+                        store,
+                        stamp.object,
+                        stamp.size,
+                        modified,
+                        changed,
+                        reader.backing.into(),
+                    ],
                     reader.key.as_slice(),
                 )
             }
@@ -112,6 +139,7 @@ impl Entry {
                     changed_ns: number(6)?.cast_signed(),
                 },
                 key: name()?,
+                backing: u32::try_from(number(7)?).unwrap_or_default(),
             })),
             REQUEST => {
                 Some(Self::Request { unique: number(0)?, begun: number(1)?, worker: number(2)? })
@@ -129,7 +157,7 @@ mod tests {
     fn what_is_written_down_is_read_again() {
         let stamp = Stamp { object: 9, size: 1 << 40, modified_ns: -5, changed_ns: i64::MAX };
         let key = "k".repeat(SLOT_BYTES - NAME_AT).into_bytes();
-        let reader = Reader { handle: 1 << 32, ino: 17, store: 16, stamp, key };
+        let reader = Reader { handle: 1 << 32, ino: 17, store: 16, stamp, key, backing: 7 };
         for entry in [
             Entry::Store { ino: 16, name: b"default".to_vec() },
             Entry::Reader(reader),

@@ -11,5 +11,6 @@
 mod entry;
 mod slots;
 
+pub use entry::LeftBacking;
 pub(in crate::fs) use entry::{Entry, Reader};
 pub use slots::Kept;

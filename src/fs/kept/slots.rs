@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use parking_lot::Mutex;
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use super::entry::{Entry, Id, Reader, SLOT_BYTES};
+use super::entry::{BACKING_AT, Entry, Id, Reader, SLOT_BYTES};
 
 /// What the file begins with: a name, and the version of the format. A program that knows another one takes none of the entries,
 /// but the numbers before them stand wherever the file is.
@@ -153,6 +153,15 @@ impl Kept {
         self.keep(&Entry::Reader(reader));
     }
 
+    /// The kernel reads a file that is open by itself. Gives back whether that is kept.
+    pub(in crate::fs) fn keep_backing(&self, handle: u64, backing: u32) -> bool {
+        let places = self.places.lock();
+        let Some(at) = places.by_id.get(&Entry::reader_id(handle)) else { return false };
+        let written =
+            self.file.write_all_at(&u64::from(backing).to_ne_bytes(), place(*at) + BACKING_AT);
+        written.is_ok()
+    }
+
     /// A file is closed, or cannot be read any more.
     pub(in crate::fs) fn drop_reader(&self, handle: u64) {
         self.remove(Entry::reader_id(handle));
@@ -249,7 +258,7 @@ mod tests {
 
     fn reader(handle: u64) -> Reader {
         let stamp = Stamp { object: 1, size: 2, modified_ns: 3, changed_ns: 4 };
-        Reader { handle, ino: 20, store: 16, stamp, key: b"key".to_vec() }
+        Reader { handle, ino: 20, store: 16, stamp, key: b"key".to_vec(), backing: 0 }
     }
 
     fn again(kept: &Kept) -> Kept {
@@ -268,12 +277,16 @@ mod tests {
         first.drop_store(17);
         first.drop_reader(5);
         first.keep_store(16, "renamed");
+        assert!(first.keep_backing(6, 3) && !first.keep_backing(5, 3));
 
         let second = again(&first);
         assert_eq!(second.worker(), 2);
         assert_eq!(second.supervisor(), u64::from(std::process::id()));
         let store = Entry::Store { ino: 16, name: b"renamed".to_vec() };
-        assert_eq!(second.take_found(), [store.clone(), Entry::Reader(reader(6))]);
+        assert_eq!(
+            second.take_found(),
+            [store.clone(), Entry::Reader(Reader { backing: 3, ..reader(6) })]
+        );
         let (from, _) = second.reserve_numbers(16);
         assert_eq!(from, 16 + 4096, "no number is given out twice");
 
