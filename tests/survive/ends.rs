@@ -56,6 +56,7 @@ fn what_cannot_be_mounted_is_told_and_leaves_nothing() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("a.db"), "{said}");
     assert!(!is_mounted(&path), "{said}");
 }
 

@@ -152,10 +152,10 @@ fn what_the_kernel_reads_by_itself_is_opened_again_by_the_same_file() {
     let second = File::open(&path).unwrap();
     kill_worker(&mount);
     let third = File::open(&path).unwrap();
-    [&first, &second, &third].map(read);
+    [&first, &second, &third].into_iter().for_each(read);
     drop(first);
     kill_worker(&mount);
-    [&second, &third, &File::open(&path).unwrap()].map(read);
+    [&second, &third, &File::open(&path).unwrap()].into_iter().for_each(read);
     drop((second, third));
     wait_until("all is closed", || mount.status()["handles"].as_u64() <= Some(1));
     read(&File::open(&path).unwrap());

@@ -117,9 +117,10 @@ pub(super) enum Told {
 /// The system's answer.
 pub(super) fn hear(channel: &OwnedFd) -> io::Result<Told> {
     let mut message = vec![0; MESSAGE_BYTES];
-    let (length, _) = match recv(channel, &mut *message, RecvFlags::DONTWAIT) {
-        // Its end is gone.
-        Err(rustix::io::Errno::CONNRESET) => return Ok(Told::Nothing),
+    let mut receive = || recv(channel, &mut *message, RecvFlags::DONTWAIT);
+    let (length, _) = match receive() {
+        // Its end is gone, and the kernel's first request was not read there. That is said once, before what was told.
+        Err(rustix::io::Errno::CONNRESET) => receive()?,
         received => received?,
     };
     message.truncate(length);
