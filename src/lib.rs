@@ -63,10 +63,13 @@ pub mod backend;
 pub mod cli;
 pub mod engine;
 mod failpoint;
+// Nothing is measured without a mount or a database.
 #[cfg(feature = "mount")]
 pub mod fs;
 #[cfg(feature = "mount")]
 pub mod fuse;
+#[cfg_attr(not(feature = "mount"), allow(dead_code))]
+mod histogram;
 pub mod model;
 #[cfg(feature = "mount")]
 pub mod mount;

@@ -19,10 +19,26 @@ mod work;
 mod database;
 #[path = "databases/datasets.rs"]
 mod datasets;
+#[cfg(feature = "postgres")]
+#[path = "databases/durable.rs"]
+mod durable;
+#[cfg(feature = "postgres")]
+#[path = "databases/failover.rs"]
+mod failover;
 #[path = "databases/faults.rs"]
 mod faults;
+#[path = "databases/hostile.rs"]
+mod hostile;
+#[path = "databases/items.rs"]
+mod items;
 #[path = "databases/opening.rs"]
 mod opening;
+#[cfg(feature = "postgres")]
+#[path = "databases/pool.rs"]
+mod pool;
+#[cfg(feature = "postgres")]
+#[path = "databases/pooler.rs"]
+mod pooler;
 #[path = "databases/programs.rs"]
 mod programs;
 #[cfg(feature = "postgres")]
@@ -81,7 +97,8 @@ on_both! {
         p7_limits_are_told_before_anything_is_sent
         p7_a_directory_or_link_in_a_store_is_refused
         p9_nothing_of_ours_stays_in_the_database
-        p10_types_are_found_and_kept;
+        p10_types_are_found_and_kept
+        p10_a_type_that_does_not_fit_the_column_keeps_no_record_out;
     stores:
         p13_p14_p16_a_purge_spares_the_input_in_one_step
         p14_the_client_finds_what_a_purge_left
@@ -94,12 +111,22 @@ on_both! {
         metadata_is_a_file_that_can_be_edited;
     datasets:
         items_are_files_for_programs
+        many_items_are_in_their_order
         items_cannot_be_changed;
+    items:
+        programs_read_a_dataset_as_one_file
+        one_file_follows_the_client;
     programs:
         ordinary_programs_find_a_file_system
         git_and_sqlite_keep_their_files_in_a_store
         all_commands_take_a_database
         a_record_has_any_key;
+    hostile:
+        p18_no_key_or_name_leads_out_of_its_store
+        p18_links_cannot_be_made_and_lead_nowhere
+        p19_what_no_client_writes_is_shown_and_left_alone
+        p20_without_allow_other_nobody_else_gets_in
+        p20_with_allow_other_owner_and_mode_decide;
     opening:
         what_is_no_database_of_crawlee_is_refused
         a_database_of_an_older_client_works

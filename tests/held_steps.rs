@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
+#[path = "held_steps/copying.rs"]
+mod copying;
 #[path = "held_steps/gates.rs"]
 mod gates;
 #[path = "held_steps/metadata.rs"]

@@ -29,6 +29,8 @@ mod help;
 mod holes;
 #[path = "mount_tree/hostile.rs"]
 mod hostile;
+#[path = "mount_tree/items.rs"]
+mod items;
 #[path = "mount_tree/large.rs"]
 mod large;
 #[path = "mount_tree/layouts.rs"]

@@ -248,14 +248,26 @@ fn p02_p03_postgres_who_creates_asks_once_and_goes_on_from_what_was_written_sinc
 #[test]
 fn postgres_a_value_that_is_being_fetched_holds_up_no_other() {
     let Some(remote) = Remote::new() else { return };
+    // The server's answers stop in the middle of it; it is fetched from its open on.
+    remote.proxy.hold_long_answers(Some(LARGE as i64 / 2));
     let large = File::open(remote.path("large")).unwrap();
     assert_eq!(large.metadata().unwrap().len(), LARGE as u64);
-    let mut buffer = vec![0; LARGE];
-    large.read_exact_at(&mut buffer, 0).unwrap();
-    assert!(buffer.iter().all(|byte| *byte == b'x'));
-    let small = fs::read(remote.path("k")).unwrap();
-    assert_eq!(small, b"value");
-    assert_eq!(names(&remote.path("")).len(), 4, "and the metadata");
+    let read = thread::scope(|scope| {
+        let fetching = scope.spawn(|| {
+            let mut buffer = vec![0; LARGE];
+            large.read_exact_at(&mut buffer, 0).unwrap();
+            buffer
+        });
+        // It has come to where it waits, as far as that can be seen from here.
+        thread::sleep(Duration::from_millis(300));
+        at_once(|| assert_eq!(fs::read(remote.path("k")).unwrap(), b"value"));
+        at_once(|| assert_eq!(names(&remote.path("")).len(), 4, "and the metadata"));
+        at_once(|| fs::write(remote.path("written"), "x").unwrap());
+        assert!(!fetching.is_finished(), "it is held");
+        remote.proxy.hold_long_answers(None);
+        fetching.join().unwrap()
+    });
+    assert!(read.len() == LARGE && read.iter().all(|byte| *byte == b'x'));
 }
 
 #[test]

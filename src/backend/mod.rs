@@ -12,6 +12,7 @@
 mod capabilities;
 pub mod directory;
 mod document;
+mod items;
 mod listed;
 mod local_file;
 pub mod memory;
@@ -19,7 +20,6 @@ mod publishing;
 mod purging;
 mod reader;
 pub(crate) mod source;
-#[cfg(feature = "sql")]
 mod spool;
 #[cfg(feature = "sql")]
 mod sql;
@@ -29,6 +29,8 @@ mod traits;
 mod unpublished;
 mod versions;
 pub mod watch;
+#[cfg_attr(not(all(feature = "mount", feature = "sql")), allow(dead_code))]
+mod work;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -44,6 +46,7 @@ pub use capabilities::{
 pub(crate) use directory::{key_of_value_file, value_file_of};
 pub(crate) use directory::{read_sidecar, sidecar_text_of};
 pub(crate) use document::Document;
+pub use items::ItemsFormat;
 pub use listed::{Listed, Scan};
 pub use publishing::{DecideType, Over, Publish, PublishError, PublishType, RenameRecord};
 pub use purging::{Counting, Purge, Purged, Purging, is_input_key, is_item, is_spared};
@@ -57,6 +60,9 @@ pub(crate) use traits::describe;
 pub use traits::{KeyOrder, Limits, OpenValues, Precision, Steps, Traits};
 pub use unpublished::{KeptAside, StagedFor};
 pub use versions::Value;
+#[cfg(feature = "sql")]
+pub(crate) use work::Calls;
+pub use work::Work;
 
 use crate::model::{
     Attributes, ContentType, Key, RecordType, Result, Space, StoreMetadata, StoreName,
@@ -75,6 +81,12 @@ pub type Look<'a> = dyn FnMut(&Key) -> Result<Attributes> + 'a;
 pub trait Backend: Debug + Send + Sync {
     /// What it keeps of the promises, and its limits. Always the same; costs nothing.
     fn traits(&self) -> Traits;
+
+    /// Why nothing can be changed, if so: a line for people. What would change something then fails with
+    /// [`Error::ReadOnly`](crate::Error::ReadOnly).
+    fn why_read_only(&self) -> Option<&str> {
+        None
+    }
 
     /// Names of all stores, in no particular order.
     ///
@@ -292,6 +304,11 @@ pub trait Backend: Debug + Send + Sync {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
     fn space(&self) -> Result<Space>;
+
+    /// What it has been asked so far, if it counts that.
+    fn work(&self) -> Option<Work> {
+        None
+    }
 
     // Capabilities
 

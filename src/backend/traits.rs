@@ -139,6 +139,7 @@ pub(crate) fn describe(backend: &dyn Backend) -> Value {
     json!({
         "kind": traits.kind,
         "remote": traits.is_remote,
+        "read_only": backend.why_read_only(),
         "open_values": match traits.open_values {
             OpenValues::Stay => "stay",
             OpenValues::MayGoStale => "may go stale",

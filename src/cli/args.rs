@@ -1,6 +1,7 @@
 //! The command line's grammar and help text. Plain data comes out; `config` gives it meaning.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,14 +10,17 @@ use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::command_line::SourceText;
-use super::mount_words::{MountWords, parse_id, parse_timeout, parse_ttl, parse_umask};
+use super::log_lines::LogFormat;
+use super::mount_values::{
+    parse_duration, parse_id, parse_metrics_addr, parse_timeout, parse_ttl, parse_umask,
+};
+use super::mount_words::MountWords;
 use crate::model::ContentType;
-use crate::mount::MOST_RESTARTS;
 
 /// Mount Apify and Crawlee storage: stores as directories, records as plain files.
 ///
 /// The storage is a directory as the SDKs write it, or a database of Crawlee's SQL client. Commands other than mount take it
-/// from --source; without that from $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, or ./storage.
+/// from --source; without that from $STOREFS_SOURCE, $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, or ./storage.
 #[derive(Debug, Parser)]
 #[command(name = "storefs", version, max_term_width = 100)]
 pub(super) struct Cli {
@@ -33,7 +37,7 @@ pub(super) struct Cli {
 #[command(next_help_heading = "Common options")]
 pub(super) struct CommonArgs {
     /// The storage: a directory, an SQLite file, or a URL such as sqlite:///FILE, postgresql://USER@HOST/DATABASE
-    /// [default: $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, ./storage]
+    /// [default: $STOREFS_SOURCE, $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, ./storage]
     #[arg(long, global = true, value_name = "SOURCE", value_hint = clap::ValueHint::AnyPath,
           value_parser = SourceText::parser())]
     pub(super) source: Option<SourceText>,
@@ -72,6 +76,10 @@ pub(super) enum Dialect {
 pub(super) enum Command {
     /// Mount a storage; returns when the mount is usable
     Mount(Box<MountArgs>),
+    /// List the live mounts and what they do, or show the state of one
+    Status(StatusArgs),
+    /// Show what a mount is busy with, again and again
+    Top(TopArgs),
     /// Unmount, also after the daemon died
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
@@ -80,9 +88,10 @@ pub(super) enum Command {
     /// List the stores: name, id, records, bytes, modified
     Stores(FormatArgs),
     /// List the records of a store: key, content type, size
+    #[command(visible_alias = "ls")]
     Keys(KeysArgs),
     /// Write a record's value to standard output
-    #[command(visible_alias = "get-value")]
+    #[command(visible_aliases = ["get-value", "cat"])]
     Get(GetArgs),
     /// Store a value, read from FILE or standard input
     #[command(visible_alias = "set-value")]
@@ -104,8 +113,10 @@ pub(super) enum Command {
     Adopt(StoreFormatArgs),
     /// Copy stores to another storage, of whatever kind; what is there already is not sent again
     Copy(CopyArgs),
-    /// List what is wrong with a storage, or a store of it, and mend it
+    /// List what is wrong with a storage, or a store of it, and mend it; or what this machine lacks
     Doctor(DoctorArgs),
+    /// Write what those who help need to know into a tar archive, without secrets
+    DebugBundle(DebugBundleArgs),
     /// List what writers had not published when their mount ended, and give it back
     Rescue(RescueArgs),
     /// Print the completion script for a shell
@@ -114,6 +125,9 @@ pub(super) enum Command {
     Man(ManArgs),
 }
 
+/// The types as which mount(8) knows a mount of storefs.
+const FILE_SYSTEM_TYPES: [&str; 3] = ["storefs", "fuse.storefs", "fuse"];
+
 /// Arguments of `mount`.
 #[derive(Clone, Debug, Args)]
 #[command(allow_missing_positional = true)]
@@ -121,7 +135,7 @@ pub(super) struct MountArgs {
     /// The storage; the same as --source
     #[arg(value_name = "SOURCE", value_hint = clap::ValueHint::AnyPath, value_parser = SourceText::parser())]
     pub(super) storage: Option<SourceText>,
-    /// The directory to mount it at
+    /// The directory to mount it at, or /dev/fd/N: an open /dev/fuse whose mount others have made
     #[arg(value_name = "MOUNTPOINT", value_hint = clap::ValueHint::DirPath)]
     pub(super) mountpoint: PathBuf,
     /// Stay in the foreground until unmounted or interrupted
@@ -133,9 +147,9 @@ pub(super) struct MountArgs {
     /// Serve by one process: when it dies, the mount is dead
     #[arg(long, overrides_with = "supervise")]
     pub(super) no_supervise: bool,
-    /// How often in a minute another process takes over at most
-    #[arg(long, value_name = "N", default_value_t = MOST_RESTARTS)]
-    pub(super) most_restarts: u32,
+    /// How often in a minute another process takes over at most [default: 20]
+    #[arg(long, value_name = "N")]
+    pub(super) most_restarts: Option<u32>,
     /// Let nothing be written
     #[arg(long)]
     pub(super) read_only: bool,
@@ -151,6 +165,21 @@ pub(super) struct MountArgs {
     /// Permissions that nobody gets, in octal
     #[arg(long, value_name = "OCTAL", value_parser = parse_umask)]
     pub(super) umask: Option<u32>,
+    /// Permissions of every record, in octal, instead of its own
+    #[arg(long, value_name = "OCTAL", value_parser = parse_umask)]
+    pub(super) file_mode: Option<u32>,
+    /// Permissions of every store and directory, in octal, instead of its own
+    #[arg(long, value_name = "OCTAL", value_parser = parse_umask)]
+    pub(super) dir_mode: Option<u32>,
+    /// Show this store as the root of the mount: its directory's name, or id:ID
+    #[arg(long, value_name = "STORE", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) store: Option<String>,
+    /// Delete nothing: no record, no store, no purge
+    #[arg(long)]
+    pub(super) no_delete: bool,
+    /// Change neither value nor type of a record that is there
+    #[arg(long)]
+    pub(super) no_overwrite: bool,
     /// How long the kernel may trust names and attributes that it knows, in seconds [default: 1]
     #[arg(long, value_name = "SECONDS", value_parser = parse_ttl)]
     pub(super) ttl: Option<Duration>,
@@ -173,6 +202,34 @@ pub(super) struct MountArgs {
     /// Write the log to FILE
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(super) log_file: Option<PathBuf>,
+    /// Write the log to the system's, by syslog
+    #[arg(long, conflicts_with = "log_file")]
+    pub(super) syslog: bool,
+    /// Write each line of the log as text, or as a JSON object [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) log_format: Option<LogFormat>,
+    /// Wait for a source that is not there yet, or a server that does not answer yet: so many seconds, or a time such as
+    /// 5m [default: 0]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(super) retry: Option<Duration>,
+    /// Check options and source, and mount nothing
+    #[arg(long, short)]
+    pub(super) fake: bool,
+    /// Pass over words in -o that are not known
+    #[arg(long, short)]
+    pub(super) sloppy: bool,
+    /// Whether mount(8) has called the program, as its helper
+    #[arg(long = "by-mount8", hide = true)]
+    pub(super) is_helper: bool,
+    /// Nothing: mount(8) says so that /etc/mtab, which is no more, is left alone
+    #[arg(short = 'n', hide = true)]
+    pub(super) no_mtab: bool,
+    /// The type that mount(8) was given
+    #[arg(short = 't', value_name = "TYPE", hide = true, value_parser = FILE_SYSTEM_TYPES)]
+    pub(super) file_system_type: Option<String>,
+    /// Serve the mount's state for Prometheus at http://ADDRESS:PORT/metrics; a port alone is of 127.0.0.1
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = parse_metrics_addr)]
+    pub(super) metrics_addr: Option<SocketAddr>,
     /// Options as mount(8) gives them, such as ro,allow_other,uid=1000
     #[arg(short = 'o', value_name = "WORD,...", value_parser = MountWords::parse)]
     pub(super) words: Vec<MountWords>,
@@ -187,6 +244,35 @@ pub(super) struct UpgradeArgs {
     /// Also while files are being written, whose writers are then told that they failed
     #[arg(long)]
     pub(super) force: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Where the storage is mounted; without it, all mounts are listed
+    #[arg(value_name = "MOUNTPOINT", value_hint = clap::ValueHint::DirPath)]
+    pub(super) mountpoint: Option<PathBuf>,
+    /// Print it as Prometheus reads it
+    #[arg(long, requires = "mountpoint", conflicts_with = "json")]
+    pub(super) metrics: bool,
+    #[command(flatten)]
+    pub(super) format: FormatArgs,
+}
+
+/// Arguments of `top`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct TopArgs {
+    /// Where the storage is mounted
+    #[arg(value_name = "MOUNTPOINT", value_hint = clap::ValueHint::DirPath)]
+    pub(super) mountpoint: PathBuf,
+    /// For so long requests are counted before they are shown, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_timeout)]
+    pub(super) interval: Duration,
+    /// Show one interval, and end
+    #[arg(long)]
+    pub(super) once: bool,
+    #[command(flatten)]
+    pub(super) format: FormatArgs,
 }
 
 /// Arguments of `unmount`.
@@ -250,6 +336,9 @@ pub(super) struct GetArgs {
     /// Print the content type instead of the value
     #[arg(long)]
     pub(super) only_content_type: bool,
+    /// Print JSON on a terminal as it is stored, too
+    #[arg(long, conflicts_with = "only_content_type")]
+    pub(super) raw: bool,
 }
 
 /// Arguments of `set`.
@@ -267,6 +356,12 @@ pub(super) struct SetArgs {
     /// The content type [default: the one that the record was given if the value fits it, else by extension, else by content]
     #[arg(long, value_name = "TYPE", value_parser = parse_content_type)]
     pub(super) content_type: Option<ContentType>,
+    /// Store JSON, with its content type: VALUE, or what is read, which is refused if it is none
+    #[arg(long, value_name = "VALUE", require_equals = true, conflicts_with_all = ["text", "content_type"])]
+    pub(super) json: Option<Option<String>>,
+    /// Store text, with its content type: VALUE, or what is read, which is refused if it is not UTF-8
+    #[arg(long, value_name = "VALUE", require_equals = true, conflicts_with = "content_type")]
+    pub(super) text: Option<Option<String>>,
 }
 
 /// Counts are whole and not negative.
@@ -348,8 +443,19 @@ pub(super) struct DoctorArgs {
     /// Mend what has one right answer. Values, and files of unknown origin, are never changed or removed
     #[arg(long)]
     pub(super) repair: bool,
+    /// Look at this machine instead: what mounts need and what would make them better
+    #[arg(long, conflicts_with_all = ["store", "repair"])]
+    pub(super) system: bool,
     #[command(flatten)]
     pub(super) format: FormatArgs,
+}
+
+/// Arguments of `debug-bundle`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct DebugBundleArgs {
+    /// The archive, or - for standard output [default: storefs-debug-TIME.tar]
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(super) output: Option<PathBuf>,
 }
 
 /// Arguments of `rescue`.

@@ -45,6 +45,11 @@ impl SourceText {
         OsStringValueParser::new().map(Self)
     }
 
+    /// Whether there is something in it that must not be shown.
+    pub(super) fn is_secret(&self) -> bool {
+        concealed(&self.0).is_some()
+    }
+
     /// The text itself.
     pub(super) fn as_os_str(&self) -> &OsStr {
         &self.0

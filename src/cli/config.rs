@@ -6,15 +6,18 @@ use std::path::{self, PathBuf};
 
 use super::args::{CommonArgs, Dialect, MountArgs};
 use super::command_line::SourceText;
+use super::exit::ExitCode;
 use super::failure::{Failure, Outcome};
+use super::log_lines::LogFormat;
 use super::mount_words::MountWords;
 use crate::engine::{DialectChoice, DirectoryOptions, OpenStore, Source, StorageOptions};
 use crate::fs::FsOptions;
 use crate::model::{DEFAULT_STORE, StoreName};
-use crate::mount::MountConfig;
+use crate::mount::{MOST_RESTARTS, MountConfig, Remount};
 
-/// Environment variables that name the storage, the first one set winning (FORMAT 2).
-const SOURCE_VARIABLES: [&str; 2] = ["APIFY_LOCAL_STORAGE_DIR", "CRAWLEE_STORAGE_DIR"];
+/// Environment variables that name the storage, the first one set winning: our own, then the SDKs' (FORMAT 2).
+const SOURCE_VARIABLES: [&str; 3] =
+    ["STOREFS_SOURCE", "APIFY_LOCAL_STORAGE_DIR", "CRAWLEE_STORAGE_DIR"];
 
 /// The storage where nothing says otherwise.
 const DEFAULT_SOURCE: &str = "./storage";
@@ -67,6 +70,7 @@ pub(super) fn mount_config(args: &MountArgs, common: &CommonArgs) -> Outcome<Mou
     }
     refuse_source_as_mountpoint(args)?;
     let words = words(args);
+    refuse_unknown(args, &words)?;
     let defaults = FsOptions::default();
     let fs = FsOptions {
         uid: args.uid.or(words.uid),
@@ -78,7 +82,13 @@ pub(super) fn mount_config(args: &MountArgs, common: &CommonArgs) -> Outcome<Mou
         xattr: !(args.no_xattr || words.no_xattr),
         passthrough: !(args.no_passthrough || words.no_passthrough),
         plain: args.show_sidecars || words.show_sidecars,
+        store: None,
+        file_mode: args.file_mode.or(words.file_mode),
+        dir_mode: args.dir_mode.or(words.dir_mode),
+        no_delete: args.no_delete || words.no_delete,
+        no_overwrite: args.no_overwrite || words.no_overwrite,
     };
+    let store = args.store.as_ref().or(words.store.as_ref());
     Ok(MountConfig {
         source: source(args.storage.as_ref().or(common.source.as_ref()))?,
         mountpoint: args.mountpoint.clone(),
@@ -86,8 +96,40 @@ pub(super) fn mount_config(args: &MountArgs, common: &CommonArgs) -> Outcome<Mou
         fs,
         no_exec: words.no_exec.unwrap_or(false),
         allow_other: args.allow_other || words.allow_other,
+        metrics: args.metrics_addr.or(words.metrics_addr),
         nonempty: args.nonempty || words.nonempty,
+        store: store.map(|store| store_selector(store)),
+        retry: args.retry.or(words.retry).unwrap_or_default(),
     })
+}
+
+/// What a remount is to change, if `-o remount` asks for one. Of the words, mount(8) gives also those of the mount as it is.
+pub(super) fn remount(args: &MountArgs) -> Option<Remount> {
+    let words = words(args);
+    words.remount.then(|| Remount {
+        read_only: args.read_only.then_some(true).or(words.read_only),
+        no_exec: words.no_exec,
+    })
+}
+
+/// Whether the mount is to be supervised, if it is said. An option of its own wins over its word.
+pub(super) fn supervise(args: &MountArgs) -> Option<bool> {
+    let given = args.supervise.then_some(true).or(args.no_supervise.then_some(false));
+    given.or_else(|| words(args).supervise)
+}
+
+/// How often in a minute another process may take over.
+pub(super) fn most_restarts(args: &MountArgs) -> u32 {
+    args.most_restarts.or_else(|| words(args).most_restarts).unwrap_or(MOST_RESTARTS)
+}
+
+fn refuse_unknown(args: &MountArgs, words: &MountWords) -> Outcome {
+    match words.unknown.first() {
+        Some(word) if !args.sloppy => Err(Failure::Usage(format!(
+            "unknown mount option '{word}'; 'storefs help mount' lists what there is, --sloppy passes over the others"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// One word is the mountpoint. Where it can only be a source, the other one was forgotten.
@@ -104,6 +146,16 @@ fn refuse_source_as_mountpoint(args: &MountArgs) -> Outcome {
 /// The file that a mount's log goes to, if one is given; absolute, since the daemon leaves the directory.
 pub(super) fn log_file(args: &MountArgs) -> Option<PathBuf> {
     Some(absolute(args.log_file.clone().or_else(|| words(args).log_file)?))
+}
+
+/// How a mount's log is written.
+pub(super) fn log_format(args: &MountArgs) -> LogFormat {
+    args.log_format.or_else(|| words(args).log_format).unwrap_or_default()
+}
+
+/// Whether a mount's log is to go to the system's.
+pub(super) fn logs_to_system(args: &MountArgs) -> bool {
+    args.syslog || words(args).syslog
 }
 
 fn absolute(path: PathBuf) -> PathBuf {
@@ -127,9 +179,10 @@ pub(super) fn store_selector(store: &str) -> OpenStore {
 /// [`Failure::Failed`] if no store can have it.
 pub(super) fn new_store_name(store: &str) -> Outcome<StoreName> {
     if store.starts_with(ID_PREFIX) {
-        return Err(Failure::Failed(format!(
-            "'{store}': a store's id cannot be chosen; give a name"
-        )));
+        return Err(Failure::Kind(
+            ExitCode::Invalid,
+            format!("'{store}': a store's id cannot be chosen; give a name"),
+        ));
     }
     Ok(StoreName::new(store)?)
 }
@@ -144,7 +197,7 @@ fn source(given: Option<&SourceText>) -> Outcome<Source> {
         Some(given) => Source::parse(given.as_os_str()),
         None => Source::parse(&source_of_environment(|variable| env::var_os(variable))),
     };
-    Ok(source?)
+    source.map_err(|error| Failure::from(error).of_no_kind())
 }
 
 fn source_of_environment(variable: impl Fn(&str) -> Option<OsString>) -> OsString {
@@ -190,11 +243,19 @@ mod tests {
 
     #[test]
     fn the_first_variable_that_is_not_empty_names_the_source() {
-        let source = |apify: Option<&str>, crawlee: Option<&str>| {
+        let source_of = |own: Option<&str>, apify: Option<&str>, crawlee: Option<&str>| {
             source_of_environment(|name| {
-                (if name.starts_with("APIFY") { apify } else { crawlee }).map(OsString::from)
+                let value = match name.split_once('_') {
+                    Some(("STOREFS", _)) => own,
+                    Some(("APIFY", _)) => apify,
+                    _ => crawlee,
+                };
+                value.map(OsString::from)
             })
         };
+        let source = |apify, crawlee| source_of(None, apify, crawlee);
+        assert_eq!(source_of(Some("o"), Some("a"), Some("c")), "o");
+        assert_eq!(source_of(Some(""), Some("a"), Some("c")), "a");
         assert_eq!(source(Some("a"), Some("c")), "a");
         assert_eq!(source(Some(""), Some("c")), "c");
         assert_eq!(source(None, Some("")), "./storage");

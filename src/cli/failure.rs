@@ -3,6 +3,7 @@
 use std::io;
 
 use super::exit::ExitCode;
+use crate::model::BackendErrorKind;
 use crate::mount::MountError;
 
 /// The result of a command.
@@ -17,6 +18,8 @@ pub(super) enum Failure {
     Usage(String),
     /// The command failed, for this reason.
     Failed(String),
+    /// The same, for a reason of a kind that has an exit status of its own.
+    Kind(ExitCode, String),
     /// Parts of the command failed, and each has been reported.
     Reported,
 }
@@ -28,24 +31,103 @@ impl Failure {
             Self::OutputClosed => ExitCode::Success,
             Self::Usage(_) => ExitCode::Usage,
             Self::Failed(_) | Self::Reported => ExitCode::Failure,
+            Self::Kind(code, _) => *code,
         }
     }
 
     /// What there is to tell.
     pub(super) fn message(&self) -> Option<&str> {
         match self {
-            Self::Usage(message) | Self::Failed(message) => Some(message),
+            Self::Usage(message) | Self::Failed(message) | Self::Kind(_, message) => Some(message),
             Self::OutputClosed | Self::Reported => None,
+        }
+    }
+
+    /// The same message, of no kind.
+    pub(super) fn of_no_kind(self) -> Self {
+        match self {
+            Self::Kind(_, message) => Self::Failed(message),
+            other => other,
+        }
+    }
+
+    /// The same with more to say at the end of its message.
+    pub(super) fn with_hint(self, hint: &str) -> Self {
+        match self {
+            Self::Failed(message) => Self::Failed(message + hint),
+            Self::Kind(code, message) => Self::Kind(code, message + hint),
+            other => other,
         }
     }
 
     /// Writing the output failed.
     pub(super) fn output(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            Self::OutputClosed
-        } else {
-            Self::Failed(format!("cannot write to standard output: {error}"))
+            return Self::OutputClosed;
         }
+        let message = format!("cannot write to standard output: {error}");
+        Self::Kind(code_of_io(&error), message)
+    }
+
+    /// A file that the user named, which is no part of a storage, cannot be used. `action` completes "cannot ...".
+    pub(super) fn file(action: &str, error: &io::Error) -> Self {
+        // That it is missing is no word about the storage.
+        Self::Kind(code_of_io(error), format!("cannot {action}: {error}"))
+    }
+}
+
+/// The kind of failure that the system's answer is.
+fn code_of_io(error: &io::Error) -> ExitCode {
+    use io::ErrorKind;
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => ExitCode::Denied,
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ExitCode::NoRoom,
+        ErrorKind::TimedOut => ExitCode::Unavailable,
+        _ => ExitCode::Failure,
+    }
+}
+
+/// The kind of failure that a storage's answer is.
+pub(super) fn code_of(error: &crate::Error) -> ExitCode {
+    use crate::Error;
+    match error {
+        Error::NoSuchStore { .. }
+        | Error::NoSuchStoreId { .. }
+        | Error::NoSuchRecord { .. }
+        | Error::NoSuchUnpublished { .. } => ExitCode::NotFound,
+        Error::StoreExists { .. }
+        | Error::RecordExists { .. }
+        | Error::RecordReplaced { .. }
+        | Error::RecordChanged { .. }
+        | Error::SecondInput { .. } => ExitCode::Exists,
+        Error::InvalidStoreName { .. }
+        | Error::InvalidKey { .. }
+        | Error::NotUnicode { .. }
+        | Error::NameTooLong { .. }
+        | Error::InvalidContentType { .. }
+        | Error::ContentTypeTooLong { .. }
+        | Error::AmbiguousOpen { .. }
+        | Error::ValueTooLarge { .. } => ExitCode::Invalid,
+        Error::DamagedMetadata { .. }
+        | Error::DamagedSidecar { .. }
+        | Error::Undecodable { .. } => ExitCode::Damaged,
+        Error::InvalidSource { .. } => ExitCode::Failure,
+        Error::ReadOnly => ExitCode::Denied,
+        Error::Backend { kind, .. } => code_of_backend(*kind),
+        Error::Io { source, .. } => code_of_io(source),
+    }
+}
+
+fn code_of_backend(kind: BackendErrorKind) -> ExitCode {
+    match kind {
+        BackendErrorKind::Denied | BackendErrorKind::ReadOnly => ExitCode::Denied,
+        BackendErrorKind::Busy | BackendErrorKind::TimedOut | BackendErrorKind::Unreachable => {
+            ExitCode::Unavailable
+        }
+        BackendErrorKind::Full => ExitCode::NoRoom,
+        BackendErrorKind::Damaged => ExitCode::Damaged,
+        BackendErrorKind::TooLarge => ExitCode::Invalid,
+        BackendErrorKind::Unsupported | BackendErrorKind::Other => ExitCode::Failure,
     }
 }
 
@@ -66,7 +148,7 @@ impl From<crate::Error> for Failure {
             crate::Error::StoreExists { .. } => "; choose another name".to_owned(),
             _ => String::new(),
         };
-        Self::Failed(format!("{error}{hint}"))
+        Self::Kind(code_of(&error), format!("{error}{hint}"))
     }
 }
 

@@ -1,26 +1,38 @@
 //! The command line: arguments, output, exit status.
 //!
 //! `args` is the grammar, `config` gives the arguments their meaning, `commands` has a short function for each
-//! command, `output` prints. Standard output carries data, standard error talk. The commands about stores and
-//! records call the engine and need no mount.
+//! command, `output` prints; `helper` is what mount(8) calls. Standard output carries data, standard error talk. The
+//! commands about stores and records call the engine and need no mount.
 
 mod args;
+mod cell;
 mod command_line;
 mod commands;
+mod complete;
 mod config;
+mod examples;
 mod exit;
 mod failure;
+mod helper;
+mod log_lines;
+mod log_output;
 mod logging;
+mod manual;
+mod mount_values;
 mod mount_words;
 mod output;
+mod pretty;
 mod progress;
+mod scrub;
 mod suggest;
 mod told;
 
+use std::env;
+use std::ffi::OsString;
 use std::io::{self, Write};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 use args::Cli;
 use command_line::Secrets;
@@ -33,7 +45,20 @@ use failure::{Failure, Outcome};
 pub fn main() -> ExitCode {
     crate::mount::survive_limits();
     let secrets = Secrets::of_command_line();
-    let parsed = Cli::try_parse();
+    let arguments: Vec<OsString> = env::args_os().collect();
+    let is_helper = helper::is_helper(arguments.first().map(OsString::as_os_str));
+    let code = run(helper::with_command(arguments), &secrets);
+    if is_helper { helper::exit_code(code) } else { code }
+}
+
+fn run(arguments: Vec<OsString>, secrets: &Secrets) -> ExitCode {
+    if complete::is_asked() {
+        // Whoever completes a source with a password is no less seen.
+        secrets.hide();
+        return complete::answer(arguments);
+    }
+    let matches = command().try_get_matches_from(arguments);
+    let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
     // Parsed by now, and nobody asks for it again.
     secrets.hide();
     let outcome = match parsed {
@@ -41,10 +66,15 @@ pub fn main() -> ExitCode {
         // A request for help or version ends here, too, with the status of success.
         Err(error) => match unknown_command(&error) {
             Some(said) => Err(Failure::Usage(said)),
-            None => return print(&error, &secrets),
+            None => return print(&error, secrets),
         },
     };
-    finish(outcome, &secrets)
+    finish(outcome, secrets)
+}
+
+/// The grammar, with examples.
+fn command() -> clap::Command {
+    examples::with_examples(Cli::command())
 }
 
 /// Prints what the parser says, which repeats what it does not understand.
@@ -62,7 +92,7 @@ fn unknown_command(error: &clap::Error) -> Option<String> {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
         return None;
     };
-    let command = Cli::command();
+    let command = command();
     let names = command
         .get_subcommands()
         .flat_map(|known| std::iter::once(known.get_name()).chain(known.get_visible_aliases()));

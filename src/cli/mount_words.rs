@@ -1,40 +1,59 @@
 //! `-o a,b=c` words, as mount(8) and /etc/fstab give them.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
 
 use super::args::Dialect;
+use super::log_lines::LogFormat;
+use super::mount_values::{
+    parse_count, parse_duration, parse_id, parse_metrics_addr, parse_timeout, parse_ttl,
+    parse_umask,
+};
 
-/// Words that say what every mount of storefs does, that choose how the kernel keeps access times, which here
-/// it does not, or that are meant for mount(8), systemd or an automounter.
-const IGNORED: [&str; 18] = [
+/// Words that say what every mount of storefs does, that ask for what makes no difference here, or that are meant for
+/// mount(8), systemd or an automounter.
+const IGNORED: [&str; 37] = [
     "_netdev",
     "async",
     "atime",
     "auto",
+    "comment",
     "default_permissions",
     "defaults",
+    "dev",
+    "diratime",
+    "dirsync",
     "group",
+    "iversion",
+    "lazytime",
+    "loud",
     "noatime",
     "noauto",
     "nodev",
     "nodiratime",
     "nofail",
+    "nogroup",
+    "noiversion",
+    "nolazytime",
+    "nomand",
+    "noowner",
+    "norelatime",
+    "nostrictatime",
     "nosuid",
     "nouser",
+    "nousers",
     "owner",
     "relatime",
+    "silent",
+    "strictatime",
+    "suid",
+    "sync",
     "user",
     "users",
 ];
-
-/// Longest time that the kernel may be told to trust what it knows: a year, in seconds.
-const MOST_TTL_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
-
-/// Longest time that an operation may be told to take: a day, in seconds.
-const MOST_TIMEOUT_SECONDS: f64 = 24.0 * 3600.0;
 
 /// What the words of one `-o` say.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,6 +64,11 @@ pub(super) struct MountWords {
     pub(super) uid: Option<u32>,
     pub(super) gid: Option<u32>,
     pub(super) umask: Option<u32>,
+    pub(super) file_mode: Option<u32>,
+    pub(super) dir_mode: Option<u32>,
+    pub(super) store: Option<String>,
+    pub(super) no_delete: bool,
+    pub(super) no_overwrite: bool,
     pub(super) ttl: Option<Duration>,
     pub(super) dialect: Option<Dialect>,
     pub(super) input_key: Option<String>,
@@ -54,8 +78,18 @@ pub(super) struct MountWords {
     pub(super) no_passthrough: bool,
     pub(super) no_xattr: bool,
     pub(super) log_file: Option<PathBuf>,
+    pub(super) log_format: Option<LogFormat>,
+    pub(super) syslog: bool,
     pub(super) timeout: Option<Duration>,
     pub(super) cache_dir: Option<PathBuf>,
+    pub(super) metrics_addr: Option<SocketAddr>,
+    pub(super) retry: Option<Duration>,
+    pub(super) supervise: Option<bool>,
+    pub(super) most_restarts: Option<u32>,
+    /// What is there already is to be changed, not mounted.
+    pub(super) remount: bool,
+    /// Words that nobody knows. They are wrong usage, unless mount(8) is told to tolerate them.
+    pub(super) unknown: Vec<String>,
 }
 
 impl MountWords {
@@ -82,6 +116,11 @@ impl MountWords {
             ("uid", Some(value)) => self.uid = Some(parse_id(value)?),
             ("gid", Some(value)) => self.gid = Some(parse_id(value)?),
             ("umask", Some(value)) => self.umask = Some(parse_umask(value)?),
+            ("file_mode", Some(value)) => self.file_mode = Some(parse_umask(value)?),
+            ("dir_mode", Some(value)) => self.dir_mode = Some(parse_umask(value)?),
+            ("store", Some(value)) if !value.is_empty() => self.store = Some(value.to_owned()),
+            ("no_delete", None) => self.no_delete = true,
+            ("no_overwrite", None) => self.no_overwrite = true,
             ("ttl", Some(value)) => self.ttl = Some(parse_ttl(value)?),
             ("dialect", Some(value)) => self.dialect = Some(Dialect::from_str(value, false)?),
             ("input_key", Some(value)) if !value.is_empty() => {
@@ -93,10 +132,22 @@ impl MountWords {
             ("no_passthrough", None) => self.no_passthrough = true,
             ("no_xattr", None) => self.no_xattr = true,
             ("log_file", Some(value)) if !value.is_empty() => self.log_file = Some(value.into()),
+            ("log_format", Some(value)) => {
+                self.log_format = Some(LogFormat::from_str(value, false)?);
+            }
+            ("syslog", None) => self.syslog = true,
             ("timeout", Some(value)) => self.timeout = Some(parse_timeout(value)?),
             ("cache_dir", Some(value)) if !value.is_empty() => self.cache_dir = Some(value.into()),
+            ("retry", Some(value)) => self.retry = Some(parse_duration(value)?),
+            ("supervise", None) => self.supervise = Some(true),
+            ("no_supervise", None) => self.supervise = Some(false),
+            ("most_restarts", Some(value)) => self.most_restarts = Some(parse_count(value)?),
+            ("remount", None) => self.remount = true,
+            ("metrics_addr", Some(value)) => {
+                self.metrics_addr = Some(parse_metrics_addr(value)?);
+            }
             _ if is_ignored(name) => {}
-            _ => return Err(format!("unknown mount option '{word}'")),
+            _ => self.unknown.push(word.to_owned()),
         }
         Ok(())
     }
@@ -110,6 +161,11 @@ impl MountWords {
             uid: later.uid.or(self.uid),
             gid: later.gid.or(self.gid),
             umask: later.umask.or(self.umask),
+            file_mode: later.file_mode.or(self.file_mode),
+            dir_mode: later.dir_mode.or(self.dir_mode),
+            store: later.store.or(self.store),
+            no_delete: later.no_delete || self.no_delete,
+            no_overwrite: later.no_overwrite || self.no_overwrite,
             ttl: later.ttl.or(self.ttl),
             dialect: later.dialect.or(self.dialect),
             input_key: later.input_key.or(self.input_key),
@@ -119,51 +175,23 @@ impl MountWords {
             no_passthrough: later.no_passthrough || self.no_passthrough,
             no_xattr: later.no_xattr || self.no_xattr,
             log_file: later.log_file.or(self.log_file),
+            log_format: later.log_format.or(self.log_format),
+            syslog: later.syslog || self.syslog,
             timeout: later.timeout.or(self.timeout),
             cache_dir: later.cache_dir.or(self.cache_dir),
+            metrics_addr: later.metrics_addr.or(self.metrics_addr),
+            retry: later.retry.or(self.retry),
+            supervise: later.supervise.or(self.supervise),
+            most_restarts: later.most_restarts.or(self.most_restarts),
+            remount: later.remount || self.remount,
+            unknown: [self.unknown, later.unknown].concat(),
         }
     }
 }
 
 fn is_ignored(name: &str) -> bool {
-    // `x-systemd.automount`, `x-gvfs-show`, `comment=...`: notes of other programs.
-    IGNORED.contains(&name) || name.starts_with("x-") || name == "comment"
-}
-
-/// A user's or group's number.
-pub(super) fn parse_id(text: &str) -> Result<u32, String> {
-    match text.parse() {
-        // -1 means "leave it as it is" to chown(2), and is nobody's number.
-        Ok(u32::MAX) | Err(_) => Err(format!("'{text}' is not the number of a user or group")),
-        Ok(id) => Ok(id),
-    }
-}
-
-/// Permission bits in octal.
-pub(super) fn parse_umask(text: &str) -> Result<u32, String> {
-    let digits = text.bytes().all(|digit| digit.is_ascii_digit());
-    match u32::from_str_radix(text, 8) {
-        Ok(umask) if digits && umask <= 0o777 => Ok(umask),
-        _ => Err(format!("'{text}' is not an octal number from 0 to 777")),
-    }
-}
-
-/// Seconds, with a fraction if need be.
-pub(super) fn parse_ttl(text: &str) -> Result<Duration, String> {
-    seconds(text, MOST_TTL_SECONDS)
-        .ok_or_else(|| format!("'{text}' is not a number of seconds, such as 1 or 0.5"))
-}
-
-/// Seconds that something may take, with a fraction if need be. Nothing can be done in none.
-pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
-    seconds(text, MOST_TIMEOUT_SECONDS).filter(|timeout| !timeout.is_zero()).ok_or_else(|| {
-        format!("'{text}' is not a number of seconds above 0 and at most a day, such as 30 or 0.5")
-    })
-}
-
-fn seconds(text: &str, most: f64) -> Option<Duration> {
-    let seconds = text.parse().ok().filter(|seconds| (0.0..=most).contains(seconds))?;
-    Duration::try_from_secs_f64(seconds).ok()
+    // `x-systemd.automount`, `X-mount.mkdir`: notes of other programs.
+    IGNORED.contains(&name) || name.starts_with("x-") || name.starts_with("X-")
 }
 
 #[cfg(test)]
@@ -173,8 +201,10 @@ mod tests {
     #[test]
     fn words_are_understood() {
         let words = MountWords::parse(
-            "rw,ro,exec,noexec,allow_other,uid=1000,gid=100,umask=027,ttl=0.5,dialect=js3,input_key=IN,nonempty,strict,\
-             show_sidecars,no_passthrough,no_xattr,log_file=/tmp/l,timeout=2.5,cache_dir=/tmp/c",
+            "rw,ro,exec,noexec,allow_other,uid=1000,gid=100,umask=027,file_mode=640,dir_mode=0750,store=s,no_delete,no_overwrite,ttl=0.5,dialect=js3,input_key=IN,nonempty,strict,\
+             show_sidecars,no_passthrough,no_xattr,log_file=/tmp/l,log_format=json,syslog,timeout=2.5,cache_dir=/tmp/c,retry=2m,remount,\
+             supervise,no_supervise,most_restarts=3,\
+             metrics_addr=[::1]:9105",
         )
         .unwrap();
         assert_eq!(
@@ -186,6 +216,11 @@ mod tests {
                 uid: Some(1000),
                 gid: Some(100),
                 umask: Some(0o27),
+                file_mode: Some(0o640),
+                dir_mode: Some(0o750),
+                store: Some("s".to_owned()),
+                no_delete: true,
+                no_overwrite: true,
                 ttl: Some(Duration::from_millis(500)),
                 dialect: Some(Dialect::Js3),
                 input_key: Some("IN".to_owned()),
@@ -195,46 +230,38 @@ mod tests {
                 no_passthrough: true,
                 no_xattr: true,
                 log_file: Some("/tmp/l".into()),
+                log_format: Some(LogFormat::Json),
+                syslog: true,
                 timeout: Some(Duration::from_millis(2500)),
                 cache_dir: Some("/tmp/c".into()),
+                retry: Some(Duration::from_secs(120)),
+                supervise: Some(false),
+                most_restarts: Some(3),
+                remount: true,
+                unknown: Vec::new(),
+                metrics_addr: Some("[::1]:9105".parse().unwrap()),
             }
         );
     }
 
     #[test]
     fn words_for_others_are_passed_over() {
-        let text =
-            "defaults,nofail,_netdev,x-systemd.automount,x-a=b,noauto,user,nosuid,nodev,,comment=c";
+        let text = "defaults,nofail,_netdev,x-systemd.automount,x-a=b,X-mount.mkdir=0755,noauto,auto,user=me,users,\
+                    nosuid,nodev,suid,dev,sync,async,relatime,,comment=c";
         assert_eq!(MountWords::parse(text).unwrap(), MountWords::default());
         assert_eq!(MountWords::parse("").unwrap(), MountWords::default());
     }
 
     #[test]
-    fn unknown_words_and_bad_values_are_errors() {
-        for text in [
-            "rx",
-            "uid",
-            "uid=",
-            "uid=root",
-            "uid=-1",
-            "uid=4294967295",
-            "ro=1",
-            "suid",
-            "dialect=x",
-        ] {
+    fn unknown_words_are_kept_and_bad_values_are_errors() {
+        let words = MountWords::parse("rx,ro=1,ro,ttl").unwrap();
+        assert_eq!(
+            (words.unknown.join(" "), words.read_only),
+            ("rx ro=1 ttl".to_owned(), Some(true))
+        );
+        for text in ["uid=", "uid=root", "uid=-1", "uid=4294967295", "dialect=x"] {
             assert!(MountWords::parse(text).is_err(), "{text}");
         }
-        for text in ["", "8", "1000", "+7", "0x1"] {
-            assert!(parse_umask(text).is_err(), "{text}");
-        }
-        for text in ["", "-1", "NaN", "inf", "1e300", "1s"] {
-            assert!(parse_ttl(text).is_err(), "{text}");
-        }
-        for text in ["", "0", "-1", "NaN", "1e9", "1s", "1e-30"] {
-            assert!(parse_timeout(text).is_err(), "{text}");
-        }
-        assert_eq!(parse_umask("0022"), Ok(0o22));
-        assert_eq!(parse_ttl("0"), Ok(Duration::ZERO));
     }
 
     #[test]

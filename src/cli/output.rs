@@ -1,40 +1,58 @@
 //! What is printed: listings for people, for scripts and as JSON; names that no terminal obeys.
 //!
-//! A listing has three forms. On a terminal it is a table with a heading and aligned columns; elsewhere its
-//! columns are separated by tabs, without a heading; with `--json` it is one JSON array with an object per
-//! line. All three are written page by page, so that no listing is ever held as a whole.
+//! A listing has three forms. On a terminal it is a table with a heading and aligned columns, coloured where that is
+//! wanted; elsewhere its columns are separated by tabs, without a heading; with `--json` it is one JSON array with an
+//! object per line. All three are written page by page, so that no listing is ever held as a whole.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::mem;
 
+use anstream::{AutoStream, ColorChoice};
+use anstyle::Style;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::args::FormatArgs;
+use super::cell::{Cell, columns};
 use super::failure::{Failure, Outcome};
 use crate::model::Key;
 
 /// How a listing is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    Table,
+    Table {
+        /// Whether colours are wanted: a terminal that has some, and no `NO_COLOR`.
+        coloured: bool,
+    },
     Tabs,
     Json,
 }
+
+/// Spaces between two columns.
+const GAP: usize = 2;
 
 /// A listing that is being written.
 pub(super) struct Listing<W: Write = BufWriter<Stdout>> {
     out: W,
     form: Form,
     headings: &'static [&'static str],
-    /// Widths of the columns in characters; they grow from page to page, never shrink.
+    /// Widths of the columns on a terminal; they grow from page to page, never shrink.
     widths: Vec<usize>,
+    /// Which columns are of numbers.
+    numbers: Vec<bool>,
     /// Rows that wait for the width of their page.
-    page: Vec<Vec<String>>,
+    page: Vec<Vec<Shown>>,
     /// Whether a row has been written.
     begun: bool,
+}
+
+/// A cell as a terminal shows it.
+#[derive(Debug)]
+struct Shown {
+    text: String,
+    style: Style,
 }
 
 impl Listing {
@@ -44,7 +62,7 @@ impl Listing {
         let form = if format.json {
             Form::Json
         } else if stdout.is_terminal() {
-            Form::Table
+            Form::Table { coloured: AutoStream::choice(&stdout) != ColorChoice::Never }
         } else {
             Form::Tabs
         };
@@ -55,11 +73,12 @@ impl Listing {
 impl<W: Write> Listing<W> {
     fn in_form(out: W, form: Form, headings: &'static [&'static str]) -> Self {
         let widths = headings.iter().map(|heading| heading.len()).collect();
-        Self { out, form, headings, widths, page: Vec::new(), begun: false }
+        let numbers = vec![false; headings.len()];
+        Self { out, form, headings, widths, numbers, page: Vec::new(), begun: false }
     }
 
     /// Adds a row: its cells for people and scripts, its JSON for programs.
-    pub(super) fn row(&mut self, cells: Vec<String>, value: &Value) -> Outcome {
+    pub(super) fn row(&mut self, cells: Vec<Cell>, value: &Value) -> Outcome {
         match self.form {
             Form::Json => {
                 let before = if self.begun { ",\n  " } else { "[\n  " };
@@ -67,11 +86,20 @@ impl<W: Write> Listing<W> {
                 write!(self.out, "{before}{value}").map_err(Failure::output)
             }
             Form::Tabs => {
-                let cells: Vec<Cow<'_, str>> = cells.iter().map(|cell| printable(cell)).collect();
+                let cells: Vec<String> =
+                    cells.iter().map(|cell| printable(&cell.exact()).into_owned()).collect();
                 writeln!(self.out, "{}", cells.join("\t")).map_err(Failure::output)
             }
-            Form::Table => {
-                self.page.push(cells.iter().map(|cell| printable(cell).into_owned()).collect());
+            Form::Table { .. } => {
+                let now = Timestamp::now();
+                let shown = |cell: &Cell| Shown {
+                    text: printable(&cell.human(now)).into_owned(),
+                    style: cell.style(),
+                };
+                for (is_number, cell) in self.numbers.iter_mut().zip(&cells) {
+                    *is_number |= cell.is_number();
+                }
+                self.page.push(cells.iter().map(shown).collect());
                 Ok(())
             }
         }
@@ -82,12 +110,14 @@ impl<W: Write> Listing<W> {
         let page = mem::take(&mut self.page);
         for row in &page {
             for (width, cell) in self.widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
+                *width = (*width).max(columns(&cell.text));
             }
         }
-        if self.form == Form::Table && !page.is_empty() && !self.begun {
+        if !page.is_empty() && !self.begun {
             self.begun = true;
-            let headings: Vec<String> = self.headings.iter().map(ToString::to_string).collect();
+            let heading =
+                |text: &&str| Shown { text: (*text).to_owned(), style: Style::new().bold() };
+            let headings: Vec<Shown> = self.headings.iter().map(heading).collect();
             self.aligned(&headings)?;
         }
         for row in &page {
@@ -106,23 +136,32 @@ impl<W: Write> Listing<W> {
         self.out.flush().map_err(Failure::output)
     }
 
-    fn aligned(&mut self, cells: &[String]) -> Outcome {
+    fn aligned(&mut self, cells: &[Shown]) -> Outcome {
+        let coloured = self.form == Form::Table { coloured: true };
         let mut line = String::new();
-        for (cell, width) in cells.iter().zip(&self.widths) {
-            let _ = write!(line, "{cell:<width$}  ");
+        // What pads a cell waits for the next one, so that no line ends in spaces.
+        let mut padding = 0;
+        for ((cell, width), is_number) in cells.iter().zip(&self.widths).zip(&self.numbers) {
+            let missing = width.saturating_sub(columns(&cell.text));
+            let (before, after) = if *is_number { (missing, 0) } else { (0, missing) };
+            let (text, style) = (&cell.text, if coloured { cell.style } else { Style::new() });
+            let _ = write!(line, "{:1$}{style}{text}{style:#}", "", padding + before);
+            padding = after + GAP;
         }
-        writeln!(self.out, "{}", line.trim_end()).map_err(Failure::output)
+        writeln!(self.out, "{line}").map_err(Failure::output)
     }
 }
 
 /// Prints one thing: lines of `name: value`, or a JSON object.
 pub(super) fn print_facts(format: FormatArgs, facts: &Value) -> Outcome {
+    let is_for_people = io::stdout().is_terminal();
     let mut text = String::new();
     if format.json {
         let _ = writeln!(text, "{facts:#}");
     } else if let Value::Object(facts) = facts {
         for (name, value) in facts {
-            let _ = writeln!(text, "{}: {}", name.replace('_', " "), printable(&plain(value)));
+            let value = if is_for_people { human(name, value) } else { plain(value) };
+            let _ = writeln!(text, "{}: {}", name.replace('_', " "), printable(&value));
         }
     }
     print(text.as_bytes())
@@ -138,6 +177,22 @@ pub(super) fn print(bytes: &[u8]) -> Outcome {
 pub(super) fn tell(message: &str) {
     // Nowhere is left to complain if standard error is closed.
     let _ = writeln!(io::stderr(), "storefs: {}", printable(message));
+}
+
+/// A fact for people: with its size or age, if it has one.
+fn human(name: &str, value: &Value) -> String {
+    let exact = plain(value);
+    let cell = if name.starts_with("bytes") {
+        value.as_u64().map(Cell::Bytes)
+    } else if name.ends_with("_at") {
+        value.as_str().and_then(|time| time.parse().ok()).map(Cell::Time)
+    } else {
+        None
+    };
+    match cell {
+        Some(cell) => format!("{} ({exact})", cell.human(Timestamp::now())),
+        None => exact,
+    }
 }
 
 fn plain(value: &Value) -> String {
@@ -166,7 +221,8 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-fn is_obeyed(character: char) -> bool {
+/// Whether a terminal could obey the character.
+pub(super) fn is_obeyed(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -199,11 +255,6 @@ pub(super) fn key_fields(key: &Key) -> serde_json::Map<String, Value> {
     fields
 }
 
-/// A time for people: UTC, to the second.
-pub(super) fn time_text(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,7 +265,7 @@ mod tests {
         for page in pages {
             for (key, size) in *page {
                 let value = json!({ "key": key, "size": size });
-                listing.row(vec![(*key).to_owned(), size.to_string()], &value).unwrap();
+                listing.row(vec![(*key).into(), Cell::Count(*size)], &value).unwrap();
             }
             listing.end_page().unwrap();
         }
@@ -224,9 +275,12 @@ mod tests {
 
     #[test]
     fn a_table_is_aligned_and_headed_once() {
-        let table = listing(Form::Table, &[&[("a", 1), ("four", 22)], &[("b", 3)]]);
-        assert_eq!(table, "KEY   SIZE\na     1\nfour  22\nb     3\n");
-        assert_eq!(listing(Form::Table, &[]), "");
+        let form = Form::Table { coloured: false };
+        let table = listing(form, &[&[("a", 1), ("four", 22)], &[("\u{65e5}", 3)]]);
+        assert_eq!(table, "KEY   SIZE\na        1\nfour    22\n\u{65e5}       3\n");
+        assert_eq!(listing(form, &[]), "");
+        let table = listing(Form::Table { coloured: true }, &[&[("a", 1)]]);
+        assert_eq!(table, "\u{1b}[1mKEY\u{1b}[0m  \u{1b}[1mSIZE\u{1b}[0m\na       1\n");
     }
 
     #[test]
@@ -253,11 +307,5 @@ mod tests {
             Some(&json!(true))
         );
         assert_eq!(key_fields(&Key::new("a").unwrap()).get("foreign"), None);
-    }
-
-    #[test]
-    fn times_are_utc_to_the_second() {
-        let time = Timestamp::from_microsecond(1_705_314_600_123_456).unwrap();
-        assert_eq!(time_text(time), "2024-01-15T10:30:00Z");
     }
 }

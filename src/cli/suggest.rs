@@ -3,18 +3,18 @@
 /// What programs of this kind often call a command of another name here, and what to write instead.
 const OTHER_NAMES: [(&[&str], &str); 8] = [
     (
-        &["ls", "list", "dir"],
+        &["list", "dir"],
         "'storefs stores' lists the stores, 'storefs keys STORE' the records of one",
     ),
-    (&["cat", "show", "read", "print"], "'storefs get STORE KEY' writes a record's value"),
+    (&["show", "read", "print"], "'storefs get STORE KEY' writes a record's value"),
     (&["put", "write", "store"], "'storefs set STORE KEY [FILE]' stores a value"),
     (
         &["del", "delete", "remove"],
         "'storefs rm STORE KEY...' deletes records, 'storefs drop STORE' a store",
     ),
     (
-        &["status", "stat", "df"],
-        "'cat MOUNTPOINT/@status' tells the state of a mount, 'storefs info' that of a storage",
+        &["stat", "df", "mounts"],
+        "'storefs status' tells the state of mounts, 'storefs info' that of a storage",
     ),
     (
         &["mv", "move"],
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn names_that_others_use_are_explained() {
-        for word in ["ls", "list", "cat", "status"] {
+        for word in ["list", "dir", "show", "stat"] {
             let said = unknown_command(word, ["keys", "set"].into_iter());
             assert!(said.starts_with(&format!("there is no command '{word}'; '")), "{said}");
         }

@@ -34,14 +34,16 @@ pub use options::{DEFAULT_TIMEOUT, StorageOptions};
 pub use store::{PublishAs, Record, Store};
 
 #[cfg(feature = "mount")]
+pub(crate) use crate::backend::Work;
+#[cfg(feature = "mount")]
 use crate::backend::describe;
 pub use crate::backend::directory::{DialectChoice, DirectoryOptions};
 pub use crate::backend::source::{Source, concealed};
 pub use crate::backend::watch::{Change, Tell, Watch, Watched};
 use crate::backend::{Backend, PlainDirectories, directory::DirectoryBackend};
 pub use crate::backend::{
-    Findings, KeptSidecar, Listed, Look, MetadataText, Over, PublishError, Purged, Purging, Scan,
-    Staged, StagedFor, Traits, Value,
+    Findings, ItemsFormat, KeptSidecar, Listed, Look, MetadataText, Over, PublishError, Purged,
+    Purging, Scan, Staged, StagedFor, Traits, Value,
 };
 use crate::model::{
     BackendErrorKind, Error, Result, Space, StoreMetadata, StoreName, StoreTimes, this_moment,
@@ -69,8 +71,12 @@ impl Storage {
     pub fn open_directory(path: &Path, options: StorageOptions) -> Result<Self> {
         let input_key = options::input_key(options.input_key);
         let read_only = options.read_only || options.directory.read_only;
-        let directory =
-            DirectoryOptions { input_key: input_key.clone(), read_only, ..options.directory };
+        let directory = DirectoryOptions {
+            input_key: input_key.clone(),
+            read_only,
+            cache_dir: options.cache_dir.or_else(|| options.directory.cache_dir.clone()),
+            ..options.directory
+        };
         let backend = DirectoryBackend::open(path, directory)?;
         Ok(Self::with_backend(Arc::new(backend), Some(input_key)))
     }
@@ -121,6 +127,12 @@ impl Storage {
     #[cfg(feature = "mount")]
     pub(crate) fn describe(&self) -> serde_json::Value {
         describe(self.backend())
+    }
+
+    /// What a storage that is no directory has been asked so far.
+    #[cfg(feature = "mount")]
+    pub(crate) fn work(&self) -> Option<Work> {
+        self.backend().work()
     }
 
     /// Whether each store's metadata is a file that can be removed.

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::Storage;
 use super::types;
 use crate::backend::{
-    Backend, Look, Over, Publish, PublishError, PublishType, Purge, Purging, Reader, RenameRecord,
-    Scan, Staged, StagedFor, Value, is_input_key,
+    Backend, ItemsFormat, Look, Over, Publish, PublishError, PublishType, Purge, Purging, Reader,
+    RenameRecord, Scan, Staged, StagedFor, Value, is_input_key,
 };
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Key, RecordType, Result, StoreMetadata,
@@ -116,8 +116,10 @@ impl Store {
         self.backend().check_key(&self.name, &key)?;
         self.refuse_second_input(&key)?;
         let staging = self.stage()?;
-        if let Ok(old) = self.backend().open_value(&self.name, &key) {
-            // Not a byte of the old value: only its owner and mode.
+        // Not a byte of the old value: only its owner and mode.
+        if self.storage.traits().keeps_owner_and_mode
+            && let Ok(old) = self.backend().open_value(&self.name, &key)
+        {
             staging.begin_with(&*old, 0)?;
         }
         copy(value, &staging)?;
@@ -212,8 +214,18 @@ impl Store {
     ///
     /// # Errors
     /// As [`attributes`](Self::attributes).
-    pub(crate) fn attributes_of_late(&self, within: Duration) -> Result<Attributes> {
+    pub fn attributes_of_late(&self, within: Duration) -> Result<Attributes> {
         self.backend().store_attributes_of_late(&self.name, within)
+    }
+
+    /// All items of a dataset in their order, as one text that stays as it is: this is a dataset's directory. As long as
+    /// the items are the same, so is the value that is given back.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`]; [`Error::Io`] for an item that is no JSON though others follow it.
+    pub fn items(&self, format: ItemsFormat) -> Result<Arc<dyn Value>> {
+        let plain = self.storage.plain_directories("read the items of", &self.name)?;
+        plain.items(&self.name, format)
     }
 
     /// Changes owner, mode and times of the store, as far as the storage keeps them.
@@ -299,7 +311,7 @@ impl Store {
     }
 
     /// Whether this process may have made the record since a look found none.
-    pub(crate) fn may_have_made(&self, key: &Key) -> bool {
+    pub fn may_have_made(&self, key: &Key) -> bool {
         self.backend().may_have_made(&self.name, key)
     }
 
@@ -462,14 +474,12 @@ impl Store {
     /// The key under which the record that an SDK means by `key` is kept: the input in any of its spellings,
     /// a JS 3 record with its extension. The key itself if there is no other.
     fn resolve(&self, key: &Key) -> Result<Key> {
-        if self.exists(key)? {
+        let is_input = key.as_bytes() == self.storage.input_key().as_bytes();
+        // Nothing to look at where no other key can be meant.
+        if (!is_input && self.backend().dialects().is_none()) || self.exists(key)? {
             return Ok(key.clone());
         }
-        let found = if key.as_bytes() == self.storage.input_key().as_bytes() {
-            self.find_input()?
-        } else {
-            self.own_key(key, None)?
-        };
+        let found = if is_input { self.find_input()? } else { self.own_key(key, None)? };
         Ok(found.unwrap_or_else(|| key.clone()))
     }
 

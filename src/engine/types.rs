@@ -137,6 +137,7 @@ impl Store {
         content_type::guess(key, self.storage.input_key(), None, || {
             Reader::shortening_holes(Arc::clone(value))
         })
+        .map(|guessed| self.keepable(guessed))
         .map_err(|error| self.reading(key, error))
     }
 
@@ -179,7 +180,22 @@ impl Store {
                 Reader::shortening_holes(staging)
             }),
         };
-        decided.map_err(|error| self.reading(key, error))
+        decided.map(|it| self.keepable(it)).map_err(|error| self.reading(key, error))
+    }
+
+    /// A type that nobody has set, as the storage has room for it: those of office documents are longer than some columns.
+    fn keepable(&self, found: RecordType) -> RecordType {
+        let limit = self.storage.traits().limits.content_type_chars;
+        if limit.is_none_or(|limit| found.content_type.essence().chars().count() <= limit) {
+            return found;
+        }
+        let wider =
+            if found.content_type.is_text() { ContentType::text() } else { ContentType::bytes() };
+        let given = match found.origin {
+            Origin::Guessed { given } => given,
+            Origin::Given => None,
+        };
+        RecordType::guessed(wider, given)
     }
 
     /// What is known of the type of a record that has `kept` now.
@@ -249,6 +265,7 @@ impl Store {
         }
         let reader = || Reader::shortening_holes(Arc::clone(&value));
         content_type::on_publish(to_key, self.storage.input_key(), declared, reader)
+            .map(|it| to_store.keepable(it))
             .map_err(|error| self.reading(key, error))
     }
 

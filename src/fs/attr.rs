@@ -18,6 +18,9 @@ use crate::model::{AttributeChange, Attributes, Error, Space, Stamp};
 /// Permission bits of `@purge`.
 pub(super) const PURGE_MODE: u32 = 0o644;
 
+/// Permission bits of `@log`, which tells what everybody does.
+pub(super) const LOG_MODE: u32 = 0o400;
+
 /// Permission bits of what only shows a text.
 pub(super) const TEXT_MODE: u32 = 0o444;
 
@@ -37,6 +40,7 @@ impl FileSystem {
         match &*self.node(ino)? {
             Node::Root | Node::Stores => Ok(self.virtual_directory(ino)),
             Node::Status => Ok(self.virtual_file(STATUS, TEXT_MODE, None)),
+            Node::Log => self.log_attr_now(),
             Node::Private(_) => Ok(self.made_up_directory(ino)),
             Node::Store(store) => self.store_attr(store),
             Node::Purge(store) => {
@@ -48,6 +52,7 @@ impl FileSystem {
             Node::Ticket(ticket) => self.version_attr(ino, &ticket.version),
             Node::Writer(session) => self.writer_attr(session),
             Node::Text(text) => Ok(self.file(ino, text.attributes)),
+            Node::Items(items) => Ok(self.file(ino, items.attributes)),
         }
     }
 
@@ -59,7 +64,8 @@ impl FileSystem {
                 | Node::Ticket(_)
                 | Node::Metadata(_)
                 | Node::Purge(_)
-                | Node::Status,
+                | Node::Status
+                | Node::Log,
             )
             | None => Duration::ZERO,
             Some(Node::Version(version)) => self.trust.version_ttl(&version.store),
@@ -83,8 +89,10 @@ impl FileSystem {
         self.refuse_if_read_only()?;
         let node = self.node(ino)?;
         let attributes = match &*node {
-            Node::Purge(_) | Node::Text(_) | Node::Status => AttributeChange::default(),
-            _ => self.effective(&change.attributes)?,
+            Node::Purge(_) | Node::Text(_) | Node::Items(_) | Node::Status | Node::Log => {
+                AttributeChange::default()
+            }
+            node => self.effective(node, &change.attributes)?,
         };
         match &*node {
             Node::Root | Node::Stores | Node::Private(_) => {
@@ -92,7 +100,7 @@ impl FileSystem {
                     return Err(FsError::NotPermitted);
                 }
             }
-            Node::Status => {
+            Node::Status | Node::Log | Node::Items(_) => {
                 if change.size.is_some() {
                     return Err(FsError::NotPermitted);
                 }
@@ -115,6 +123,7 @@ impl FileSystem {
                 }
             }
             Node::Version(version) if change.size.is_some() => {
+                self.refuse_overwrite_of(&version.store, &version.key())?;
                 return Err(self.look_again(caller, &version.store, Purpose::Write));
             }
             Node::Version(version) => {
@@ -123,6 +132,7 @@ impl FileSystem {
             Node::Ticket(ticket) => {
                 let version = &ticket.version;
                 if let Some(size) = change.size {
+                    self.refuse_overwrite_of(&version.store, &version.key())?;
                     let share = Share::of(caller, false);
                     let join = Join::Open(&share);
                     let session = self.session_of_record(&version.store, &version.key(), join)?;
@@ -133,6 +143,12 @@ impl FileSystem {
                 return self.change_version(caller, ino, version, &attributes);
             }
             Node::Writer(session) => {
+                if change.size.is_some()
+                    && handle.is_none()
+                    && let Some((store, key)) = session.record()
+                {
+                    self.refuse_overwrite_of(&store, &key)?;
+                }
                 let changed = self.change_writer(session, change.size, &attributes, handle);
                 if handle.is_none() {
                     self.withdraw(caller);
@@ -164,7 +180,12 @@ impl FileSystem {
     }
 
     pub(super) fn file(&self, ino: Ino, attributes: Attributes) -> FileAttr {
-        FileAttr { ino, kind: FileKind::File, links: 1, attributes: self.shown(attributes) }
+        FileAttr {
+            ino,
+            kind: FileKind::File,
+            links: 1,
+            attributes: self.options.shown_file(attributes),
+        }
     }
 
     pub(super) fn store_attr(&self, store: &StoreNode) -> FsResult<FileAttr> {
@@ -178,7 +199,7 @@ impl FileSystem {
 
     /// A store or plain directory, as it is shown.
     pub(super) fn directory(&self, ino: Ino, attributes: Attributes) -> FileAttr {
-        let attributes = self.shown(attributes);
+        let attributes = self.options.shown_directory(attributes);
         let links = attributes.links.max(EMPTY_DIRECTORY_LINKS);
         FileAttr { ino, kind: FileKind::Directory, links, attributes }
     }
@@ -190,7 +211,7 @@ impl FileSystem {
     }
 
     pub(super) fn made_up_directory(&self, ino: Ino) -> FileAttr {
-        let attributes = self.shown(self.made_up(0o755, None));
+        let attributes = self.options.shown_directory(self.made_up(0o755, None));
         FileAttr { ino, kind: FileKind::Directory, links: EMPTY_DIRECTORY_LINKS, attributes }
     }
 
@@ -223,16 +244,17 @@ impl FileSystem {
         }
     }
 
-    fn shown(&self, attributes: Attributes) -> Attributes {
-        self.options.shown(attributes)
-    }
-
-    /// What of a change reaches the files: not an owner that is overridden, and nothing that the storage does not keep.
-    fn effective(&self, change: &AttributeChange) -> FsResult<AttributeChange> {
+    /// What of a change reaches the files: not an owner or mode that is overridden, and nothing that the storage does not
+    /// keep.
+    fn effective(&self, node: &Node, change: &AttributeChange) -> FsResult<AttributeChange> {
         let traits = self.storage.traits();
+        let shown_mode = match node {
+            Node::Root | Node::Stores | Node::Private(_) | Node::Store(_) => self.options.dir_mode,
+            _ => self.options.file_mode,
+        };
         let (owner, times) = (traits.keeps_owner_and_mode, traits.keeps_times);
         let effective = AttributeChange {
-            mode: change.mode.filter(|_| owner),
+            mode: change.mode.filter(|_| owner && shown_mode.is_none()),
             uid: change.uid.filter(|_| owner && self.options.uid.is_none()),
             gid: change.gid.filter(|_| owner && self.options.gid.is_none()),
             accessed: change.accessed.filter(|_| times),

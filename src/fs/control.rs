@@ -45,6 +45,13 @@ impl PurgeReports {
         reports.insert(store, Report { at: Timestamp::now(), purging });
     }
 
+    /// How many purges are still counting and removing what they have taken out of sight.
+    pub(super) fn running(&self) -> usize {
+        let purgings: Vec<Purging> =
+            self.by_store.lock().values().map(|report| report.purging.clone()).collect();
+        purgings.iter().filter(|purging| purging.outcome().is_none()).count()
+    }
+
     /// What `@purge` of a store shows.
     pub(super) fn text(&self, store: &StoreNode) -> Vec<u8> {
         let name = store.name();

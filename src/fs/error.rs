@@ -43,6 +43,12 @@ pub enum FsError {
     /// The record's owner and mode do not allow this any more.
     #[error("permission denied")]
     Denied,
+    /// The mount deletes nothing.
+    #[error("this mount deletes nothing (--no-delete)")]
+    NoDelete,
+    /// The mount changes no record that is there.
+    #[error("this mount changes no record that is there (--no-overwrite)")]
+    NoOverwrite,
     /// The mount is for reading only.
     #[error("mounted for reading only")]
     ReadOnly,

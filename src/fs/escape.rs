@@ -25,10 +25,22 @@ pub(super) const METADATA: &[u8] = b"__metadata__.json";
 /// The control file of a store.
 pub(super) const PURGE: &[u8] = b"@purge";
 
-/// The control file of the mount.
+/// All items of a dataset, as lines of JSON.
+pub(super) const ITEMS_JSONL: &[u8] = b"@items.jsonl";
+
+/// The same, as one JSON array.
+pub(super) const ITEMS_JSON: &[u8] = b"@items.json";
+
+/// The same, as a table.
+pub(super) const ITEMS_CSV: &[u8] = b"@items.csv";
+
+/// The control file of the mount that tells its state.
 pub(super) const STATUS: &[u8] = b"@status";
 
-const SIDECAR_SUFFIX: &[u8] = b".__metadata__.json";
+/// The control file of the mount that tells each request.
+pub(super) const LOG: &[u8] = b"@log";
+
+pub(super) const SIDECAR_SUFFIX: &[u8] = b".__metadata__.json";
 
 /// A text that no file name may have in it, or at a certain place.
 #[derive(Debug)]
@@ -57,10 +69,10 @@ const SPECIAL: [Special; 12] = [
     Special { text: SIDECAR_SUFFIX, code: b"2E__metadata__.json", place: Place::End },
     Special { text: PURGE, code: b"40purge", place: Place::Whole },
     Special { text: STATUS, code: b"40status", place: Place::Whole },
-    Special { text: b"@log", code: b"40log", place: Place::Whole },
-    Special { text: b"@items.jsonl", code: b"40items.jsonl", place: Place::Whole },
-    Special { text: b"@items.json", code: b"40items.json", place: Place::Whole },
-    Special { text: b"@items.csv", code: b"40items.csv", place: Place::Whole },
+    Special { text: LOG, code: b"40log", place: Place::Whole },
+    Special { text: ITEMS_JSONL, code: b"40items.jsonl", place: Place::Whole },
+    Special { text: ITEMS_JSON, code: b"40items.json", place: Place::Whole },
+    Special { text: ITEMS_CSV, code: b"40items.csv", place: Place::Whole },
 ];
 
 /// The file name under which a key of these bytes is shown: mostly the key itself.

@@ -11,7 +11,7 @@ use crate::model::{Key, StoreName};
 pub fn parse_name(name: &[u8]) -> FsResult<Option<Key>> {
     Ok(match name::parse_in(&StoreName::default_store(), name)? {
         Name::Record(key) => Some(key),
-        Name::Metadata(_) | Name::Purge | Name::Status => None,
+        Name::Metadata(_) | Name::Purge | Name::Status | Name::Log | Name::Items(_) => None,
     })
 }
 

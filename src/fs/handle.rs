@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::control::PurgeTrigger;
 use super::entry::Caller;
+use super::insight::LogReader;
 use super::listings::Listing;
 use super::metadata_files::MetadataFile;
 use super::writers::{Share, WriteSession};
@@ -33,6 +34,8 @@ pub(super) enum Open {
     Writer(Writer),
     /// A text that was made at open: `@status`, `@purge`, or the metadata.
     Text(Vec<u8>),
+    /// `@log`.
+    Log(LogReader),
     /// `@purge`, for writing.
     Purge(PurgeTrigger),
     /// `__metadata__.json` or a sidecar, for writing.

@@ -21,5 +21,8 @@ pub const STORES: Ino = Ino(2);
 /// `@status`.
 pub(super) const STATUS: Ino = Ino(3);
 
+/// `@log`.
+pub(super) const LOG: Ino = Ino(4);
+
 /// The first number that is given out.
 pub(super) const FIRST_FREE: u64 = 16;

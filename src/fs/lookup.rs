@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::attr::{PURGE_MODE, TEXT_MODE};
 use super::entry::{Caller, Entry, FileAttr, FileKind};
 use super::error::{FsError, FsResult};
-use super::ino::{Ino, ROOT, STATUS, STORES};
+use super::ino::{Ino, LOG, ROOT, STATUS, STORES};
 use super::name::{self, MetadataName, Name};
 use super::plain;
 use super::processes::SystemCall;
@@ -173,6 +173,7 @@ impl FileSystem {
             Node::Root => match name {
                 name::STORES => self.fixed_entry(STORES),
                 name::STATUS => self.status_entry(),
+                name::LOG => self.log_entry(),
                 name::PRIVATE => self.private_entry(parent, name),
                 _ => self.directory_entry(&plain::top(name).ok_or(FsError::NotFound)?),
             },
@@ -181,8 +182,10 @@ impl FileSystem {
             Node::Stores => self.directory_entry(&store_name(name).map_err(|_| FsError::NotFound)?),
             Node::Store(store) => match store.parse(name) {
                 Ok(Name::Status) => self.status_entry(),
+                Ok(Name::Log) => self.log_entry(),
                 Ok(Name::Metadata(name)) => self.metadata_entry(store, &name),
                 Ok(Name::Purge) => self.purge_entry(store),
+                Ok(Name::Items(format)) => self.items_entry(store, format),
                 Ok(Name::Record(key)) => match self.record_entry(caller, store, &key) {
                     Err(FsError::NotFound) if store.is_plain() => {
                         self.directory_entry(&plain::child(store, name)?)
@@ -220,6 +223,18 @@ impl FileSystem {
         self.fixed_entry(STATUS)
     }
 
+    /// Where the kernel opens files without asking, it is not to be read as it grows.
+    fn log_entry(&self) -> FsResult<Entry> {
+        if self.is_without_opens() {
+            return Err(FsError::Unsupported);
+        }
+        self.versions.count_lookup(LOG);
+        self.told(self.counted(LOG), |_| {
+            let size = self.log_attr_now().map_or(0, |attr| attr.attributes.size);
+            Ok(Entry::unkept(self.log_attr(size)))
+        })
+    }
+
     fn fixed_entry(&self, ino: Ino) -> FsResult<Entry> {
         self.versions.count_lookup(ino);
         self.told(self.counted(ino), |ino| Ok(self.entry(self.getattr(ino)?)))
@@ -241,13 +256,15 @@ impl FileSystem {
             }
         }
         let is_foreseen = self.is_remote && session.is_none();
-        let call = is_foreseen.then(|| SystemCall::of(caller.thread)).flatten();
-        if let Some(call) = call.clone().filter(SystemCall::opens_to_read) {
-            return self.foreseen_entry(caller, call, store, key);
-        }
+        let creating = match is_foreseen.then(|| SystemCall::of(caller.thread)).flatten() {
+            Some(call) if call.opens_to_read() => {
+                return self.foreseen_entry(caller, call, store, key);
+            }
+            call => call.filter(SystemCall::opens_to_create),
+        };
         let attributes = match self.store(store).record(key) {
             Err(Error::NoSuchRecord { .. }) => {
-                if let Some(call) = call.filter(SystemCall::opens_to_create) {
+                if let Some(call) = creating {
                     let nothing = Found::Nothing(store.record(key));
                     self.writers.announcements().foresee(caller.thread, call, nothing);
                 }
@@ -278,6 +295,9 @@ impl FileSystem {
             && store.is_alias(name)
         {
             return Ok(entry.untrusted());
+        }
+        if matches!(self.versions.get(entry.attr.ino).as_deref(), Some(Node::Items(_))) {
+            return Ok(entry);
         }
         Ok(match look {
             Some(look) => self.trust.trusted(&look, entry, self.trust.watched_ttl()),

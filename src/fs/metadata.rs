@@ -12,7 +12,7 @@ use super::name::{self, MetadataName, Name};
 use super::open::{OpenMode, Opened};
 use super::store_node::StoreNode;
 use super::system::FileSystem;
-use crate::engine::{MetadataText, Over, PublishAs, Value};
+use crate::engine::{MetadataText, PublishAs, Value};
 use crate::failpoint;
 use crate::model::{AttributeChange, Attributes, Error, Key};
 
@@ -76,6 +76,7 @@ impl FileSystem {
             let text = self.metadata_now(node)?.ok_or(FsError::NotFound)?;
             return Ok(self.open_text(text.bytes));
         }
+        self.refuse_overwriting_metadata(&node.store, &node.name)?;
         Ok(self.direct(Open::Metadata(self.metadata_to_write(node, mode)?)))
     }
 
@@ -118,6 +119,7 @@ impl FileSystem {
             return Err(FsError::Exists);
         }
         let file = if is_there && !mode.exclusive {
+            self.refuse_overwriting_metadata(store, name)?;
             self.metadata_to_write(&node, mode)?
         } else {
             let now = SystemTime::now();
@@ -129,6 +131,14 @@ impl FileSystem {
         let attr = self.metadata_attr(ino, &node)?;
         counted.told();
         Ok((Entry::unkept(attr), self.direct(Open::Metadata(file))))
+    }
+
+    /// Refuses to change a metadata file that is there and is meant to stay.
+    fn refuse_overwriting_metadata(&self, store: &StoreNode, name: &MetadataName) -> FsResult<()> {
+        let is_kept = self.options.no_overwrite
+            && self.kept_metadata(store, name)?.is_some()
+            && !self.gives_way(store, name);
+        self.options.refuse_overwrite(is_kept)
     }
 
     /// Whether a metadata file that is there counts as if it were not.
@@ -226,6 +236,7 @@ impl FileSystem {
         if exclusive && self.kept_metadata(to, name)?.is_some() && !self.gives_way(to, name) {
             return Err(FsError::Exists);
         }
+        self.refuse_overwriting_metadata(to, name)?;
         let store = self.store(from);
         loop {
             let taken = {
@@ -269,7 +280,9 @@ impl FileSystem {
             return Ok(());
         }
         match new {
-            Name::Purge | Name::Status => return Err(FsError::NotPermitted),
+            Name::Purge | Name::Status | Name::Log | Name::Items(_) => {
+                return Err(FsError::NotPermitted);
+            }
             // It stays where it is.
             _ if *name == MetadataName::Store && !self.storage.has_metadata_files() => {
                 return Err(FsError::NotPermitted);
@@ -278,6 +291,7 @@ impl FileSystem {
                 if exclusive && self.kept_metadata(to, new)?.is_some() {
                     return Err(FsError::Exists);
                 }
+                self.refuse_overwriting_metadata(to, new)?;
                 self.keep_text(to, new, &Unkept::new(text.bytes, text.attributes))?;
             }
             Name::Record(key) => {
@@ -304,7 +318,7 @@ impl FileSystem {
         let staging = own.stage()?;
         staging.write_at(&text.bytes, 0)?;
         staging.set_attributes(&Unkept::new(Vec::new(), text.attributes).change)?;
-        let over = if exclusive { Over::Nothing } else { Over::Anything };
+        let over = self.put_over(store, key, exclusive)?;
         let publish = PublishAs { over, ..PublishAs::default() };
         own.publish(key, staging, &publish).map_err(|(error, _)| error)?;
         self.unlinked(store, key);

@@ -5,7 +5,7 @@
 //! crate that speaks it, so that it is tested without a mount.
 //!
 //! ```text
-//!  lookup  open  write  lock  attr  xattr  remove  rename  list  purge  metadata  sidecars  inputs  changes  sweep, ending
+//!  lookup  open  write  lock  attr  xattr  remove  rename  list  purge  metadata  sidecars  inputs  changes  sweep, ending, failures
 //!                \      \     |      |     |      |       |      |      |        |         /          /
 //!                 +------+-----+------+-----+---- FileSystem (system) ----+--------+--------+----------+
 //!                                                       |
@@ -28,12 +28,15 @@ mod ending;
 mod entry;
 mod error;
 mod escape;
+mod failures;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod handle;
 mod ino;
 mod inputs;
+mod insight;
+mod items;
 mod kept;
 mod list;
 mod listings;
@@ -49,20 +52,24 @@ mod permits;
 mod pinned;
 mod plain;
 mod private;
+mod problems;
 mod processes;
 mod purge;
 mod remove;
 mod rename;
 mod restore;
 mod seek;
+mod seen;
 mod sidecars;
 mod signals;
 mod space;
+mod status;
 mod store_node;
 mod stragglers;
 mod sweep;
 mod system;
 mod trust;
+mod verbs;
 mod versions;
 mod waits;
 mod without_opens;
@@ -77,6 +84,7 @@ pub(crate) use error::number_of;
 pub use error::{FsError, FsResult};
 pub use handle::Handle;
 pub use ino::{Ino, ROOT, STORES};
+pub use insight::{Asked, Operation};
 pub use kept::{Kept, LeftBacking};
 pub use list::Listed;
 pub use locks::{Lock, LockKind};

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use super::error::FsError;
 use super::escape;
-pub(super) use super::escape::{METADATA, PURGE, STATUS};
+use super::escape::{ITEMS_CSV, ITEMS_JSON, ITEMS_JSONL};
+pub(super) use super::escape::{LOG, METADATA, PURGE, STATUS};
+use crate::backend::ItemsFormat;
 use crate::model::{Key, StoreName};
 
 /// Our own directory, in the storage or one level below it.
@@ -14,7 +16,17 @@ pub(super) const PRIVATE: &[u8] = b".storefs";
 pub(super) const STORES: &[u8] = b"key_value_stores";
 
 /// What each of these holds can be purged.
-const COLLECTIONS: [&[u8]; 3] = [STORES, b"datasets", b"request_queues"];
+const COLLECTIONS: [&[u8]; 3] = [STORES, DATASETS, b"request_queues"];
+
+/// The directory of all datasets, in the root.
+const DATASETS: &[u8] = b"datasets";
+
+/// The names of the texts in each dataset.
+const ITEMS: [(&[u8], ItemsFormat); 3] = [
+    (ITEMS_JSONL, ItemsFormat::JsonLines),
+    (ITEMS_JSON, ItemsFormat::Json),
+    (ITEMS_CSV, ItemsFormat::Csv),
+];
 
 /// What a name in a store's directory, or a plain one, stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +37,10 @@ pub(super) enum Name {
     Purge,
     /// `@status`.
     Status,
+    /// `@log`.
+    Log,
+    /// `@items.jsonl` and its like: all items of a dataset.
+    Items(ItemsFormat),
     /// A record.
     Record(Key),
 }
@@ -65,13 +81,37 @@ pub(super) fn shown_in(is_plain: bool, key: &[u8]) -> Cow<'_, [u8]> {
     if is_plain { Cow::Borrowed(key) } else { escape::file_name(key) }
 }
 
+/// The name of the sidecar of a value's file.
+pub(super) fn sidecar_name(file: &[u8]) -> Vec<u8> {
+    [file, escape::SIDECAR_SUFFIX].concat()
+}
+
+/// The name of a text of a dataset's items.
+pub(super) fn items_name(format: ItemsFormat) -> &'static [u8] {
+    match format {
+        ItemsFormat::JsonLines => ITEMS_JSONL,
+        ItemsFormat::Json => ITEMS_JSON,
+        ItemsFormat::Csv => ITEMS_CSV,
+    }
+}
+
+/// The text of a dataset's items that has this name.
+fn items_format(name: &[u8]) -> Option<ItemsFormat> {
+    ITEMS.into_iter().find_map(|(own, format)| (own == name).then_some(format))
+}
+
 /// In a plain directory every file is what it is. Control files are where they are in any mount.
 fn parse_plain(directory: &StoreName, name: &[u8]) -> Result<Name, FsError> {
     let path: Vec<&str> = directory.components().collect();
     match (path.as_slice(), name) {
         ([], STATUS) => Ok(Name::Status),
+        ([], LOG) => Ok(Name::Log),
         ([] | [_], PRIVATE) => Err(FsError::Reserved),
         ([top, _], PURGE) if COLLECTIONS.contains(&top.as_bytes()) => Ok(Name::Purge),
+        ([top, _], name) if top.as_bytes() == DATASETS => match items_format(name) {
+            Some(format) => Ok(Name::Items(format)),
+            None => Ok(Name::Record(Key::from_bytes(name)?)),
+        },
         _ => Ok(Name::Record(Key::from_bytes(name)?)),
     }
 }
@@ -126,6 +166,21 @@ mod tests {
         {
             let record = Name::Record(Key::new(key).unwrap());
             assert_eq!(parse(name.as_bytes()).unwrap(), record, "{name}");
+        }
+    }
+
+    #[test]
+    fn datasets_alone_have_texts_of_their_items() {
+        let directory = |path: &[&str]| {
+            path.iter().fold(StoreName::plain_root(), |dir, name| dir.child(name).unwrap())
+        };
+        for (name, format) in ITEMS {
+            let dataset = parse_in(&directory(&["datasets", "default"]), name);
+            assert_eq!(dataset.unwrap(), Name::Items(format));
+            assert_eq!(items_name(format), name);
+            for other in [&["datasets"][..], &["datasets", "a", "b"], &["request_queues", "a"]] {
+                assert!(matches!(parse_in(&directory(other), name), Ok(Name::Record(_))));
+            }
         }
     }
 

@@ -90,13 +90,17 @@ impl FileSystem {
             }
             Node::Status if mode.changes() => Err(FsError::NotPermitted),
             Node::Status => Ok(self.open_text(self.status_text())),
+            Node::Log => self.open_log(mode),
             Node::Text(text) => Ok(self.open_text(text.bytes.clone())),
+            Node::Items(_) if mode.changes() => Err(FsError::NotPermitted),
+            Node::Items(items) => Ok(self.open_items(items)),
             Node::Purge(store) if mode.write => {
                 Ok(self.direct(Open::Purge(PurgeTrigger::new(Arc::clone(store)))))
             }
             Node::Purge(store) => Ok(self.direct(Open::Text(self.purge_text(store)))),
             Node::Metadata(node) => self.open_metadata(node, mode),
             Node::Version(version) if mode.changes() => {
+                self.refuse_overwrite_of(&version.store, &version.key())?;
                 self.open_version_to_write(caller, ino, version, mode)
             }
             Node::Version(version) => self.open_version(caller, ino, version),
@@ -146,7 +150,7 @@ impl FileSystem {
         self.withdraw(caller);
         let store = self.store_node(parent)?;
         match store.parse(name)? {
-            Name::Purge | Name::Status => Err(FsError::Exists),
+            Name::Purge | Name::Status | Name::Log | Name::Items(_) => Err(FsError::Exists),
             Name::Metadata(name) => self.create_metadata(caller, &store, &name, permissions, mode),
             Name::Record(key) => self.create_record(caller, &store, &key, permissions, mode),
         }
@@ -171,7 +175,7 @@ impl FileSystem {
         Opened { direct: true, ..self.opened_as(open) }
     }
 
-    fn opened_as(&self, open: Open) -> Opened {
+    pub(super) fn opened_as(&self, open: Open) -> Opened {
         Opened {
             handle: self.handles.insert(open),
             direct: false,
@@ -291,6 +295,7 @@ impl FileSystem {
         let version = &ticket.version;
         self.announced(caller, &version.store, ino);
         if mode.changes() {
+            self.refuse_overwrite_of(&version.store, &version.key())?;
             return self.open_as_writer(caller, ino, (&version.store, &version.key()), mode);
         }
         match ticket.take() {
@@ -309,6 +314,9 @@ impl FileSystem {
     ) -> FsResult<Opened> {
         let record = session.record();
         let is_second = self.is_second(caller, record.as_ref(), ino);
+        if let Some((store, key)) = &record {
+            self.refuse_overwrite_of(store, key)?;
+        }
         let is_as_looked_up = self.writers.is_open_expected(session, caller.thread)
             && (mode.truncate || self.is_as_begun(session, record.as_ref())?);
         // Else it goes on from what is there by now.
@@ -430,6 +438,9 @@ impl FileSystem {
         let _held = self.writers.hold(store, key);
         if exclusive && self.writers.new_record(store, key).is_some() {
             return Err(FsError::Exists);
+        }
+        if !exclusive {
+            self.refuse_overwrite_of(store, key)?;
         }
         if !exclusive && let Some(session) = self.joined_session(store, key, join)? {
             return Ok((session, false));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::Attributes;
+use crate::model::{Attributes, StoreName};
 
 /// How a storage is shown.
 #[derive(Clone, Debug)]
@@ -25,6 +25,16 @@ pub struct FsOptions {
     pub passthrough: bool,
     /// Show the storage as it is on disk: sidecars, temporaries and all.
     pub plain: bool,
+    /// Show this store as the root, and nothing else.
+    pub store: Option<StoreName>,
+    /// Permission bits of every record and file, instead of its own.
+    pub file_mode: Option<u32>,
+    /// Permission bits of every store and directory, instead of its own.
+    pub dir_mode: Option<u32>,
+    /// Delete no record and no store.
+    pub no_delete: bool,
+    /// Change no record that is there.
+    pub no_overwrite: bool,
 }
 
 impl Default for FsOptions {
@@ -39,13 +49,28 @@ impl Default for FsOptions {
             xattr: true,
             passthrough: true,
             plain: false,
+            store: None,
+            file_mode: None,
+            dir_mode: None,
+            no_delete: false,
+            no_overwrite: false,
         }
     }
 }
 
 impl FsOptions {
-    /// Attributes as they are shown.
-    pub(super) fn shown(&self, mut attributes: Attributes) -> Attributes {
+    /// Attributes of a file as they are shown.
+    pub(super) fn shown_file(&self, attributes: Attributes) -> Attributes {
+        self.shown(attributes, self.file_mode)
+    }
+
+    /// Attributes of a directory as they are shown.
+    pub(super) fn shown_directory(&self, attributes: Attributes) -> Attributes {
+        self.shown(attributes, self.dir_mode)
+    }
+
+    fn shown(&self, mut attributes: Attributes, mode: Option<u32>) -> Attributes {
+        attributes.mode = mode.unwrap_or(attributes.mode);
         attributes.uid = self.uid.unwrap_or(attributes.uid);
         attributes.gid = self.gid.unwrap_or(attributes.gid);
         attributes.mode &= !self.umask.unwrap_or(0);

@@ -33,7 +33,7 @@ impl FsOptions {
         attributes: &Attributes,
         access: Access,
     ) -> bool {
-        let file = self.shown(*attributes);
+        let file = self.shown_file(*attributes);
         if caller.is_privileged() || caller.uid == file.uid {
             return true;
         }

@@ -61,6 +61,11 @@ impl SystemCall {
         fs::read_to_string(format!("/proc/{thread}/syscall")).ok().map(Self)
     }
 
+    /// Whether it is read(2).
+    pub(super) fn reads(&self) -> bool {
+        self.number() == Some(libc::SYS_read)
+    }
+
     /// Whether it is an open that will read, and changes nothing.
     pub(super) fn opens_to_read(&self) -> bool {
         let others = libc::O_ACCMODE | libc::O_TRUNC | libc::O_PATH;
@@ -74,7 +79,7 @@ impl SystemCall {
 
     /// The flags of an open. What openat2(2) is asked for cannot be seen.
     fn open_flags(&self) -> Option<i32> {
-        let argument = match self.part(0)?.parse().ok()? {
+        let argument = match self.number()? {
             libc::SYS_openat => 3,
             #[cfg(target_arch = "x86_64")]
             libc::SYS_open => 2,
@@ -84,6 +89,10 @@ impl SystemCall {
         // The argument is an int, and the upper half of the register may hold anything.
         let [a, b, c, d, ..] = flags.to_le_bytes();
         Some(i32::from_le_bytes([a, b, c, d]))
+    }
+
+    fn number(&self) -> Option<i64> {
+        self.part(0)?.parse().ok()
     }
 
     /// The number, then arguments in hexadecimal, the stack pointer and the program counter (proc_pid_syscall(5)).
@@ -166,7 +175,7 @@ mod tests {
             let begun = Instant::now();
             loop {
                 let call = SystemCall::of(child.id());
-                let number = call.as_ref().and_then(|call| call.part(0)?.parse::<i64>().ok());
+                let number = call.as_ref().and_then(SystemCall::number);
                 std::thread::sleep(Duration::from_millis(10));
                 // It stays in it: libraries are opened too.
                 if number.is_some_and(|number| (number == libc::SYS_openat) == is_open)

@@ -29,6 +29,7 @@ impl FileSystem {
         data: &[u8],
         offset: u64,
     ) -> FsResult<()> {
+        self.options.refuse_delete()?;
         trigger.pull(data, offset, || self.purge(&trigger.store))
     }
 

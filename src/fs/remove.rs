@@ -73,12 +73,13 @@ impl FileSystem {
     /// Removes a file.
     ///
     /// # Errors
-    /// [`FsError::NotPermitted`] for a control file; [`FsError::NotFound`].
+    /// [`FsError::NotPermitted`] for a control file; [`FsError::NotFound`]; [`FsError::NoDelete`].
     pub fn unlink(&self, parent: Ino, name: &[u8]) -> FsResult<()> {
         self.refuse_if_read_only()?;
+        self.options.refuse_delete()?;
         let store = self.store_node(parent)?;
         match store.parse(name).map_err(|_| FsError::NotFound)? {
-            Name::Purge | Name::Status => Err(FsError::NotPermitted),
+            Name::Purge | Name::Status | Name::Log | Name::Items(_) => Err(FsError::NotPermitted),
             Name::Metadata(name) => self.unlink_metadata(&store, &name),
             Name::Record(key) => self.unlink_record(&store, &key),
         }
@@ -114,7 +115,7 @@ impl FileSystem {
     /// Drops a store that has no records, or removes an empty plain directory.
     ///
     /// # Errors
-    /// [`FsError::NotEmpty`], [`Error::NoSuchStore`].
+    /// [`FsError::NotEmpty`], [`Error::NoSuchStore`], [`FsError::NoDelete`].
     pub fn rmdir(&self, parent: Ino, name: &[u8]) -> FsResult<()> {
         self.refuse_if_read_only()?;
         let node = self.node(parent)?;
@@ -122,9 +123,10 @@ impl FileSystem {
             Node::Root | Node::Stores if name == PRIVATE => {
                 return self.remove_private(parent, name);
             }
-            Node::Stores => {}
             Node::Private(_) => return self.remove_private(parent, name),
+            Node::Stores => self.options.refuse_delete()?,
             node => {
+                self.options.refuse_delete()?;
                 let directory = plain::made_in(node, name)?;
                 self.storage.remove_directory(&directory)?;
                 self.versions.unlink_store(&directory);

@@ -20,7 +20,7 @@ impl FileSystem {
     /// Renames a store or a record; `exclusive` refuses to replace.
     ///
     /// # Errors
-    /// [`FsError::NotPermitted`] where neither can be; [`FsError::Exists`]; what the storage says.
+    /// [`FsError::NotPermitted`] where neither can be; [`FsError::Exists`]; [`FsError::NoOverwrite`]; what the storage says.
     pub fn rename(
         &self,
         parent: Ino,
@@ -41,11 +41,14 @@ impl FileSystem {
                         let new = to.parse(new_name)?;
                         return self.rename_metadata((from, &own), (to, &new), exclusive);
                     }
-                    Name::Purge | Name::Status => return Err(FsError::NotPermitted),
+                    Name::Purge | Name::Status | Name::Log | Name::Items(_) => {
+                        return Err(FsError::NotPermitted);
+                    }
                 };
                 if let Some(directory) = self.is_directory(from, name)? {
                     let target = plain::child(to, new_name)?;
-                    self.storage.rename_directory(&directory, &target, !exclusive)?;
+                    let replaces = !exclusive && !self.options.no_overwrite;
+                    self.storage.rename_directory(&directory, &target, replaces)?;
                     self.versions.move_directory(&directory, &target);
                     return Ok(());
                 }
@@ -56,7 +59,9 @@ impl FileSystem {
                     Name::Metadata(new) => {
                         self.rename_to_metadata((from, &key), (to, &new), exclusive)
                     }
-                    Name::Purge | Name::Status => Err(FsError::NotPermitted),
+                    Name::Purge | Name::Status | Name::Log | Name::Items(_) => {
+                        Err(FsError::NotPermitted)
+                    }
                 }
             }
             _ => Err(FsError::NotPermitted),
@@ -108,7 +113,11 @@ impl FileSystem {
         };
         let waiting = self.waiting_type(&to_store, to.1)?;
         let content_type = by_hand.as_ref().or(waiting.as_ref());
-        let over = if exclusive { Over::Nothing } else { Over::Anything };
+        let is_itself = from.0.ino == to.0.ino && from.1 == to.1;
+        let over = match is_itself {
+            true if !exclusive => Over::Anything,
+            _ => self.put_over(to.0, to.1, exclusive)?,
+        };
         let publish = PublishAs { content_type, over, durable: false };
         let _own = self.begin_own(&[from, to]);
         self.expect_record(to.0, to.1);
@@ -116,7 +125,7 @@ impl FileSystem {
             .rename_record(from.1, &to_store, to.1, &publish)
             .map_err(inputs::rename_failure)?;
         failpoint::pass("rename: moved");
-        if from.0.ino == to.0.ino && from.1 == to.1 {
+        if is_itself {
             return Ok(());
         }
         self.renamed(from, to, by_hand);

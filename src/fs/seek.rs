@@ -16,6 +16,7 @@ impl FileSystem {
         if let Some(pinned) = self.pinned.get() {
             return match (pinned.get(ino), &*self.node(ino)?) {
                 (Some(value), _) => extent.find_in_value(offset, &*value),
+                (None, Node::Items(items)) => extent.find_in_value(offset, &*items.value),
                 (None, Node::Text(text)) => extent.find_in_text(offset, text.bytes.len()),
                 _ => Err(FsError::Unsupported),
             };
@@ -29,6 +30,7 @@ impl FileSystem {
                 extent.find_in_text(offset, self.purge_text(&trigger.store).len())
             }
             Open::Metadata(edit) => extent.find_in_text(offset, edit.len()),
+            Open::Log(_) => Err(FsError::Invalid),
             Open::Directory(_) => Err(FsError::IsDirectory),
         }
     }

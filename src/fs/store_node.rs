@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::error::FsResult;
-use super::ino::Ino;
+use super::ino::{Ino, ROOT};
 use super::name::{self, Name};
 use crate::model::{Key, StoreName};
 use crate::ranks::{RwLock, TableEntry};
@@ -80,6 +80,10 @@ impl StoreNode {
 
     /// What a name in this directory stands for by itself.
     pub(super) fn parse_shown(&self, name: &[u8]) -> FsResult<Name> {
+        // Of a store that is the root of the mount.
+        if self.ino == ROOT && name == name::STATUS {
+            return Ok(Name::Status);
+        }
         self.with_name(|own| name::parse_in(own, name))
     }
 

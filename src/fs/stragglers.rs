@@ -4,10 +4,11 @@
 //! the next one relies on. On a busy machine that takes many milliseconds.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::thread::{Pid, gettid};
+
+use super::processes::SystemCall;
 
 /// How long is waited for what such a thread may have been given.
 pub(super) const HELD_UP_FOR: Duration = Duration::from_secs(1);
@@ -42,8 +43,7 @@ impl Stragglers {
 /// Whether a thread serves the kernel and is at something: it runs, or waits for a core, a medium or a lock. It is at
 /// rest if it waits for a request.
 fn is_held_up(thread: Pid) -> bool {
-    let directory = Path::new("/proc/self/task").join(thread.to_string());
-    let told = |file: &str| fs::read_to_string(directory.join(file)).ok();
+    let number = thread.as_raw_nonzero().get().cast_unsigned();
     // "NUMBER (NAME) STATE ...", where a name may hold anything (proc_pid_stat(5)).
     let is_it = |stat: String| {
         let (before, after) = stat.rsplit_once(") ")?;
@@ -54,15 +54,12 @@ fn is_held_up(thread: Pid) -> bool {
         }
         // The one that is called otherwise waits for these.
         let is_numbered = takes.bytes().all(|byte| byte.is_ascii_digit());
-        Some(is_numbered && !is_reading(&told("syscall")?))
+        Some(is_numbered && !SystemCall::of(number)?.reads())
     };
-    told("stat").and_then(is_it).unwrap_or(false)
-}
-
-/// Whether a thread that sleeps does so in read(2), by its file `syscall` (proc_pid_syscall(5)).
-fn is_reading(syscall: &str) -> bool {
-    let number = syscall.split_whitespace().next().and_then(|number| number.parse().ok());
-    number == Some(libc::SYS_read)
+    fs::read_to_string(format!("/proc/self/task/{number}/stat"))
+        .ok()
+        .and_then(is_it)
+        .unwrap_or(false)
 }
 
 #[cfg(test)]

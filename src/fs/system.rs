@@ -5,25 +5,26 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use serde_json::json;
-
 use super::abilities::{Abilities, Ability};
 use super::control::PurgeReports;
 use super::entry::{Caller, Entry};
 use super::error::{FsError, FsResult};
 use super::handle::HandleTable;
 use super::ino::Ino;
+use super::insight::Insight;
 use super::kept::{Kept, LeftBacking};
 use super::locks::Locks;
 use super::metadata_files::Sidecars;
 use super::options::FsOptions;
 use super::pinned::Pinned;
+use super::problems::Problems;
 use super::space::Room;
 use super::store_node::StoreNode;
 use super::trust::Trust;
 use super::versions::{KnownNode, Node, Versions};
 use super::writers::Writers;
 use crate::engine::{Storage, Store};
+use crate::model::StoreName;
 
 /// A mounted storage.
 ///
@@ -42,6 +43,7 @@ pub struct FileSystem {
     pub(super) writers: Writers,
     pub(super) locks: Arc<Locks>,
     pub(super) purges: PurgeReports,
+    pub(super) problems: Problems,
     pub(super) sidecars: Sidecars,
     pub(super) trust: Trust,
     pub(super) abilities: Abilities,
@@ -52,6 +54,7 @@ pub struct FileSystem {
     /// Set once, when the mount begins, where it is served without opens.
     pub(super) pinned: OnceLock<Pinned>,
     pub(super) started: (Instant, SystemTime),
+    pub(super) insight: Insight,
     /// Publishes that failed after their writer had closed, so that only the log could tell.
     pub(super) late_failures: AtomicU64,
 }
@@ -92,7 +95,13 @@ impl FileSystem {
     pub fn with_kept(storage: Storage, options: FsOptions, kept: Option<Arc<Kept>>) -> Self {
         let worker = kept.as_deref().map_or(0, Kept::worker);
         Self {
-            versions: Versions::new(options.plain, kept.clone()),
+            versions: Versions::new(
+                match options.plain {
+                    true => Some(StoreName::plain_root()),
+                    false => options.store.clone(),
+                },
+                kept.clone(),
+            ),
             is_remote: storage.traits().is_remote,
             room: Room::default(),
             storage,
@@ -103,11 +112,13 @@ impl FileSystem {
             writers: Writers::default(),
             locks: Arc::default(),
             purges: PurgeReports::default(),
+            problems: Problems::default(),
             sidecars: Sidecars::default(),
             kept,
             backings: parking_lot::Mutex::default(),
             pinned: OnceLock::new(),
             started: (Instant::now(), SystemTime::now()),
+            insight: Insight::default(),
             late_failures: AtomicU64::new(0),
         }
     }
@@ -127,29 +138,6 @@ impl FileSystem {
     /// The kernel cannot do something, for this reason.
     pub fn note_lack(&self, ability: Ability, reason: &str) {
         self.abilities.note_lack(ability, reason);
-    }
-
-    /// State and counters of the mount.
-    #[must_use]
-    pub fn status(&self) -> serde_json::Value {
-        json!({
-            "pid": self.kept.as_ref().map_or(u64::from(std::process::id()), |kept| kept.supervisor()),
-            "worker": self.kept.is_some().then(std::process::id),
-            "restarts": self.kept.as_ref().map(|kept| kept.worker() - 1),
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime_seconds": self.started.0.elapsed().as_secs(),
-            "storage": self.storage.describe(),
-            "read_only": self.options.read_only,
-            "input_key": self.storage.input_key(),
-            "inodes": self.versions.len(),
-            "handles": self.handles.len(),
-            "write_sessions": self.writers.len(),
-            "late_failures": self.late_failures.load(Ordering::Relaxed),
-            "pinned": self.pinned.get().map(Pinned::len),
-            "watching": self.trust.is_watching(),
-            "watch": self.trust.status(),
-            "kernel": self.abilities.status(),
-        })
     }
 
     /// Takes back lookups.

@@ -36,9 +36,13 @@ impl FileSystem {
                         || self.writers.get(store, &key).is_some_and(|session| session.is_busy())
                 }
                 Ok(Name::Metadata(_) | Name::Purge) => self.is_remote,
-                Ok(Name::Status) | Err(_) => false,
+                // It is made of all items.
+                Ok(Name::Items(_)) => true,
+                Ok(Name::Status | Name::Log) | Err(_) => false,
             },
-            Some(Node::Root) => self.is_remote && !matches!(name, name::STORES | name::STATUS),
+            Some(Node::Root) => {
+                self.is_remote && !matches!(name, name::STORES | name::STATUS | name::LOG)
+            }
             Some(Node::Stores) => self.is_remote,
             _ => false,
         }
@@ -48,7 +52,15 @@ impl FileSystem {
     #[must_use]
     pub fn inode_waits(&self, ino: Ino) -> bool {
         match self.versions.get(ino).as_deref() {
-            Some(Node::Root | Node::Stores | Node::Private(_) | Node::Status | Node::Text(_))
+            Some(
+                Node::Root
+                | Node::Stores
+                | Node::Private(_)
+                | Node::Status
+                | Node::Log
+                | Node::Text(_)
+                | Node::Items(_),
+            )
             | None => false,
             Some(_) if self.is_remote => true,
             Some(Node::Writer(session)) => session.is_busy(),

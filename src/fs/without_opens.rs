@@ -52,6 +52,7 @@ impl FileSystem {
         match &*self.node(ino)? {
             Node::Version(version) => self.read_version(ino, version, buffer, offset),
             Node::Text(text) => Ok(read_text(&text.bytes, buffer, offset)),
+            Node::Items(items) => Ok(items.value.read_at(buffer, offset)?),
             _ => Err(FsError::IsDirectory),
         }
     }

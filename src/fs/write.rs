@@ -35,6 +35,8 @@ impl FileSystem {
             Open::Text(bytes) => Ok(read_text(bytes, buffer, offset)),
             Open::Purge(trigger) => Ok(read_text(&self.purge_text(&trigger.store), buffer, offset)),
             Open::Metadata(edit) => Ok(edit.read(buffer, offset)),
+            // Waits, and is not asked for in this way.
+            Open::Log(_) => Err(FsError::BadHandle),
             Open::Directory(_) => Err(FsError::IsDirectory),
         }
     }
@@ -54,9 +56,14 @@ impl FileSystem {
             (Open::Purge(trigger), Position::At(offset)) => self.write_purge(trigger, data, offset),
             (Open::Purge(trigger), Position::End) => self.write_purge(trigger, data, 0),
             (Open::Metadata(edit), position) => edit.write(data, position),
-            (Open::Reader(_) | Open::Follower(_) | Open::Text(_) | Open::Directory(_), _) => {
-                Err(FsError::BadHandle)
-            }
+            (
+                Open::Reader(_)
+                | Open::Follower(_)
+                | Open::Text(_)
+                | Open::Log(_)
+                | Open::Directory(_),
+                _,
+            ) => Err(FsError::BadHandle),
         }
     }
 
@@ -138,6 +145,11 @@ impl FileSystem {
                 }
                 _ => Ok(()),
             },
+            // `storefs unmount` asks so, also of a mount that is only read.
+            Open::Log(_) => {
+                self.end_log();
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

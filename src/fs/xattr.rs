@@ -88,6 +88,7 @@ impl FileSystem {
         // A version that is being published has the type before it, or the next one has it.
         let _held = self.writers.hold(&store, &key);
         self.refuse_if_replaced(&node, &store, &key)?;
+        self.refuse_overwrite_of(&store, &key)?;
         let published =
             self.change_type(&node, |fs| fs.store(&store).set_content_type(&key, &content_type))?;
         self.writers.types().set(&store.name(), &key, content_type, published);
@@ -110,6 +111,7 @@ impl FileSystem {
         };
         let _held = self.writers.hold(&store, &key);
         self.refuse_if_replaced(&node, &store, &key)?;
+        self.refuse_overwrite_of(&store, &key)?;
         self.writers.types().forget(&store.name(), &key);
         if !self.has_brought_sidecar(&store, &key)? {
             self.change_type(&node, |fs| fs.store(&store).reset_content_type(&key))?;

@@ -1,20 +1,21 @@
 //! What the adapter keeps, and how it makes a call.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use fuser::{Errno, INodeNo, ReplyEntry, ReplyOpen};
+use fuser::{Errno, FileHandle, INodeNo, ReplyData, ReplyEntry, ReplyOpen, Request};
 use parking_lot::Mutex;
 
-use super::answer::{About, Wait, run, serve};
+use super::answer::{Wait, run, serve};
 use super::backing::Backings;
-use super::convert::ino;
+use super::convert::{caller, handle, ino};
 use super::droppable::{Shared, serve_droppable};
+use super::errno;
 use super::interrupts::Interrupts;
-use super::reply::{Opening, Reply};
+use super::reply::{Opening, Reading, Reply};
 use super::waiting::Waiting;
-use crate::fs::{Caller, FileSystem, FsResult, Handle, Ino};
+use crate::fs::{Asked, Caller, FileSystem, FsResult, Handle, Ino, Operation};
 
 /// Speaks for a [`FileSystem`] to the kernel.
 pub struct Adapter {
@@ -61,11 +62,11 @@ impl Adapter {
     pub(super) fn serve<T>(
         &self,
         wait: Wait,
-        about: About,
+        asked: Asked,
         reply: impl Reply<T>,
         call: impl FnOnce(&FileSystem) -> FsResult<T> + Send + 'static,
     ) {
-        serve((&self.fs, &self.waiting, wait), about, reply, call);
+        serve((&self.fs, &self.waiting, wait), asked, reply, call);
     }
 
     /// As [`serve`](Self::serve), of a call whose outcome may be dropped: where it waits for a network, the caller can be
@@ -73,26 +74,26 @@ impl Adapter {
     pub(super) fn look<T>(
         &self,
         (caller, wait): (Caller, Wait),
-        about: About,
+        asked: Asked,
         reply: impl Reply<T>,
         call: impl FnOnce(&FileSystem) -> FsResult<T> + Send + 'static,
     ) {
         if wait == Wait::Maybe && self.fs.is_remote() {
-            return self.look_sharing(caller, about, Shared::new(reply), call);
+            return self.look_sharing(caller, asked, Shared::new(reply), call);
         }
-        self.serve(wait, about, reply, call);
+        self.serve(wait, asked, reply, call);
     }
 
     /// The same of a call that waits for a network, and fills its reply meanwhile.
     pub(super) fn look_sharing<T, R: Reply<T>>(
         &self,
         caller: Caller,
-        about: About,
+        asked: Asked,
         reply: Shared<R>,
         call: impl FnOnce(&FileSystem) -> FsResult<T> + Send + 'static,
     ) {
         let by = (&self.fs, &self.waiting, &self.interrupts);
-        serve_droppable(by, caller, about, reply, call);
+        serve_droppable(by, caller, asked, reply, call);
     }
 
     /// What replies to an open of an inode.
@@ -104,11 +105,46 @@ impl Adapter {
     /// Makes one call that waits for nothing.
     pub(super) fn call<T>(
         &self,
-        operation: &'static str,
-        ino: INodeNo,
+        asked: Asked,
         call: impl FnOnce(&FileSystem) -> FsResult<T>,
     ) -> Result<T, Errno> {
-        run(About { operation, ino }, || call(&self.fs))
+        run(&self.fs, asked, || call(&self.fs))
+    }
+
+    /// Refuses a request without asking anybody. Gives back what to reply.
+    pub(super) fn refuse(&self, asked: Asked, errno: Errno) -> Errno {
+        self.fs.answered(asked, errno.code());
+        errno
+    }
+
+    /// A request is asked, about an inode.
+    pub(super) fn asked(&self, request: &Request, operation: Operation, number: INodeNo) -> Asked {
+        self.fs.asked(&caller(request), operation, ino(number), None)
+    }
+
+    /// A request is asked, about a name in a directory.
+    pub(super) fn asked_of(
+        &self,
+        request: &Request,
+        operation: Operation,
+        (parent, name): (INodeNo, &OsStr),
+    ) -> Asked {
+        self.fs.asked(&caller(request), operation, ino(parent), Some(name.as_bytes()))
+    }
+
+    /// Reads of `@log`, as soon as there is anything. It is not counted, nor told in that log.
+    pub(super) fn read_log(
+        &self,
+        caller: Caller,
+        fh: FileHandle,
+        (offset, size): (u64, u32),
+        reply: ReplyData,
+    ) {
+        let fs = Arc::clone(&self.fs);
+        let done = move |read: FsResult<Vec<u8>>| {
+            Reading(reply).answer(&fs, read.map_err(|error| errno::of(&error)));
+        };
+        self.fs.read_log(&caller, handle(fh), (offset, size), Box::new(done));
     }
 
     /// Looks a name up as soon as the kernel has let go of something, on a thread of its own: it is those that serve to
@@ -121,10 +157,10 @@ impl Adapter {
         reply: ReplyEntry,
     ) {
         let fs = Arc::clone(&self.fs);
-        let about = About { operation: "lookup", ino: parent };
+        let asked = self.fs.asked(&caller, Operation::Lookup, ino(parent), Some(name.as_bytes()));
         let wait = move || {
             let look = || fs.lookup(&caller, ino(parent), name.as_bytes());
-            reply.answer(&fs, run(about, || fs.when_there_is_room(look)));
+            reply.answer(&fs, run(&fs, asked, || fs.when_there_is_room(look)));
         };
         let spawned = std::thread::Builder::new().name("storefs-waiting".to_owned()).spawn(wait);
         if let Err(error) = spawned {
@@ -148,5 +184,6 @@ pub(super) fn read(
         false => fs.read(handle, &mut buffer, offset),
     }?;
     buffer.truncate(count);
+    fs.note_read(ino, count);
     Ok(buffer)
 }

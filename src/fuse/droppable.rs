@@ -5,11 +5,11 @@ use std::sync::Arc;
 use fuser::Errno;
 use parking_lot::Mutex;
 
-use super::answer::{About, run};
+use super::answer::run;
 use super::interrupts::Interrupts;
 use super::reply::Reply;
 use super::waiting::Waiting;
-use crate::fs::{Caller, FileSystem, FsResult};
+use crate::fs::{Asked, Caller, FileSystem, FsResult};
 
 /// A reply that is given once, by whoever is first. A leaf lock.
 pub(super) struct Shared<R>(Arc<Mutex<Option<R>>>);
@@ -41,7 +41,7 @@ impl<R> Shared<R> {
 pub(super) fn serve_droppable<T, R: Reply<T>>(
     (fs, waiting, interrupts): (&Arc<FileSystem>, &Arc<Waiting>, &Arc<Interrupts>),
     caller: Caller,
-    about: About,
+    asked: Asked,
     reply: Shared<R>,
     call: impl FnOnce(&FileSystem) -> FsResult<T> + Send + 'static,
 ) {
@@ -55,7 +55,7 @@ pub(super) fn serve_droppable<T, R: Reply<T>>(
                 }
             })
         };
-        let outcome = run(about, || call(&fs));
+        let outcome = run(&fs, asked, || call(&fs));
         match (reply.take(), outcome) {
             (Some(reply), outcome) => reply.answer(&fs, outcome),
             (None, Ok(outcome)) => R::drop_outcome(&fs, outcome),

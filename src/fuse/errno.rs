@@ -15,7 +15,9 @@ pub(super) fn of(error: &FsError) -> Errno {
         FsError::NotEmpty => Errno::ENOTEMPTY,
         FsError::Invalid => Errno::EINVAL,
         FsError::NotUnicode => Errno::EILSEQ,
-        FsError::Reserved | FsError::NotPermitted => Errno::EPERM,
+        FsError::Reserved | FsError::NotPermitted | FsError::NoDelete | FsError::NoOverwrite => {
+            Errno::EPERM
+        }
         FsError::Denied => Errno::EACCES,
         FsError::ReadOnly => Errno::EROFS,
         FsError::Stale => Errno::ESTALE,
@@ -95,6 +97,8 @@ mod tests {
             (of(&FsError::NotUnicode).code(), libc::EILSEQ),
             (of(&FsError::Reserved).code(), libc::EPERM),
             (of(&FsError::NotPermitted).code(), libc::EPERM),
+            (of(&FsError::NoDelete).code(), libc::EPERM),
+            (of(&FsError::NoOverwrite).code(), libc::EPERM),
             (of(&FsError::Denied).code(), libc::EACCES),
             (of(&FsError::ReadOnly).code(), libc::EROFS),
             (of(&FsError::Stale).code(), libc::ESTALE),

@@ -1,6 +1,10 @@
 //! What is asked of the kernel when the mount begins, one by one and each with its reason.
 
+use std::sync::Arc;
+
 use fuser::{InitFlags, KernelConfig, Version};
+
+use crate::fs::{Ability, FileSystem};
 
 /// Capabilities that any mount works without, but better with.
 const WANTED: [InitFlags; 2] = [
@@ -41,22 +45,38 @@ const MAX_BACKGROUND: u16 = 64;
 
 /// What the kernel has, of what is used only where it is there.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Negotiated {
+struct Negotiated {
     /// Files that bypass the cache can be mapped all the same. So what is being written can bypass it: else the kernel
     /// asks for an extended attribute at the first write of each file, and copies each page.
-    pub(super) maps_direct_io: bool,
+    maps_direct_io: bool,
     /// The kernel can read a file of ours by itself (Linux 6.9).
-    pub(super) passthrough: bool,
+    passthrough: bool,
+}
+
+/// Asks for all of it, and has the file system know what the kernel lacks. Gives back whether what is open for writing
+/// bypasses the kernel's cache.
+pub(super) fn begin(fs: &Arc<FileSystem>, config: &mut KernelConfig) -> bool {
+    let without_opens = can_do_without_opens(config) && fs.begin_without_opens();
+    let negotiated = negotiate(config, without_opens);
+    if !negotiated.maps_direct_io {
+        let reason = "this kernel maps no file that is written past it; Linux 6.9 does";
+        fs.note_lack(Ability::DirectWrites, reason);
+    }
+    if !negotiated.passthrough {
+        let reason = "this kernel reads no file of ours by itself; Linux 6.9 does";
+        fs.note_lack(Ability::Passthrough, reason);
+    }
+    negotiated.maps_direct_io
 }
 
 /// Whether the kernel can be served without opens: opens files by itself if it is told to, and can be told what it must
 /// not trust or keep.
-pub(super) fn can_do_without_opens(config: &KernelConfig) -> bool {
+fn can_do_without_opens(config: &KernelConfig) -> bool {
     config.capabilities().contains(InitFlags::FUSE_NO_OPEN_SUPPORT)
         && config.kernel_abi() >= PRUNES_SINCE
 }
 
-pub(super) fn negotiate(config: &mut KernelConfig, without_opens: bool) -> Negotiated {
+fn negotiate(config: &mut KernelConfig, without_opens: bool) -> Negotiated {
     let with_opens = WANTED_WITH_OPENS.into_iter().filter(|_| !without_opens);
     for capability in WANTED.into_iter().chain(with_opens) {
         // Asked singly: the crate refuses a set as a whole if one of it is unknown to the kernel.

@@ -1,52 +1,46 @@
 //! Requests for listings, which fill a reply while the storage is asked.
 
-use fuser::{INodeNo, ReplyDirectory, ReplyDirectoryPlus};
+use fuser::{ReplyDirectory, ReplyDirectoryPlus};
 
 use super::adapter::Adapter;
-use super::answer::About;
 use super::droppable::Shared;
 use super::reply::{Counted, Reply, add_entry, add_name};
-use crate::fs::{Caller, Handle};
+use crate::fs::{Asked, Caller, Handle};
 
 impl Adapter {
     pub(super) fn list_names(
         &self,
-        caller: Caller,
-        number: INodeNo,
+        (caller, asked): (Caller, Asked),
         handle: Handle,
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let about = About { operation: "readdir", ino: number };
         if self.fs.is_remote() {
             let reply = Shared::new(reply);
             let filled = reply.clone();
-            return self.look_sharing(caller, about, reply, move |fs| {
+            return self.look_sharing(caller, asked, reply, move |fs| {
                 // Once it was given, there is no room in it.
                 fs.readdir(handle, offset, |listed| {
                     filled.with(|reply| add_name(reply, listed)).unwrap_or(true)
                 })
             });
         }
-        let listed = self.call(about.operation, number, |fs| {
-            fs.readdir(handle, offset, |listed| add_name(&mut reply, listed))
-        });
+        let listed = self
+            .call(asked, |fs| fs.readdir(handle, offset, |listed| add_name(&mut reply, listed)));
         reply.answer(&self.fs, listed);
     }
 
     pub(super) fn list_entries(
         &self,
-        caller: Caller,
-        number: INodeNo,
+        (caller, asked): (Caller, Asked),
         handle: Handle,
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let about = About { operation: "readdirplus", ino: number };
         if self.fs.is_remote() {
             let reply = Shared::new(reply);
             let filled = reply.clone();
-            return self.look_sharing(caller, about, reply, move |fs| {
+            return self.look_sharing(caller, asked, reply, move |fs| {
                 let mut counted = Counted::default();
                 fs.readdirplus(&caller, handle, offset, |listed, entry| {
                     let add = |reply: &mut _| add_entry(reply, listed, entry);
@@ -59,7 +53,7 @@ impl Adapter {
                 Ok(counted)
             });
         }
-        let listed = self.call(about.operation, number, |fs| {
+        let listed = self.call(asked, |fs| {
             fs.readdirplus(&caller, handle, offset, |listed, entry| {
                 add_entry(&mut reply, listed, entry)
             })?;

@@ -14,6 +14,7 @@ mod guarded;
 mod init;
 mod interrupts;
 mod listing;
+mod locking;
 mod notify;
 mod pool;
 mod reply;

@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
@@ -16,32 +15,18 @@ use fuser::{
 };
 
 use super::adapter::{Adapter, read};
-use super::answer::{About, Wait};
-use super::errno;
+use super::answer::Wait;
 use super::init;
-use crate::fs::{Ability, AttrChange, Extent, FileSystem, FsError, FsResult};
+use crate::fs::{AttrChange, Extent, FileSystem, FsError, Operation};
 use crate::model::AttributeChange;
 
-use super::convert::{caller, handle, ino, lock, open_mode, time_change, write_mode};
+use super::convert::{caller, handle, ino, open_mode, time_change, write_mode};
+use super::locking::Range;
 use super::reply::{Creating, Reading, Reply};
-
-fn about(operation: &'static str, ino: INodeNo) -> About {
-    About { operation, ino }
-}
 
 impl Filesystem for Adapter {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        let without_opens = init::can_do_without_opens(config) && self.fs.begin_without_opens();
-        let negotiated = init::negotiate(config, without_opens);
-        self.direct_writes = negotiated.maps_direct_io;
-        if !negotiated.maps_direct_io {
-            let reason = "this kernel maps no file that is written past it; Linux 6.9 does";
-            self.fs.note_lack(Ability::DirectWrites, reason);
-        }
-        if !negotiated.passthrough {
-            let reason = "this kernel reads no file of ours by itself; Linux 6.9 does";
-            self.fs.note_lack(Ability::Passthrough, reason);
-        }
+        self.direct_writes = init::begin(&self.fs, config);
         Ok(())
     }
 
@@ -54,10 +39,11 @@ impl Filesystem for Adapter {
     }
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let asked = self.asked_of(req, Operation::Lookup, (parent, name));
         let caller = caller(req);
         if self.fs.lookup_waits(ino(parent), name.as_bytes()) {
             let name = name.to_owned();
-            return self.look((caller, Wait::Maybe), about("lookup", parent), reply, move |fs| {
+            return self.look((caller, Wait::Maybe), asked, reply, move |fs| {
                 fs.lookup(&caller, ino(parent), name.as_bytes())
             });
         }
@@ -65,25 +51,26 @@ impl Filesystem for Adapter {
             Err(FsError::TooManyOpen) => Ok(None),
             entry => entry.map(Some),
         };
-        match self.call("lookup", parent, call) {
+        match self.call(asked, call) {
             Ok(Some(entry)) => reply.answer(&self.fs, Ok(entry)),
             Ok(None) => self.lookup_when_there_is_room(caller, parent, name.to_owned(), reply),
             Err(errno) => reply.error(errno),
         }
     }
 
-    fn forget(&self, _req: &Request, number: INodeNo, lookups: u64) {
+    fn forget(&self, req: &Request, number: INodeNo, lookups: u64) {
+        let asked = self.asked(req, Operation::Forget, number);
         // A call without a reply: what could fail has been logged.
-        let _ = self.call("forget", number, |fs| {
+        let _ = self.call(asked, |fs| {
             fs.forget(ino(number), lookups);
             Ok(())
         });
     }
 
     fn getattr(&self, req: &Request, number: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        let asked = self.asked(req, Operation::Getattr, number);
         let wait = Wait::maybe(self.fs.inode_waits(ino(number)));
-        let about = about("getattr", number);
-        self.look((caller(req), wait), about, (reply, number), move |fs| fs.getattr(ino(number)));
+        self.look((caller(req), wait), asked, (reply, number), move |fs| fs.getattr(ino(number)));
     }
 
     fn setattr(
@@ -104,11 +91,12 @@ impl Filesystem for Adapter {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        let asked = self.asked(req, Operation::Setattr, number);
         let (accessed, modified) = (atime.map(time_change), mtime.map(time_change));
         let attributes = AttributeChange { mode, uid, gid, accessed, modified };
         let change = AttrChange { size, attributes };
         let caller = caller(req);
-        self.serve(Wait::Maybe, about("setattr", number), (reply, number), move |fs| {
+        self.serve(Wait::Maybe, asked, (reply, number), move |fs| {
             fs.setattr(&caller, ino(number), &change, fh.map(handle))
         });
     }
@@ -123,11 +111,12 @@ impl Filesystem for Adapter {
         _rdev: u32,
         reply: ReplyEntry,
     ) {
+        let asked = self.asked_of(req, Operation::Mknod, (parent, name));
         if !matches!(mode & libc::S_IFMT, 0 | libc::S_IFREG) {
-            return reply.error(Errno::EPERM);
+            return reply.error(self.refuse(asked, Errno::EPERM));
         }
         let (caller, name) = (caller(req), name.to_owned());
-        self.serve(Wait::Maybe, about("mknod", parent), reply, move |fs| {
+        self.serve(Wait::Maybe, asked, reply, move |fs| {
             fs.mknod(&caller, ino(parent), name.as_bytes(), mode & !umask)
         });
     }
@@ -141,40 +130,40 @@ impl Filesystem for Adapter {
         umask: u32,
         reply: ReplyEntry,
     ) {
+        let asked = self.asked_of(req, Operation::Mkdir, (parent, name));
         let (caller, name) = (caller(req), name.to_owned());
-        self.serve(Wait::Maybe, about("mkdir", parent), reply, move |fs| {
+        self.serve(Wait::Maybe, asked, reply, move |fs| {
             fs.mkdir(&caller, ino(parent), name.as_bytes(), mode & !umask)
         });
     }
 
-    fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+    fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let asked = self.asked_of(req, Operation::Unlink, (parent, name));
         let name = name.to_owned();
-        self.serve(Wait::Maybe, about("unlink", parent), reply, move |fs| {
-            fs.unlink(ino(parent), name.as_bytes())
-        });
+        self.serve(Wait::Maybe, asked, reply, move |fs| fs.unlink(ino(parent), name.as_bytes()));
     }
 
-    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+    fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let asked = self.asked_of(req, Operation::Rmdir, (parent, name));
         let name = name.to_owned();
-        self.serve(Wait::Maybe, about("rmdir", parent), reply, move |fs| {
-            fs.rmdir(ino(parent), name.as_bytes())
-        });
+        self.serve(Wait::Maybe, asked, reply, move |fs| fs.rmdir(ino(parent), name.as_bytes()));
     }
 
     fn symlink(
         &self,
-        _req: &Request,
-        _parent: INodeNo,
-        _link_name: &OsStr,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
         _target: &Path,
         reply: ReplyEntry,
     ) {
-        reply.error(Errno::EPERM);
+        let asked = self.asked_of(req, Operation::Symlink, (parent, name));
+        reply.error(self.refuse(asked, Errno::EPERM));
     }
 
     fn rename(
         &self,
-        _req: &Request,
+        req: &Request,
         parent: INodeNo,
         name: &OsStr,
         newparent: INodeNo,
@@ -182,12 +171,14 @@ impl Filesystem for Adapter {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
+        let mut asked = self.asked_of(req, Operation::Rename, (parent, name));
         if !(flags - RenameFlags::RENAME_NOREPLACE).is_empty() {
-            return reply.error(Errno::EINVAL);
+            return reply.error(self.refuse(asked, Errno::EINVAL));
         }
         let exclusive = flags.contains(RenameFlags::RENAME_NOREPLACE);
+        self.fs.asked_also(&mut asked, ino(newparent), newname.as_bytes());
         let (name, new_name) = (name.to_owned(), newname.to_owned());
-        self.serve(Wait::Maybe, about("rename", parent), reply, move |fs| {
+        self.serve(Wait::Maybe, asked, reply, move |fs| {
             let (name, new_name) = (name.as_bytes(), new_name.as_bytes());
             fs.rename(ino(parent), name, ino(newparent), new_name, exclusive)
         });
@@ -195,13 +186,14 @@ impl Filesystem for Adapter {
 
     fn link(
         &self,
-        _req: &Request,
-        _ino: INodeNo,
+        req: &Request,
+        number: INodeNo,
         _newparent: INodeNo,
         _newname: &OsStr,
         reply: ReplyEntry,
     ) {
-        reply.error(Errno::EPERM);
+        let asked = self.asked(req, Operation::Link, number);
+        reply.error(self.refuse(asked, Errno::EPERM));
     }
 
     fn open(&self, req: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
@@ -209,6 +201,7 @@ impl Filesystem for Adapter {
             // The kernel asks no more.
             return reply.error(Errno::ENOSYS);
         }
+        let asked = self.asked(req, Operation::Open, number);
         let (caller, mode) = (caller(req), open_mode(flags.0));
         let foreseen = self.fs.foreseen(&caller, ino(number), mode);
         let wait = Wait::maybe(foreseen.is_none() && self.fs.inode_waits(ino(number)));
@@ -218,8 +211,8 @@ impl Filesystem for Adapter {
             None => fs.open(&caller, ino(number), mode),
         };
         match mode.write || mode.truncate {
-            true => self.serve(wait, about("open", number), reply, call),
-            false => self.look((caller, wait), about("open", number), reply, call),
+            true => self.serve(wait, asked, reply, call),
+            false => self.look((caller, wait), asked, reply, call),
         }
     }
 
@@ -233,10 +226,11 @@ impl Filesystem for Adapter {
         flags: i32,
         reply: ReplyCreate,
     ) {
+        let asked = self.asked_of(req, Operation::Create, (parent, name));
         let wait = Wait::maybe(self.fs.lookup_waits(ino(parent), name.as_bytes()));
         let (caller, name) = (caller(req), name.to_owned());
         let reply = Creating { reply, direct_writes: self.direct_writes };
-        self.serve(wait, about("create", parent), reply, move |fs| {
+        self.serve(wait, asked, reply, move |fs| {
             fs.create(&caller, ino(parent), name.as_bytes(), mode & !umask, open_mode(flags))
         });
     }
@@ -252,8 +246,12 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        let asked = self.asked(req, Operation::Read, number);
+        if self.fs.is_log(ino(number)) {
+            return self.read_log(caller(req), fh, (offset, size), reply);
+        }
         let wait = Wait::maybe(self.fs.read_waits(handle(fh), offset, size.into()));
-        self.look((caller(req), wait), about("read", number), Reading(reply), move |fs| {
+        self.look((caller(req), wait), asked, Reading(reply), move |fs| {
             read(fs, ino(number), handle(fh), offset, size)
         });
     }
@@ -270,17 +268,18 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        let asked = self.asked(req, Operation::Write, number);
         let mode = write_mode(req, flags, write_flags, offset);
         // A request is at most 16 MiB long.
         let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
         if mode.sync || self.fs.handle_waits(handle(fh)).busy {
             let data = data.to_vec();
-            return self.serve(Wait::Maybe, about("write", number), reply, move |fs| {
-                fs.write(handle(fh), &data, mode).map(|()| count)
+            return self.serve(Wait::Maybe, asked, reply, move |fs| {
+                fs.write(handle(fh), &data, mode).map(|()| fs.written(count))
             });
         }
-        let written = self.call("write", number, |fs| fs.write(handle(fh), data, mode));
-        reply.answer(&self.fs, written.map(|()| count));
+        let written = self.call(asked, |fs| fs.write(handle(fh), data, mode));
+        reply.answer(&self.fs, written.map(|()| self.fs.written(count)));
     }
 
     fn flush(
@@ -295,9 +294,10 @@ impl Filesystem for Adapter {
             // Nor does it say that it closes.
             return reply.error(Errno::ENOSYS);
         }
+        let asked = self.asked(req, Operation::Flush, number);
         let caller = caller(req);
         let wait = Wait::maybe(self.fs.handle_waits(handle(fh)).publishes);
-        self.serve(wait, about("flush", number), reply, move |fs| {
+        self.serve(wait, asked, reply, move |fs| {
             fs.close_locks(ino(number), handle(fh), lock_owner.0);
             fs.flush(&caller, handle(fh))
         });
@@ -305,7 +305,7 @@ impl Filesystem for Adapter {
 
     fn release(
         &self,
-        _req: &Request,
+        req: &Request,
         number: INodeNo,
         fh: FileHandle,
         _flags: OpenFlags,
@@ -313,11 +313,12 @@ impl Filesystem for Adapter {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
+        let asked = self.asked(req, Operation::Release, number);
         self.backings.release(fh.0);
         // At once: who finds the file locked waits for the threads that take requests, not for one that publishes.
         self.fs.release_locks(handle(fh));
         let wait = Wait::maybe(self.fs.handle_waits(handle(fh)).publishes);
-        self.serve(wait, about("release", number), reply, move |fs| {
+        self.serve(wait, asked, reply, move |fs| {
             fs.release(handle(fh));
             Ok(())
         });
@@ -325,21 +326,20 @@ impl Filesystem for Adapter {
 
     fn fsync(
         &self,
-        _req: &Request,
+        req: &Request,
         number: INodeNo,
         fh: FileHandle,
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.serve(Wait::Maybe, about("fsync", number), reply, move |fs| {
-            fs.fsync(ino(number), handle(fh))
-        });
+        let asked = self.asked(req, Operation::Fsync, number);
+        self.serve(Wait::Maybe, asked, reply, move |fs| fs.fsync(ino(number), handle(fh)));
     }
 
     fn opendir(&self, req: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let asked = self.asked(req, Operation::Opendir, number);
         let wait = Wait::maybe(self.fs.is_remote() && self.fs.inode_waits(ino(number)));
-        let about = about("opendir", number);
-        self.look((caller(req), wait), about, reply, move |fs| fs.opendir(ino(number)));
+        self.look((caller(req), wait), asked, reply, move |fs| fs.opendir(ino(number)));
     }
 
     fn readdir(
@@ -350,7 +350,8 @@ impl Filesystem for Adapter {
         offset: u64,
         reply: ReplyDirectory,
     ) {
-        self.list_names(caller(req), number, handle(fh), offset, reply);
+        let asked = self.asked(req, Operation::Readdir, number);
+        self.list_names((caller(req), asked), handle(fh), offset, reply);
     }
 
     fn readdirplus(
@@ -361,49 +362,53 @@ impl Filesystem for Adapter {
         offset: u64,
         reply: ReplyDirectoryPlus,
     ) {
-        self.list_entries(caller(req), number, handle(fh), offset, reply);
+        let asked = self.asked(req, Operation::Readdirplus, number);
+        self.list_entries((caller(req), asked), handle(fh), offset, reply);
     }
 
     fn releasedir(
         &self,
-        _req: &Request,
-        _ino: INodeNo,
+        req: &Request,
+        number: INodeNo,
         fh: FileHandle,
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
-        self.fs.releasedir(handle(fh));
-        reply.ok();
+        let asked = self.asked(req, Operation::Releasedir, number);
+        self.serve(Wait::Never, asked, reply, move |fs| {
+            fs.releasedir(handle(fh));
+            Ok(())
+        });
     }
 
     fn fsyncdir(
         &self,
-        _req: &Request,
+        req: &Request,
         number: INodeNo,
         _fh: FileHandle,
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.serve(Wait::Maybe, about("fsyncdir", number), reply, move |fs| {
-            fs.fsyncdir(ino(number))
-        });
+        let asked = self.asked(req, Operation::Fsyncdir, number);
+        self.serve(Wait::Maybe, asked, reply, move |fs| fs.fsyncdir(ino(number)));
     }
 
-    fn statfs(&self, _req: &Request, ino: INodeNo, reply: ReplyStatfs) {
-        let about = about("statfs", ino);
+    fn statfs(&self, req: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        let asked = self.asked(req, Operation::Statfs, ino);
         let Some(known) = self.fs.known_space() else {
             let wait = Wait::maybe(self.fs.is_remote());
-            return self.serve(wait, about, reply, FileSystem::statfs);
+            return self.serve(wait, asked, reply, FileSystem::statfs);
         };
-        reply.answer(&self.fs, Ok(known.space));
+        reply.answer(&self.fs, self.call(asked, |_| Ok(known.space)));
         if known.is_old {
-            self.serve(Wait::Maybe, about, (), |fs| fs.statfs().map(drop));
+            let asked = self.asked(req, Operation::Statfs, ino);
+            self.serve(Wait::Maybe, asked, (), |fs| fs.statfs().map(drop));
         }
     }
 
     fn setxattr(
         &self,
-        _req: &Request,
+        req: &Request,
         number: INodeNo,
         name: &OsStr,
         value: &[u8],
@@ -411,38 +416,42 @@ impl Filesystem for Adapter {
         _position: u32,
         reply: ReplyEmpty,
     ) {
+        let asked = self.asked(req, Operation::Setxattr, number);
         let create = flags & libc::XATTR_CREATE != 0;
         let (name, value) = (name.to_owned(), value.to_vec());
-        self.serve(Wait::Maybe, about("setxattr", number), reply, move |fs| {
+        self.serve(Wait::Maybe, asked, reply, move |fs| {
             fs.setxattr(ino(number), name.as_bytes(), &value, create)
         });
     }
 
     fn getxattr(&self, req: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let asked = self.asked(req, Operation::Getxattr, number);
         let wait = Wait::maybe(self.fs.xattr_waits(name.as_bytes()));
         let (caller, name) = (caller(req), name.to_owned());
-        self.look((caller, wait), about("getxattr", number), (reply, size), move |fs| {
+        self.look((caller, wait), asked, (reply, size), move |fs| {
             fs.getxattr(ino(number), name.as_bytes())
         });
     }
 
-    fn listxattr(&self, _req: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
-        self.serve(Wait::Never, about("listxattr", number), (reply, size), move |fs| {
+    fn listxattr(&self, req: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
+        let asked = self.asked(req, Operation::Listxattr, number);
+        self.serve(Wait::Never, asked, (reply, size), move |fs| {
             let names = fs.listxattr(ino(number))?;
             Ok(names.into_iter().flat_map(|name| name.into_iter().chain([0])).collect())
         });
     }
 
-    fn removexattr(&self, _req: &Request, number: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+    fn removexattr(&self, req: &Request, number: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let asked = self.asked(req, Operation::Removexattr, number);
         let name = name.to_owned();
-        self.serve(Wait::Maybe, about("removexattr", number), reply, move |fs| {
+        self.serve(Wait::Maybe, asked, reply, move |fs| {
             fs.removexattr(ino(number), name.as_bytes())
         });
     }
 
     fn fallocate(
         &self,
-        _req: &Request,
+        req: &Request,
         number: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -450,13 +459,14 @@ impl Filesystem for Adapter {
         mode: i32,
         reply: ReplyEmpty,
     ) {
+        let asked = self.asked(req, Operation::Fallocate, number);
         let keep_size = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
         let is_zeroing = match mode & !libc::FALLOC_FL_KEEP_SIZE {
             0 => false,
             libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_ZERO_RANGE => true,
-            _ => return reply.error(Errno::EOPNOTSUPP),
+            _ => return reply.error(self.refuse(asked, Errno::EOPNOTSUPP)),
         };
-        self.serve(Wait::Maybe, about("fallocate", number), reply, move |fs| {
+        self.serve(Wait::Maybe, asked, reply, move |fs| {
             if is_zeroing {
                 fs.zero(handle(fh), offset, length, keep_size)
             } else {
@@ -467,7 +477,7 @@ impl Filesystem for Adapter {
 
     fn getlk(
         &self,
-        _req: &Request,
+        req: &Request,
         number: INodeNo,
         fh: FileHandle,
         owner: LockOwner,
@@ -477,11 +487,9 @@ impl Filesystem for Adapter {
         pid: u32,
         reply: ReplyLock,
     ) {
-        let Some(lock) = lock((fh, owner, pid), kind, start, end) else {
-            return reply.error(Errno::EINVAL);
-        };
-        let found = self.call("getlk", number, |fs| fs.find_lock(ino(number), &lock));
-        (reply, lock).answer(&self.fs, found);
+        let asked = self.asked(req, Operation::Getlk, number);
+        let range = Range { fh, owner, start, end, kind, pid };
+        self.find_lock((asked, number), &range, reply);
     }
 
     fn setlk(
@@ -497,23 +505,9 @@ impl Filesystem for Adapter {
         sleep: bool,
         reply: ReplyEmpty,
     ) {
-        if kind == libc::F_UNLCK {
-            self.fs.give_lock_back(ino(number), handle(fh), owner.0, start, end);
-            return reply.ok();
-        }
-        let Some(lock) = lock((fh, owner, pid), kind, start, end) else {
-            return reply.error(Errno::EINVAL);
-        };
-        if !sleep {
-            return self.serve(Wait::Maybe, about("setlk", number), reply, move |fs| {
-                fs.take_lock(ino(number), lock)
-            });
-        }
-        let fs = Arc::clone(&self.fs);
-        let done = move |taken: FsResult<()>| {
-            reply.answer(&fs, taken.map_err(|error| errno::of(&error)));
-        };
-        self.fs.wait_for_lock(&caller(req), ino(number), lock, Box::new(done));
+        let asked = self.asked(req, Operation::Setlk, number);
+        let range = Range { fh, owner, start, end, kind, pid };
+        self.take_lock((asked, number), &range, sleep.then(|| caller(req)), reply);
     }
 
     // The rest is answered without a word: the kernel asks once and then does it itself, or not at all.
@@ -547,21 +541,24 @@ impl Filesystem for Adapter {
 
     fn lseek(
         &self,
-        _req: &Request,
+        req: &Request,
         number: INodeNo,
         fh: FileHandle,
         offset: i64,
         whence: i32,
         reply: ReplyLseek,
     ) {
+        let asked = self.asked(req, Operation::Lseek, number);
         let extent = match whence {
             libc::SEEK_DATA => Extent::Data,
             libc::SEEK_HOLE => Extent::Hole,
             // Those the kernel answers itself.
-            _ => return reply.error(Errno::EINVAL),
+            _ => return reply.error(self.refuse(asked, Errno::EINVAL)),
         };
-        let Ok(offset) = u64::try_from(offset) else { return reply.error(Errno::ENXIO) };
-        self.serve(Wait::Maybe, about("lseek", number), reply, move |fs| {
+        let Ok(offset) = u64::try_from(offset) else {
+            return reply.error(self.refuse(asked, Errno::ENXIO));
+        };
+        self.serve(Wait::Maybe, asked, reply, move |fs| {
             fs.seek(ino(number), handle(fh), offset, extent)
         });
     }

@@ -71,12 +71,16 @@ impl ContentType {
         &self.0
     }
 
+    /// The text without parameters.
+    pub(crate) fn essence(&self) -> &str {
+        self.0.split(';').next().unwrap_or_default().trim_end()
+    }
+
     /// Whether the text looks like a content type: `type/subtype`, perhaps with parameters behind a semicolon. SDKs keep
     /// any text, so this is asked of what people give, and not of what records have.
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
-        let essence = self.0.split(';').next().unwrap_or_default().trim_end();
-        let Some((kind, subtype)) = essence.split_once('/') else { return false };
+        let Some((kind, subtype)) = self.essence().split_once('/') else { return false };
         let is_token =
             |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter);
         !kind.is_empty()

@@ -6,13 +6,14 @@
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{ForkResult, fork};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::{MountError, environment};
@@ -40,12 +41,12 @@ pub enum Side {
 }
 
 /// Splits off a daemon in a session of its own, its directory `/`, its input and output closed, and its log
-/// going to `log`, if there is one. It has nothing open but those and its end of the pipe, so the caller may own no other
-/// descriptor.
+/// going to `log`, if there is one. It has nothing open but those, its end of the pipe and what is `kept`, so the caller may
+/// own no other descriptor.
 ///
 /// # Errors
 /// [`MountError::Io`], in either process.
-pub fn fork_daemon(log: Option<&File>) -> Result<Side, MountError> {
+pub fn fork_daemon(log: Option<&File>, kept: &[RawFd]) -> Result<Side, MountError> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)
         .map_err(|error| MountError::io("make a pipe to the daemon", error))?;
     // SAFETY: a child may do anything after fork if the parent has no other thread, whose locks it would
@@ -61,7 +62,9 @@ pub fn fork_daemon(log: Option<&File>) -> Result<Side, MountError> {
             let promise = Promise { pipe: writer.into() };
             let left = leave_terminal(log).and_then(|()| {
                 let log = log.map(AsRawFd::as_raw_fd);
-                let staying = Vec::from_iter(log.into_iter().chain([promise.pipe.as_raw_fd()]));
+                let promised = promise.pipe.as_raw_fd();
+                let staying =
+                    Vec::from_iter(log.into_iter().chain(kept.iter().copied()).chain([promised]));
                 environment::close_others(&staying)
                     .map_err(|error| MountError::io("close what the caller has open", error))
             });
@@ -121,6 +124,14 @@ impl Promise {
             .map_err(|error| MountError::io("tell the caller that the mount is usable", error))
     }
 
+    /// Whether nobody waits for the answer any more.
+    #[must_use]
+    pub fn is_forgotten(&self) -> bool {
+        let mut fds = [PollFd::new(&self.pipe, PollFlags::empty())];
+        let polled = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        polled.is_ok() && fds.iter().any(|fd| fd.revents().contains(PollFlags::ERR))
+    }
+
     /// Says why there is no mount.
     pub fn fail(mut self, error: &MountError) {
         let mut answer = vec![FAILED];
@@ -157,6 +168,12 @@ impl Caller {
         }
     }
 
+    /// Whether he waits no more, without having been told.
+    #[must_use]
+    pub fn is_forgotten(&self) -> bool {
+        self.0.as_ref().is_some_and(Promise::is_forgotten)
+    }
+
     /// Another process is to tell him.
     pub(super) fn leave(&mut self) {
         self.0 = None;
@@ -189,16 +206,23 @@ pub fn open_log(path: &Path) -> io::Result<File> {
 }
 
 /// The log of a daemon that was given none: `storefs/MOUNTPOINT.log` in the user's state directory. `None` if
-/// there is no such directory and it cannot be made.
+/// there is no such directory and it cannot be made, or the log cannot be opened.
 #[must_use]
-pub fn open_default_log(mountpoint: &Path) -> Option<File> {
-    let directory = state_directory()?.join("storefs");
+pub fn default_log(mountpoint: &Path) -> Option<PathBuf> {
+    let directory = log_directory()?;
     fs::create_dir_all(&directory).ok()?;
-    let log = open_log(&directory.join(log_name(mountpoint))).ok()?;
+    let path = directory.join(log_name(mountpoint));
+    let log = open_log(&path).ok()?;
     if log.metadata().is_ok_and(|metadata| metadata.len() > MOST_KEPT_LOG) {
         log.set_len(0).ok()?;
     }
-    Some(log)
+    Some(path)
+}
+
+/// Where such logs are, whether it is there or not.
+#[must_use]
+pub fn log_directory() -> Option<PathBuf> {
+    Some(state_directory()?.join("storefs"))
 }
 
 /// `$XDG_STATE_HOME`, or `~/.local/state`; a relative path counts as none, as the XDG specification demands.
@@ -245,7 +269,9 @@ mod tests {
         drop(promise);
         assert!(answer.wait().unwrap_err().to_string().contains("--foreground"));
         let (answer, promise) = ends();
+        assert!(!promise.is_forgotten());
         drop(answer);
+        assert!(promise.is_forgotten());
         assert!(promise.fulfil(&[]).is_err());
     }
 }

@@ -104,6 +104,11 @@ fn limit_time() {
     }
 }
 
+/// Whether this process has no thread but this, as far as the system tells.
+pub(super) fn is_single_threaded() -> bool {
+    std::fs::read_dir("/proc/self/task").map_or(true, |tasks| tasks.count() <= 1)
+}
+
 /// Makes as many threads as a mount needs to begin, and ends them: a session that gets some of its threads and not all ends in
 /// the middle of being mounted.
 ///
@@ -144,9 +149,14 @@ pub(super) fn close_others(staying: &[RawFd]) -> io::Result<()> {
     close_range(first, RawFd::MAX)
 }
 
-fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
+/// Closes a range of descriptors by one system call and nothing else. Gives back whether there is such a call (Linux 5.9).
+pub(super) fn close_at_once(first: RawFd, last: RawFd) -> bool {
     // SAFETY: nobody in this process owns a descriptor of the range, which is the caller's to know.
-    if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) == 0 }
+}
+
+fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
+    if close_at_once(first, last) {
         return Ok(());
     }
     // Before Linux 5.9.

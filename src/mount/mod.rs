@@ -8,12 +8,21 @@
 //! mountpoint by then (its check is the wrong way round), so no session is ever dropped. Unmounting as root
 //! gives up when the mount is busy, so unmounting is done here.
 
+mod asked;
 mod daemon;
 mod deadline;
+mod elsewhere;
 mod environment;
 mod error;
+mod handed_over;
+mod metrics_server;
 mod options;
+mod patience;
 mod preflight;
+mod prometheus;
+mod remount;
+mod service;
+mod session;
 mod signals;
 mod source;
 mod supervise;
@@ -23,32 +32,41 @@ mod unmount;
 mod write_back;
 
 use std::mem;
-use std::os::fd::OwnedFd;
+use std::net::SocketAddr;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use fuser::Session;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-pub use daemon::{Answer, Caller, Promise, Side, fork_daemon, open_default_log, open_log};
+pub use asked::{MountAnswer, MountStatus, all_statuses, status_of};
+pub use daemon::{
+    Answer, Caller, Promise, Side, default_log, fork_daemon, log_directory, open_log,
+};
 pub use environment::{settle, survive_limits};
 pub use error::MountError;
-use options::KernelOptions;
+use metrics_server::{MetricsAddress, MetricsServer};
+use patience::Patience;
+pub(crate) use preflight::LOG_FILE;
 use preflight::Places;
-pub use signals::CaughtSignals;
+pub use preflight::{check_source, is_mounted};
+pub use prometheus::{PROMETHEUS_TYPE, buckets_of, prometheus_text};
+pub use remount::{Remount, remount};
+use service::{Service, Tell};
 use signals::Request;
+pub use signals::{CaughtSignals, LogRequest};
 pub use source::refuse_other_than_storage;
 pub use supervise::{
-    Handed, MOST_RESTARTS, Supervision, can_supervise, handed_over, supervise, upgrade, work,
+    Handed, MOST_RESTARTS, Supervision, Ties, can_supervise, handed, supervise, upgrade, work,
 };
 use sweeper::Sweeper;
 pub use table::{FILE_SYSTEM_TYPE, Mount, MountTable};
 pub use unmount::{Unmounted, unmount};
 use write_back::WriteBack;
 
-use crate::engine::{Source, Storage, StorageOptions};
+use crate::engine::{OpenStore, Source, Storage, StorageOptions};
 use crate::fs::{FileSystem, FsOptions};
 use crate::fuse::{Adapter, Guarded, attach_notifier};
 
@@ -64,7 +82,7 @@ const KEEPING_DEADLINE: Duration = Duration::from_secs(2);
 pub struct MountConfig {
     /// The storage.
     pub source: Source,
-    /// The directory to mount it at.
+    /// The directory to mount it at; or `/dev/fd/N`, an open `/dev/fuse` whose mount is there already.
     pub mountpoint: PathBuf,
     /// How the storage is opened.
     pub storage: StorageOptions,
@@ -74,8 +92,14 @@ pub struct MountConfig {
     pub no_exec: bool,
     /// Whether users other than the mounting one get in.
     pub allow_other: bool,
+    /// Where the mount's state is served for Prometheus, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// Whether the mountpoint may hold files, which are hidden as long as the mount is there.
     pub nonempty: bool,
+    /// The store that is the mount's root, if not the whole storage is shown; it must be there.
+    pub store: Option<OpenStore>,
+    /// How long a source is waited for that is not there yet, or does not answer yet.
+    pub retry: Duration,
 }
 
 /// A mount that nothing stands in the way of.
@@ -83,22 +107,31 @@ pub struct MountConfig {
 pub struct Prepared {
     config: MountConfig,
     places: Places,
+    /// How long the source is still waited for.
+    patience: Patience,
 }
 
 impl Prepared {
-    /// Makes every check that needs no mount. A dead mount of our own at the mountpoint is detached.
+    /// Makes every check that needs no mount. A dead mount of our own at the mountpoint is detached. A source that is not
+    /// there is waited for.
     ///
     /// # Errors
     /// [`MountError`], in one line that says what to do; nothing has been mounted.
     pub fn check(config: MountConfig) -> Result<Self, MountError> {
-        let places = preflight::check(&config.source, &config.mountpoint, config.nonempty)?;
+        let patience = Patience::of(config.retry);
+        let places = preflight::check(&config, patience)?;
         if config.fs.plain && places.source.directory().is_none() {
             return Err(MountError::refused(format!(
                 "--show-sidecars shows the files of a storage directory, and '{}' has none",
                 places.source.shown()
             )));
         }
-        Ok(Self { config, places })
+        if config.fs.plain && config.store.is_some() {
+            return Err(MountError::refused(
+                "--show-sidecars shows the whole storage, and --store one store of it: give one of them",
+            ));
+        }
+        Ok(Self { config, places, patience })
     }
 
     /// What a supervisor has mounted, for a program that is to serve it.
@@ -106,8 +139,9 @@ impl Prepared {
     /// # Errors
     /// [`MountError`], if the source is not to be found.
     pub fn mounted(config: MountConfig, mountpoint: PathBuf) -> Result<Self, MountError> {
-        let source = preflight::check_source(&config.source)?;
-        Ok(Self { config, places: Places { source, mountpoint } })
+        let source = preflight::check_source(&config)?;
+        let patience = Patience::of(Duration::ZERO);
+        Ok(Self { config, places: Places { source, mountpoint }, patience })
     }
 
     /// The source, as it was [found](Source::found).
@@ -127,6 +161,31 @@ impl Prepared {
     pub fn is_read_only(&self) -> bool {
         self.config.fs.read_only
     }
+
+    /// The open `/dev/fuse` that was handed over, which a daemon has to keep.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<RawFd> {
+        handed_over::descriptor(&self.config.mountpoint)
+    }
+
+    /// Opens the storage, which is waited for. Gives it back with how it is shown.
+    fn open_storage(
+        &self,
+        is_given_up: impl FnMut() -> bool,
+    ) -> Result<(Storage, FsOptions), MountError> {
+        let Self { config, places, patience } = self;
+        let mut storage_options = config.storage.clone();
+        storage_options.read_only |= config.fs.read_only;
+        let mut fs = config.fs.clone();
+        let storage = patience.attempt(&places.source.shown(), is_given_up, || {
+            let storage = Storage::open(&places.source, storage_options.clone())?;
+            if let Some(store) = &config.store {
+                fs.store = Some(storage.find_store(store)?.name().clone());
+            }
+            Ok(storage)
+        })?;
+        Ok((storage, fs))
+    }
 }
 
 /// Something that happens to a running mount.
@@ -141,6 +200,9 @@ enum Event {
 pub struct MountedFs {
     fs: Arc<FileSystem>,
     mountpoint: PathBuf,
+    /// Whether others have made the mount, and have to unmount it where this process may not.
+    is_handed_over: bool,
+    service: Option<Service>,
     /// What whoever mounts has to know, each in a line.
     notices: Vec<String>,
     /// The device number by which the mount is found in the table, wherever it may have been moved to.
@@ -151,6 +213,8 @@ pub struct MountedFs {
     events: Receiver<Event>,
     /// `None` once the mount has ended.
     sweeper: Option<Sweeper>,
+    /// The same.
+    metrics: Option<MetricsServer>,
     /// `None` once the mount has ended and the times are written.
     write_back: Option<WriteBack>,
 }
@@ -162,7 +226,8 @@ impl std::fmt::Debug for MountedFs {
 }
 
 impl MountedFs {
-    /// Opens the storage and mounts it. The mount is usable when this returns.
+    /// Opens the storage and mounts it. The mount is usable when this returns. A storage that does not answer yet is waited
+    /// for as long as `is_given_up` says no.
     ///
     /// The storage is opened here and nowhere before, in the process that serves the mount: a daemon in the background has
     /// been forked by then ([`fork_daemon`]). What a backend has open or running, a connection, a thread, a runtime, would
@@ -170,20 +235,30 @@ impl MountedFs {
     ///
     /// # Errors
     /// [`MountError`]; then nothing is mounted.
-    pub fn start(prepared: &Prepared) -> Result<Self, MountError> {
-        Self::start_on(prepared, None)
+    pub fn start(
+        prepared: &Prepared,
+        is_given_up: impl FnMut() -> bool,
+    ) -> Result<Self, MountError> {
+        Self::start_on(prepared, None, is_given_up)
     }
 
     /// Opens the storage, and serves what a supervisor has mounted.
-    fn start_as_worker(prepared: &Prepared, handed: &Handed) -> Result<Self, MountError> {
-        Self::start_on(prepared, Some(handed))
+    fn start_as_worker(
+        prepared: &Prepared,
+        handed: &Handed,
+        is_given_up: impl FnMut() -> bool,
+    ) -> Result<Self, MountError> {
+        Self::start_on(prepared, Some(handed), is_given_up)
     }
 
-    fn start_on(prepared: &Prepared, handed: Option<&Handed>) -> Result<Self, MountError> {
-        let Prepared { config, places } = prepared;
-        let mut storage_options = config.storage.clone();
-        storage_options.read_only |= config.fs.read_only;
-        let storage = Storage::open(&places.source, storage_options)?;
+    fn start_on(
+        prepared: &Prepared,
+        handed: Option<&Handed>,
+        is_given_up: impl FnMut() -> bool,
+    ) -> Result<Self, MountError> {
+        let Prepared { config, places, .. } = prepared;
+        let metrics = config.metrics.map(MetricsAddress::bind).transpose();
+        let (storage, fs) = prepared.open_storage(is_given_up)?;
         if !config.fs.read_only
             && let Err(error) = storage.heal()
         {
@@ -192,8 +267,18 @@ impl MountedFs {
         let notices = if config.fs.read_only { Vec::new() } else { notices_of(&storage) };
         let kept = handed.map(Handed::kept).transpose();
         let kept = kept.map_err(|error| MountError::io("read what is kept", error))?;
-        let fs = Arc::new(FileSystem::with_kept(storage.clone(), config.fs.clone(), kept));
+        let is_first = kept.as_deref().is_none_or(|kept| kept.worker() == 1);
+        let fs = Arc::new(FileSystem::with_kept(storage.clone(), fs, kept));
         fs.restore();
+        let metrics = metrics.and_then(|address| address.map(|at| at.serve(&fs)).transpose());
+        let metrics = match metrics {
+            // Who uses the mount is served all the same.
+            Err(error) if !is_first => {
+                log::error!("{error}");
+                None
+            }
+            metrics => metrics?,
+        };
         let write_back = WriteBack::start(storage)?;
         let sweeper = Some(Sweeper::start(&fs)?);
 
@@ -205,41 +290,46 @@ impl MountedFs {
         };
         environment::check_threads().map_err(no_thread)?;
         let adapter = Adapter::new(Arc::clone(&fs), on_destroy).map_err(no_thread)?;
-        let mounting = |error| MountError::io(format!("mount at '{}'", shown(places)), error);
+        let mounting =
+            |error| MountError::io(format!("mount at '{}'", session::shown(places)), error);
         let backings = adapter.backings();
-        let (adapter, options) = (Guarded::new(adapter), session_config(prepared));
-        let session = match handed {
-            None => Session::new(adapter, &places.mountpoint, &options)
-                .map_err(|error| explain(error, places))?,
-            Some(handed) => handed.session(adapter, options).map_err(mounting)?,
-        };
+        let session = session::begin(Guarded::new(adapter), prepared, handed)?;
         let connect =
             || rustix::io::dup(&session).map_err(|error| mounting(std::io::Error::from(error)));
         let connection = connect()?;
         attach_notifier(&fs, session.notifier(), connect()?);
         backings.attach(&fs, connect()?);
         fs.start_watching();
-        let device = device_at(&places.mountpoint);
-        say_where_else(places, device.as_deref());
+        let device = match prepared.descriptor() {
+            Some(descriptor) => handed_over::device_of(descriptor),
+            None => device_at(&places.mountpoint),
+        };
+        fs.set_mounted(is_mounted_by(device.clone()));
+        if is_first {
+            say_where_else(places, device.as_deref());
+        }
         let session = session.spawn().map_err(mounting)?;
         // Never dropped: its drop would unmount a second time what others may have mounted there since. This
         // leaks a descriptor for each mount, and a process makes one mount.
         mem::forget(session);
 
         let mountpoint = places.mountpoint.clone();
-        if fs.kept().is_none_or(|kept| kept.worker() == 1) {
+        if is_first {
             log::info!("mounted '{}' at '{}'", places.source.shown(), mountpoint.display());
         }
         let write_back = Some(write_back);
         Ok(Self {
             fs,
             mountpoint,
+            is_handed_over: prepared.descriptor().is_some(),
+            service: None,
             notices,
             device,
             connection,
             sender,
             events,
             sweeper,
+            metrics,
             write_back,
         })
     }
@@ -250,21 +340,39 @@ impl MountedFs {
         &self.mountpoint
     }
 
+    /// Tells the manager of services that has started this process, if there is one, of the mount's life. For a mount in the
+    /// foreground: whoever goes into the background may have been started by somebody else's service.
+    pub fn be_service(&mut self) {
+        self.service = Service::begin(&self.mountpoint, !self.is_handed_over);
+    }
+
+    /// As [`be_service`](Self::be_service), in a worker, whose supervisor tells the manager that the mount is ready.
+    fn be_service_of_supervisor(&mut self, tell: Tell) {
+        self.service = Service::begin_by_supervisor(tell, &self.mountpoint);
+    }
+
     /// Serves until somebody unmounts, or a signal asks for it. `ready` is called as soon as nothing can keep it from that
-    /// any more; if it fails, the mount ends at once.
+    /// any more; if it fails, the mount ends at once. What signals ask of the log is passed on to `log`.
     ///
     /// # Errors
     /// [`MountError::Storage`] if the last times could not be written; [`MountError::Io`]; what `ready` fails with.
     pub fn serve(
         mut self,
         signals: CaughtSignals,
+        log: fn(LogRequest),
         ready: impl FnOnce(&[String]) -> Result<(), MountError>,
     ) -> Result<(), MountError> {
         let sender = self.sender.clone();
-        let _watch = signals.watch(move |request| drop(sender.send(Event::Requested(request))))?;
+        let _watch = signals.watch(move |request| match request {
+            Request::Log(request) => log(request),
+            request => drop(sender.send(Event::Requested(request))),
+        })?;
         if let Err(error) = ready(&self.notices) {
             self.stop();
             return self.finish().and(Err(error));
+        }
+        if let Some(service) = &self.service {
+            service.ready(&self.mountpoint);
         }
         self.wait_for_end();
         self.finish()
@@ -287,6 +395,7 @@ impl MountedFs {
                     log::info!("status: {}", self.fs.status());
                 }
                 Ok(Event::Requested(Request::Stop)) => return self.stop(),
+                Ok(Event::Requested(Request::Log(_))) => {}
                 Ok(Event::Ended) | Err(_) => return,
             }
         }
@@ -294,13 +403,20 @@ impl MountedFs {
 
     /// Unmounts, and waits for the session's end. A second request to stop ends the waiting.
     fn stop(&self) {
-        self.unmount_everywhere();
+        if let Some(service) = &self.service {
+            service.stopping("waiting for those who use the mount");
+        }
+        self.fs.end_log();
+        if !self.unmount_everywhere() && self.is_handed_over {
+            log::warn!("'{}' is left to whoever has mounted it", self.mountpoint.display());
+            return;
+        }
         let deadline = Instant::now() + USERS_DEADLINE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.events.recv_timeout(left) {
                 Ok(Event::Ended) => return,
-                Ok(Event::Requested(Request::LogStatus)) => {}
+                Ok(Event::Requested(Request::LogStatus | Request::Log(_))) => {}
                 Ok(Event::Requested(Request::Stop)) | Err(_) => {
                     log::warn!(
                         "'{}' is still in use; ending all the same, its users get ENOTCONN",
@@ -312,9 +428,12 @@ impl MountedFs {
         }
     }
 
-    /// Unmounts wherever the mount is seen, detaching it where it is in use.
-    fn unmount_everywhere(&self) {
-        for path in self.seen_at() {
+    /// Unmounts wherever the mount is seen, detaching it where it is in use. Gives back whether it is seen nowhere any more,
+    /// as far as can be told.
+    fn unmount_everywhere(&self) -> bool {
+        let places = self.seen_at();
+        let mut is_unmounted = !places.is_empty();
+        for path in places {
             let outcome = unmount::unmount_unused(&path).and_then(|users| match users {
                 None => Ok(()),
                 Some(users) => {
@@ -324,8 +443,10 @@ impl MountedFs {
             });
             if let Err(error) = outcome {
                 log::error!("{error}");
+                is_unmounted = false;
             }
         }
+        is_unmounted
     }
 
     /// The places where unmounting would meet this mount and no other. Nowhere once it is gone: its device
@@ -334,8 +455,13 @@ impl MountedFs {
         if !self.is_connected() {
             return Vec::new();
         }
-        let Some(device) = self.device.as_deref() else { return vec![self.mountpoint.clone()] };
-        let Ok(table) = MountTable::read() else { return vec![self.mountpoint.clone()] };
+        let as_made = || match self.is_handed_over {
+            true => Vec::new(),
+            false => vec![self.mountpoint.clone()],
+        };
+        let (Some(device), Ok(table)) = (self.device.as_deref(), MountTable::read()) else {
+            return as_made();
+        };
         let on_top = |mount: &&Mount| {
             table.at(&mount.mountpoint).is_some_and(|upper| upper.device == mount.device)
         };
@@ -367,6 +493,9 @@ impl MountedFs {
     /// Keeps aside what its users have not published, who are cut off, and writes the last times.
     fn finish(&mut self) -> Result<(), MountError> {
         let Some(write_back) = self.write_back.take() else { return Ok(()) };
+        if let Some(service) = self.service.take() {
+            service.stopping("writing what is left");
+        }
         // Nothing, unless the mount is still in use, or its connection was aborted.
         self.fs.keep_unpublished(Instant::now() + KEEPING_DEADLINE);
         // A session that failed leaves a mount that nobody serves; whoever looked at it would wait for ever. One whose
@@ -382,6 +511,8 @@ impl MountedFs {
             self.dead_at().into_iter().for_each(detach);
         }
         self.sweeper = None;
+        self.fs.log_other_failures();
+        self.metrics = None;
         self.fs.stop_watching();
         log::info!("unmounted '{}'", self.mountpoint.display());
         write_back.finish()
@@ -403,43 +534,6 @@ fn no_thread(error: std::io::Error) -> MountError {
     MountError::refused(format!(
         "no thread can be made: {error}; raise the limit of processes (ulimit -u) or of tasks (TasksMax=)"
     ))
-}
-
-fn session_config(prepared: &Prepared) -> fuser::Config {
-    let source = prepared.places.source.shown();
-    options::session_config(kernel_options(prepared, &source))
-}
-
-fn kernel_options<'a>(prepared: &Prepared, source: &'a str) -> KernelOptions<'a> {
-    KernelOptions {
-        source,
-        read_only: prepared.config.fs.read_only,
-        no_exec: prepared.config.no_exec,
-        allow_other: prepared.config.allow_other,
-    }
-}
-
-fn shown(places: &Places) -> String {
-    places.mountpoint.display().to_string()
-}
-
-/// Adds what to do to what fuser and fusermount3 say.
-fn explain(error: std::io::Error, places: &Places) -> MountError {
-    let said = error.to_string();
-    let mountpoint = shown(places);
-    if said.contains("user_allow_other") {
-        return MountError::refused(format!(
-            "cannot mount at '{mountpoint}' for other users: --allow-other needs the line 'user_allow_other' \
-             in /etc/fuse.conf"
-        ));
-    }
-    if error.kind() == std::io::ErrorKind::NotFound {
-        return MountError::refused(format!(
-            "cannot mount at '{mountpoint}': users other than root need fusermount3; install the package fuse3"
-        ));
-    }
-    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    MountError::refused(format!("cannot mount at '{mountpoint}': {}", lines.join("; ")))
 }
 
 /// What whoever mounts a storage has to know; it is in the log too.
@@ -469,6 +563,14 @@ fn say_where_else(places: &Places, device: Option<&str>) {
             other.mountpoint.display()
         );
     }
+}
+
+/// Whether the mount of this device is still to be seen; also where that cannot be known.
+fn is_mounted_by(device: Option<String>) -> Box<dyn Fn() -> bool + Send + Sync> {
+    Box::new(move || match (&device, MountTable::read()) {
+        (Some(device), Ok(table)) => table.of_device(device).next().is_some(),
+        _ => true,
+    })
 }
 
 fn device_at(mountpoint: &Path) -> Option<String> {

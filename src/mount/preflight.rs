@@ -10,13 +10,21 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::options::file_system_name;
+use super::patience::Patience;
 use super::source::refuse_other_than_storage;
 use super::table::{self, Mount, MountTable};
-use super::{MountError, deadline, unmount};
+use super::{MountConfig, MountError, deadline, handed_over, unmount};
 use crate::engine::Source;
 
 /// The device through which the kernel talks to FUSE daemons.
 const FUSE_DEVICE: &str = "/dev/fuse";
+
+/// The control file in a mount's root that tells of the daemon.
+pub(super) const STATUS_FILE: &str = "@status";
+
+/// The control file there that tells each request.
+pub(crate) const LOG_FILE: &str = "@log";
 
 /// How long a mount that is there already may take to show whether its daemon lives.
 const LIVENESS_DEADLINE: Duration = Duration::from_secs(2);
@@ -35,28 +43,51 @@ pub(super) struct Places {
 }
 
 /// Checks source and mountpoint. A dead mount of our own is detached on the way, with a line in the log.
-pub(super) fn check(
-    source: &Source,
-    mountpoint: &Path,
-    nonempty: bool,
-) -> Result<Places, MountError> {
-    let source = check_source(source)?;
+pub(super) fn check(config: &MountConfig, patience: Patience) -> Result<Places, MountError> {
+    let source = find_source(&config.source, patience)?;
     refuse_other_than_storage(&source)?;
-    let mountpoint = check_mountpoint(mountpoint)?;
+    if let Some(descriptor) = handed_over::descriptor(&config.mountpoint) {
+        handed_over::check(descriptor)?;
+        return Ok(Places { source, mountpoint: config.mountpoint.clone() });
+    }
+    let mountpoint = check_mountpoint(&config.mountpoint)?;
     if let Some(path) = source.path() {
         check_not_nested(path, &mountpoint)?;
     }
-    if !nonempty {
+    if !config.nonempty {
         check_empty(&mountpoint)?;
     }
     check_device()?;
     Ok(Places { source, mountpoint })
 }
 
+/// Checks the source, as it is now, and nothing else. Gives back what was [found](Source::found).
+///
+/// # Errors
+/// [`MountError`], in one line that says what to do.
+pub fn check_source(config: &MountConfig) -> Result<Source, MountError> {
+    let source = find_source(&config.source, Patience::of(Duration::ZERO))?;
+    refuse_other_than_storage(&source)?;
+    Ok(source)
+}
+
+/// Whether this very source is mounted at this very place, by a daemon that lives.
+#[must_use]
+pub fn is_mounted(config: &MountConfig) -> bool {
+    let Ok(source) = config.source.found() else { return false };
+    let table = MountTable::read().unwrap_or_default();
+    let Ok(mountpoint) = table::resolve(&config.mountpoint, &table) else { return false };
+    let source = file_system_name(&source.shown());
+    let is_of = |mount: &Mount| mount.is_ours() && mount.source == *source;
+    table.at(&mountpoint).is_some_and(is_of) && !is_dead(&mountpoint)
+}
+
 /// Finds the source. A database is looked at no closer: it is opened, or is not, by the process that serves the mount.
-pub(super) fn check_source(source: &Source) -> Result<Source, MountError> {
+fn find_source(source: &Source, patience: Patience) -> Result<Source, MountError> {
     let shown = source.shown();
-    let found = source.found().map_err(|error| match error.is_not_found() {
+    // Nobody has caught a signal yet, so whoever gives it up ends the process.
+    let found = patience.attempt(&shown, || false, || source.found());
+    let found = found.map_err(|error| match error.is_not_found() {
         true => MountError::refused(format!(
             "source '{shown}' does not exist; give the path of a storage directory"
         )),
@@ -164,7 +195,7 @@ fn check_empty(mountpoint: &Path) -> Result<(), MountError> {
     }
 }
 
-fn check_device() -> Result<(), MountError> {
+pub(super) fn check_device() -> Result<(), MountError> {
     // Opening it has no effect until something is mounted through the descriptor.
     match OpenOptions::new().read(true).write(true).open(FUSE_DEVICE) {
         Ok(_) => Ok(()),
@@ -201,7 +232,19 @@ mod tests {
     }
 
     fn refusal(source: &Path, mountpoint: &Path) -> String {
-        check(&source.into(), mountpoint, false).unwrap_err().to_string()
+        let config = MountConfig {
+            source: source.into(),
+            mountpoint: mountpoint.into(),
+            storage: crate::engine::StorageOptions::default(),
+            fs: crate::fs::FsOptions::default(),
+            no_exec: false,
+            allow_other: false,
+            metrics: None,
+            nonempty: false,
+            store: None,
+            retry: Duration::ZERO,
+        };
+        check(&config, Patience::of(config.retry)).unwrap_err().to_string()
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Signals as events of a mount's life.
 //!
-//! INT, TERM and HUP ask for an orderly stop, and so does XCPU, by which the system says that the process is about to be
-//! killed; USR1 asks for the status in the log. HUP stays ignored where it was, as by nohup. The signals are caught before
-//! the mount is made: one that came in between would else kill the daemon and leave a dead mount.
+//! INT and TERM ask for an orderly stop, and so does XCPU, by which the system says that the process is about to be killed.
+//! HUP does where a terminal has hung up; to a mount without a terminal it says, as to any daemon, to open its log again. It
+//! stays ignored where it was, as by nohup. USR1 asks for the status in the log, USR2 for more in the log. The signals are
+//! caught before the mount is made: one that came in between would else kill the daemon and leave a dead mount.
 
 use std::thread::{self, JoinHandle};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXCPU};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
 use signal_hook::iterator::{Handle, Signals};
 
 use super::MountError;
@@ -18,23 +19,49 @@ pub(super) enum Request {
     Stop,
     /// Write the status into the log.
     LogStatus,
+    /// Something about the log.
+    Log(LogRequest),
+}
+
+/// What somebody asks of the log of a running mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogRequest {
+    /// Open its file again, which was renamed.
+    Reopen,
+    /// Tell more; after everything, what was told at first.
+    Raise,
 }
 
 /// The signals that a mount obeys.
 pub(super) fn obeyed() -> impl Iterator<Item = i32> {
     let hangup = (!is_hangup_ignored()).then_some(SIGHUP);
-    [SIGINT, SIGTERM, SIGUSR1, SIGXCPU].into_iter().chain(hangup)
+    [SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU].into_iter().chain(hangup)
 }
 
-/// Whether a signal that is obeyed ends the mount.
-pub(super) fn asks_to_stop(signal: i32) -> bool {
-    signal != SIGUSR1
+/// What SIGHUP asks of this process.
+pub(super) fn hangup() -> Request {
+    match has_terminal() {
+        true => Request::Stop,
+        false => Request::Log(LogRequest::Reopen),
+    }
+}
+
+/// What a signal that is obeyed asks for.
+pub(super) fn request(signal: i32, hangup: Request) -> Request {
+    match signal {
+        SIGUSR1 => Request::LogStatus,
+        SIGUSR2 => Request::Log(LogRequest::Raise),
+        SIGHUP => hangup,
+        _ => Request::Stop,
+    }
 }
 
 /// Signals that no longer end the process but wait to be looked at.
 #[derive(Debug)]
 pub struct CaughtSignals {
     signals: Signals,
+    /// What SIGHUP asks for.
+    hangup: Request,
 }
 
 impl CaughtSignals {
@@ -45,7 +72,13 @@ impl CaughtSignals {
     pub fn catch() -> Result<Self, MountError> {
         let signals =
             Signals::new(obeyed()).map_err(|error| MountError::io("catch signals", error))?;
-        Ok(Self { signals })
+        Ok(Self { signals, hangup: hangup() })
+    }
+
+    /// Whether a signal that was caught asks the mount to stop before it has begun. What else was asked by then is forgotten.
+    pub fn ask_to_stop(&mut self) -> bool {
+        let hangup = self.hangup;
+        self.signals.pending().any(|signal| request(signal, hangup) == Request::Stop)
     }
 
     /// Passes on what each signal asks for, those caught up to now first, until the watch ends.
@@ -64,12 +97,17 @@ impl CaughtSignals {
                             "the processor time that this process may use (ulimit -t) is used up"
                         );
                     }
-                    pass_on(if asks_to_stop(signal) { Request::Stop } else { Request::LogStatus });
+                    pass_on(request(signal, self.hangup));
                 }
             })
             .map_err(|error| MountError::io("start the thread that waits for signals", error))?;
         Ok(SignalWatch { handle, thread: Some(thread) })
     }
+}
+
+/// Whether there is a terminal that may hang up.
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }
 
 /// Whether this process was started to ignore SIGHUP, as nohup does. Where `/proc` does not tell, it was not.

@@ -7,18 +7,22 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde_json::Value;
 
+use super::asked::{MountAnswer, answer_at};
+use super::preflight::LOG_FILE;
 use super::table::{self, Mount, MountTable};
 use super::{MountError, deadline, preflight};
 
-/// The control file in a mount's root that tells the daemon's process id.
-const STATUS_FILE: &str = "@status";
+/// How long those who read it may take to let go of it: `tail -f` looks once a second.
+const LOG_READERS_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How long a daemon may take to tell its process id. One that hangs would never do so.
 const STATUS_DEADLINE: Duration = Duration::from_secs(2);
@@ -68,7 +72,7 @@ pub fn unmount(mountpoint: &Path, lazy: bool) -> Result<Unmounted, MountError> {
         Daemon::Hanging => return Err(hanging(mountpoint)),
         Daemon::Process { .. } | Daemon::Unknown => {}
     }
-    match attempt(&path, How::Plainly)? {
+    match attempt_without_log(&path)? {
         Attempt::Done => Ok(wait_for_end(daemon)),
         Attempt::Busy if lazy => {
             let users = users_in_words(&path, &table);
@@ -93,6 +97,36 @@ pub(super) fn unmount_unused(path: &Path) -> Result<Option<String>, MountError> 
         Attempt::Done => Ok(None),
         Attempt::Busy => Ok(Some(users_in_words(path, &preflight::read_table()?))),
     }
+}
+
+/// Unmounts plainly. Who only reads `@log` does not keep a mount: he is told that this is the end.
+fn attempt_without_log(path: &Path) -> Result<Attempt, MountError> {
+    if matches!(attempt(path, How::Plainly)?, Attempt::Done) {
+        return Ok(Attempt::Done);
+    }
+    let is_read = has_log_readers(path) && end_log(path);
+    let end = Instant::now() + LOG_READERS_DEADLINE;
+    // Once more in any case: who read it may have left between the two looks.
+    loop {
+        let attempted = attempt(path, How::Plainly)?;
+        if !is_read || matches!(attempted, Attempt::Done) || Instant::now() >= end {
+            return Ok(attempted);
+        }
+        thread::sleep(LOG_READERS_DEADLINE / 100);
+    }
+}
+
+fn has_log_readers(path: &Path) -> bool {
+    let MountAnswer::Live(status) = answer_at(path, STATUS_DEADLINE) else { return false };
+    let readers = status.pointer("/log/readers").and_then(Value::as_u64);
+    readers.is_some_and(|readers| readers > 0)
+}
+
+/// A sync of `@log` ends it for all who read it.
+fn end_log(path: &Path) -> bool {
+    let log_file = path.join(LOG_FILE);
+    let ended = move || fs::File::open(&log_file).and_then(|log| log.sync_all());
+    matches!(deadline::ask(STATUS_DEADLINE, ended), Some(Ok(())))
 }
 
 fn find(mountpoint: &Path, table: &MountTable) -> Result<PathBuf, MountError> {
@@ -162,23 +196,15 @@ enum Daemon {
 }
 
 fn ask_daemon(path: &Path) -> Daemon {
-    let status_file = path.join(STATUS_FILE);
-    let answer = deadline::ask(STATUS_DEADLINE, move || fs::read(&status_file));
-    let text = match answer {
-        Some(Ok(text)) => text,
-        Some(Err(error)) => {
-            return match Errno::from_io_error(&error) {
-                Some(Errno::NOTCONN | Errno::CONNABORTED) => Daemon::Dead,
-                _ => Daemon::Unknown,
-            };
-        }
-        None => return Daemon::Hanging,
-    };
-    process_of(&text).unwrap_or(Daemon::Unknown)
+    match answer_at(path, STATUS_DEADLINE) {
+        MountAnswer::Live(status) => process_of(&status).unwrap_or(Daemon::Unknown),
+        MountAnswer::Dead => Daemon::Dead,
+        MountAnswer::Hanging => Daemon::Hanging,
+        MountAnswer::Unknown(_) => Daemon::Unknown,
+    }
 }
 
-fn process_of(status: &[u8]) -> Option<Daemon> {
-    let status: serde_json::Value = serde_json::from_slice(status).ok()?;
+fn process_of(status: &Value) -> Option<Daemon> {
     // What answers may be no daemon of ours: `Pid` takes no negative number.
     let pid = i32::try_from(status.get("pid")?.as_i64()?).ok().filter(|pid| *pid > 0)?;
     let pidfd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
@@ -300,6 +326,8 @@ fn command_of(pid: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -324,10 +352,11 @@ mod tests {
 
     #[test]
     fn a_process_is_found_by_the_status_alone() {
-        let own = format!("{{\"pid\": {}}}", std::process::id());
-        assert!(matches!(process_of(own.as_bytes()), Some(Daemon::Process { .. })));
-        for text in ["", "{}", "{\"pid\": -1}", "{\"pid\": 0}", "{\"pid\": \"1\"}", "[]"] {
-            assert!(process_of(text.as_bytes()).is_none(), "{text}");
+        let own = json!({ "pid": std::process::id() });
+        assert!(matches!(process_of(&own), Some(Daemon::Process { .. })));
+        let others = [json!({ "pid": -1 }), json!({ "pid": 0 }), json!({ "pid": "1" })];
+        for status in others.into_iter().chain([json!(null), json!({}), json!([])]) {
+            assert!(process_of(&status).is_none(), "{status}");
         }
     }
 }

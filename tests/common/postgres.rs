@@ -12,7 +12,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -76,27 +76,7 @@ impl Server {
             .rev()
             .map(|version| PathBuf::from(format!("/usr/lib/postgresql/{version}/bin")))
             .find(|directory| directory.join("postgres").exists())?;
-        let directory = tempfile::Builder::new().prefix("storefs-test-").tempdir().unwrap().keep();
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
-        let keeper = Command::new("sh")
-            .arg("-c")
-            .arg(
-                "trap '' INT TERM HUP; cat >/dev/null; \
-                 pid=$(head -n 1 \"$0/data/postmaster.pid\" 2>/dev/null) && kill -QUIT \"$pid\"; \
-                 while kill -0 \"$pid\" 2>/dev/null; do sleep 0.05; done; rm -rf \"$0\"",
-            )
-            .arg(&directory)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let owner = owner();
-        let mut server = Self { programs, directory, port: 0, keeper, owner };
-        if let Some((uid, gid)) = owner {
-            chown(&server.directory, Some(uid), Some(gid)).unwrap();
-        }
+        let mut server = Self::prepared(programs);
         let data = server.data();
         server.run(
             "initdb",
@@ -133,6 +113,32 @@ impl Server {
         Some(server)
     }
 
+    /// A server without data, and what will stop it.
+    fn prepared(programs: PathBuf) -> Self {
+        let directory = tempfile::Builder::new().prefix("storefs-test-").tempdir().unwrap().keep();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+        let keeper = Command::new("sh")
+            .arg("-c")
+            .arg(
+                "trap '' INT TERM HUP; cat >/dev/null; \
+                 pid=$(head -n 1 \"$0/data/postmaster.pid\" 2>/dev/null) && kill -QUIT \"$pid\"; \
+                 while kill -0 \"$pid\" 2>/dev/null; do sleep 0.05; done; rm -rf \"$0\"",
+            )
+            .arg(&directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let owner = owner();
+        let server = Self { programs, directory, port: 0, keeper, owner };
+        if let Some((uid, gid)) = owner {
+            chown(&server.directory, Some(uid), Some(gid)).unwrap();
+        }
+        server
+    }
+
     fn data(&self) -> String {
         self.directory.join("data").display().to_string()
     }
@@ -156,6 +162,28 @@ impl Server {
     /// Stops it at once, as a crash does.
     pub(crate) fn stop(&self) {
         self.run("pg_ctl", &["-D", &self.data(), "-w", "-m", "immediate", "stop"]);
+    }
+
+    /// A second server that follows this one, and only reads until it is promoted.
+    pub(crate) fn standby(&self) -> Self {
+        let mut standby = Self::prepared(self.programs.clone());
+        let data = standby.data();
+        let port = self.port.to_string();
+        let from = ["-h", "127.0.0.1", "-p", &port, "-U", "postgres"];
+        let how = ["-D", &data, "--write-recovery-conf", "--checkpoint=fast", "--no-sync"];
+        standby.run("pg_basebackup", &[&from[..], &how[..]].concat());
+        let config = standby.directory.join("data/postgresql.conf");
+        let copied = fs::read_to_string(&config).unwrap();
+        let socket = standby.directory.display();
+        fs::write(&config, format!("{copied}unix_socket_directories = '{socket}'\n")).unwrap();
+        standby.port = free_port();
+        standby.start_again();
+        standby
+    }
+
+    /// Has a standby become a server of its own, which writes.
+    pub(crate) fn promote(&self) {
+        self.run("pg_ctl", &["-D", &self.data(), "-w", "-t", "60", "promote"]);
     }
 
     /// Has it listen to another port from its next start on.
@@ -229,15 +257,26 @@ impl Server {
         text.lines().filter(|line| !line.contains("restrict")).collect::<Vec<_>>().join("\n")
     }
 
-    #[track_caller]
-    fn psql(&self, database: &str, arguments: &[&str]) -> String {
-        let output = Command::new(self.programs.join("psql"))
+    /// What a statement answers through a port of this machine that leads here; `None` if it fails.
+    pub(crate) fn sql_through(&self, port: u16, database: &str, text: &str) -> Option<String> {
+        let output = self.psql_at(port, database, &["-c", text]);
+        let answer = String::from_utf8(output.stdout).unwrap();
+        output.status.success().then(|| answer.trim_end().to_owned())
+    }
+
+    fn psql_at(&self, port: u16, database: &str, arguments: &[&str]) -> Output {
+        Command::new(self.programs.join("psql"))
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1"])
-            .args(["-U", "postgres", "-p", &self.port.to_string(), "-d", database])
+            .args(["-U", "postgres", "-p", &port.to_string(), "-d", database])
             .args(arguments)
             .env_remove("PGOPTIONS")
             .output()
-            .unwrap();
+            .unwrap()
+    }
+
+    #[track_caller]
+    fn psql(&self, database: &str, arguments: &[&str]) -> String {
+        let output = self.psql_at(self.port, database, arguments);
         assert!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }

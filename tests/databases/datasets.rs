@@ -37,6 +37,36 @@ pub(crate) fn items_are_files_for_programs(db: &Database) {
     sh(&copy, &datasets);
 }
 
+/// More than are asked for at once, and in the database in another order than that in which they were put in.
+pub(crate) fn many_items_are_in_their_order(db: &Database) {
+    let mount = db.mount_with(&["--ttl", "0"]);
+    let Some(mut client) = db.client("default") else { return };
+    for from in [0, 150, 300] {
+        let items: Vec<_> = (from..from + 150).map(|n| json!({"n": n})).collect();
+        client.ask(&json!({"push": items, "dataset": "many"}));
+        client.ask(&json!({"push": items, "dataset": "another"}));
+    }
+    // PostgreSQL puts what is changed behind all others.
+    db.sql("UPDATE dataset_records SET data = data WHERE item_id % 3 = 0");
+    let many = mount.path().join("datasets/many");
+    wait_until("they are listed", || names(&many).len() == 450);
+    let expected: std::collections::BTreeSet<_> =
+        (1..=450).map(|number| format!("{number:09}.json")).collect();
+    assert_eq!(names(&many), expected);
+    let read = sh("cat *.json | jq .n", &many);
+    let read: Vec<u32> = read.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(read, (0..450).collect::<Vec<_>>());
+    // Each by its number alone, and with the length that the listing tells.
+    for number in [1, 99, 100, 101, 200, 201, 450] {
+        let path = many.join(format!("{number:09}.json"));
+        let text = fs::read_to_string(&path).unwrap();
+        let item: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(item["n"], number - 1);
+        assert_eq!(fs::metadata(&path).unwrap().len(), text.len() as u64);
+    }
+    assert!(!many.join("000000451.json").exists());
+}
+
 pub(crate) fn items_cannot_be_changed(db: &Database) {
     let mount = db.mount();
     let Some(mut client) = db.client("default") else { return };

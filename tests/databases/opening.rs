@@ -11,7 +11,7 @@ use crate::database::{Database, STORE, mount, within};
 
 /// Tries to mount what cannot be mounted: one line, and nothing is mounted or made.
 #[track_caller]
-fn refused(source: &str) -> String {
+pub(crate) fn refused(source: &str) -> String {
     let dir = temp_dir();
     let output: Output = within(Duration::from_secs(40), || {
         storefs().args(["mount", source]).arg(dir.path()).output().unwrap()
@@ -76,7 +76,7 @@ pub(crate) fn a_database_of_a_newer_client_works(db: &Database) {
 
 /// Nothing can be changed through a mount, and each who tries is told so.
 #[track_caller]
-fn only_reads(db: &Database, source: &str, options: &[&str]) {
+pub(crate) fn only_reads(db: &Database, source: &str, options: &[&str]) {
     let mount = mount(db, source, options);
     let store = mount.store(STORE);
     let metadata = fs::read(store.join(METADATA)).unwrap();

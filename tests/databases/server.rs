@@ -13,17 +13,17 @@ use crate::database::{Database, STORE, bytes, mount, within};
 use crate::proxy::Proxy;
 
 /// What an operation may take at most: the deadline of [`hasty`], and some for a busy machine.
-const LIMIT: Duration = Duration::from_secs(9);
+pub(crate) const LIMIT: Duration = Duration::from_secs(9);
 
 /// A mount that waits for the server no longer than three seconds.
-fn hasty(db: &Database, port: u16) -> TempMount {
+pub(crate) fn hasty(db: &Database, port: u16) -> TempMount {
     let name = db.url().rsplit('/').next().unwrap().to_owned();
     let url = format!("postgresql://postgres@127.0.0.1:{port}/{name}");
     mount(db, &url, &["--timeout", "3", "--ttl", "0"])
 }
 
 /// A server of the test's own. It stops when the program ends, by its keeper.
-fn own_server() -> Option<&'static Server> {
+pub(crate) fn own_server() -> Option<&'static Server> {
     can_mount().then(|| postgres::own(&[])).flatten().map(|server| &*Box::leak(Box::new(server)))
 }
 

@@ -281,6 +281,39 @@ pub(crate) fn p10_types_are_found_and_kept(db: &Database) {
     }
 }
 
+/// The types of office documents are longer than the 50 characters of the column, which PostgreSQL counts and SQLite does
+/// not.
+pub(crate) fn p10_a_type_that_does_not_fit_the_column_keeps_no_record_out(db: &Database) {
+    let mount = db.mount_with_store();
+    let store = mount.store(STORE);
+    let sheet = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+    let document = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+    let kept_as = |own: &'static str| if db.is_sqlite() { own } else { BYTES };
+    let typed = |name: &str| {
+        let (_, content_type) = db.record(name).unwrap();
+        assert_eq!(mime_type(&store.join(name)), content_type, "{name}");
+        content_type
+    };
+    fs::write(db.beside().join("t.xlsx"), b"PK\x03\x04 no sheet\xff").unwrap();
+    sh(&format!("cp '{}' .", db.beside().join("t.xlsx").display()), &store);
+    assert_eq!(typed("t.xlsx"), kept_as(sheet));
+    fs::write(store.join("t.bin"), b"\xff\xfe").unwrap();
+    fs::rename(store.join("t.bin"), store.join("t.docx")).unwrap();
+    assert_eq!(typed("t.docx"), kept_as(document));
+    fs::rename(store.join("t.xlsx"), store.join("t.docx")).unwrap();
+    assert_eq!(typed("t.docx"), kept_as(document));
+    db.run(&["set", STORE, "set.xlsx", db.beside().join("t.xlsx").to_str().unwrap()]);
+    assert_eq!(typed("set.xlsx"), kept_as(sheet));
+    // What is set by hand is not exchanged for something else.
+    let flags = rustix::fs::XattrFlags::empty();
+    let set = rustix::fs::setxattr(store.join("t.docx"), "user.mime_type", sheet.as_bytes(), flags);
+    assert_eq!(set.err(), if db.is_sqlite() { None } else { Some(Errno::INVAL) });
+    let by_hand = ["set", STORE, "hand", "/dev/null", "--content-type", sheet];
+    assert_eq!(db.try_run(&by_hand).status.success(), db.is_sqlite());
+    rustix::fs::removexattr(store.join("t.docx"), "user.mime_type").unwrap();
+    assert_eq!(typed("t.docx"), kept_as(document));
+}
+
 pub(crate) fn p9_nothing_of_ours_stays_in_the_database(db: &Database) {
     let before = db.schema();
     let mount = db.mount_with_store();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{LONG, counter, make_trusted, size, status, wait_for_size};
 use crate::common::sqlite::{make, sql};
@@ -55,6 +55,8 @@ fn p02_what_others_commit_to_a_database_is_seen_although_names_are_trusted() {
         fs::write(store.join("own"), format!("{round}")).unwrap();
         assert_eq!(size(&k), Some(5));
     }
+    // It is looked twenty times a second.
+    std::thread::sleep(Duration::from_millis(500));
     assert_eq!(counter(&mount, "epochs"), epochs);
 
     let begun = Instant::now();

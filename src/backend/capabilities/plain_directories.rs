@@ -1,5 +1,8 @@
 //! Directories that are no stores.
 
+use std::sync::Arc;
+
+use crate::backend::{ItemsFormat, Value};
 use crate::model::{Result, StoreName};
 
 /// A storage that has directories besides its stores, and shows them as they are.
@@ -30,4 +33,12 @@ pub trait PlainDirectories {
     /// # Errors
     /// [`Error::NoSuchStore`](crate::Error::NoSuchStore), [`Error::StoreExists`](crate::Error::StoreExists).
     fn rename_directory(&self, from: &StoreName, to: &StoreName, replace: bool) -> Result<()>;
+
+    /// All items of a dataset in their order, as one text that stays as it is. As long as the items are the same, so is
+    /// the value that is given back.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore) if the directory is not there, or is no dataset's;
+    /// [`Error::Io`](crate::Error::Io) for an item that is no JSON though others follow it.
+    fn items(&self, dataset: &StoreName, format: ItemsFormat) -> Result<Arc<dyn Value>>;
 }

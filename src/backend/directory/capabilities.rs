@@ -2,14 +2,16 @@
 //!
 //! What is written here as a call of the same name is the method of [`DirectoryBackend`] itself, in the file that owns it.
 
+use std::sync::Arc;
+
 use super::dialect::{self, Dialect};
 use super::staging;
 use super::state::DirectoryBackend;
 use super::watch;
 use crate::backend::watch::{Tell, Watched};
 use crate::backend::{
-    Dialects, Durability, Findings, KeptSidecar, MetadataFiles, MetadataText, PlainDirectories,
-    Posix, Repair, Watchable,
+    Dialects, Durability, Findings, ItemsFormat, KeptSidecar, MetadataFiles, MetadataText,
+    PlainDirectories, Posix, Repair, Value, Watchable,
 };
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Finding, Key, RecordType, Result,
@@ -103,6 +105,10 @@ impl PlainDirectories for DirectoryBackend {
 
     fn rename_directory(&self, from: &StoreName, to: &StoreName, replace: bool) -> Result<()> {
         self.rename_directory(from, to, replace)
+    }
+
+    fn items(&self, dataset: &StoreName, format: ItemsFormat) -> Result<Arc<dyn Value>> {
+        self.items(dataset, format)
     }
 }
 

@@ -52,6 +52,7 @@ mod fingerprint;
 pub mod fuzzing;
 mod given_sidecar;
 mod heal;
+mod items;
 mod kept_times;
 mod key_locks;
 mod layout;
@@ -120,6 +121,10 @@ impl Backend for DirectoryBackend {
         traits.replace_version = Precision::LookedAt;
         traits.limits.key_bytes = Some(layout::MAX_VALUE_NAME);
         traits
+    }
+
+    fn why_read_only(&self) -> Option<&str> {
+        self.shared.options.read_only.then_some("the storage is opened for reading only")
     }
 
     fn stores(&self) -> Result<Vec<StoreName>> {

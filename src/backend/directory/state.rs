@@ -3,7 +3,7 @@
 //! Each operation is a method in the file that owns it. What they keep between calls is in the files of this list,
 //! none of which knows an operation.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::dialect::DialectChoice;
@@ -17,6 +17,7 @@ use super::staging_area::StagingArea;
 use super::store_gates::StoreGates;
 use super::tree::Directory;
 use super::unsynced::Unsynced;
+use crate::backend::items::ItemTexts;
 use crate::model::{DEFAULT_INPUT_KEY, Error, Result};
 
 /// How a storage directory is read and written.
@@ -28,12 +29,14 @@ pub struct DirectoryOptions {
     pub read_only: bool,
     /// The input key: files of this key do not tell which layout a store has.
     pub input_key: String,
+    /// Where the texts of datasets are held that are being read; `None` is a directory for temporary files.
+    pub cache_dir: Option<PathBuf>,
 }
 
 impl Default for DirectoryOptions {
     fn default() -> Self {
         let input_key = DEFAULT_INPUT_KEY.to_owned();
-        Self { dialect: DialectChoice::Auto, read_only: false, input_key }
+        Self { dialect: DialectChoice::Auto, read_only: false, input_key, cache_dir: None }
     }
 }
 
@@ -58,6 +61,7 @@ pub(super) struct Shared {
     pub(super) layouts: Layouts,
     pub(super) kept_times: KeptTimes,
     pub(super) unsynced: Unsynced,
+    pub(super) item_texts: ItemTexts,
 }
 
 impl DirectoryBackend {
@@ -79,6 +83,7 @@ impl DirectoryBackend {
             layouts: Layouts::default(),
             kept_times: KeptTimes::default(),
             unsynced: Unsynced::default(),
+            item_texts: ItemTexts::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }

@@ -1,7 +1,9 @@
-//! Local files that hold values of a storage which is elsewhere: those in the making, and those that are being read.
+//! Local files that hold values of a storage which is elsewhere, those in the making and those that are being read, and
+//! what is made of a dataset to be read.
 //!
 //! They have no names, so that nothing is left of them however the process ends, and nobody else can open them.
 
+#[cfg(feature = "sql")]
 mod fetched;
 
 use std::fs::{DirBuilder, File};
@@ -12,6 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+#[cfg(feature = "sql")]
 pub(super) use fetched::Fetched;
 
 use crate::model::{Error, Result};
@@ -72,6 +75,7 @@ impl Spool {
     }
 
     /// Bytes that are free where the spool is.
+    #[cfg(feature = "sql")]
     pub(super) fn free(&self) -> Option<u64> {
         let space = rustix::fs::statvfs(&self.directory).ok()?;
         Some(space.f_bavail.saturating_mul(space.f_frsize))

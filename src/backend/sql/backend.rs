@@ -13,7 +13,7 @@ use super::shared::{Shared, time};
 use super::staging::{self, is_guessed};
 use crate::backend::{
     Backend, Durability, KeyOrder, PlainDirectories, Publish, PublishError, Purge, Purged, Purging,
-    RenameRecord, Scan, Staged, Traits, Value, Watchable, is_spared,
+    RenameRecord, Scan, Staged, Traits, Value, Watchable, Work, is_spared,
 };
 use crate::model::{
     Attributes, BackendErrorKind, Error, Key, RecordType, Result, Space, StoreMetadata, StoreName,
@@ -58,10 +58,7 @@ impl SqlBackend {
 
     /// Refuses to change anything where nothing can be changed.
     fn refuse_if_read_only(&self) -> Result<()> {
-        match &self.shared.database.facts().read_only {
-            Some(_) => Err(Error::ReadOnly),
-            None => Ok(()),
-        }
+        if self.why_read_only().is_some() { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
     /// Refuses to change anything but a store.
@@ -94,6 +91,10 @@ impl SqlBackend {
 impl Backend for SqlBackend {
     fn traits(&self) -> Traits {
         self.traits
+    }
+
+    fn why_read_only(&self) -> Option<&str> {
+        self.shared.database.facts().read_only.as_deref()
     }
 
     fn stores(&self) -> Result<Vec<StoreName>> {
@@ -361,6 +362,11 @@ impl Backend for SqlBackend {
             files,
             files_free,
         })
+    }
+
+    fn work(&self) -> Option<Work> {
+        let (memory_bytes, spool_bytes) = self.shared.kept.bytes();
+        Some(Work { memory_bytes, spool_bytes, ..self.shared.database.work() })
     }
 
     fn durability(&self) -> Option<&dyn Durability> {

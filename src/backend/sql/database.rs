@@ -11,9 +11,13 @@
 
 use std::fmt::Debug;
 use std::fs::File;
+use std::ops::ControlFlow;
 
-use crate::backend::Watchable;
+use crate::backend::{Watchable, Work};
 use crate::model::{Result, Timestamp};
+
+/// Takes JSON texts one after the other, until it says that it wants no more.
+pub(super) type TakeText<'a> = dyn FnMut(String) -> Result<ControlFlow<()>> + 'a;
 
 /// The tables of a database of Crawlee's SQL client.
 pub(super) trait Database: Debug + Send + Sync {
@@ -147,11 +151,18 @@ pub(super) trait Database: Debug + Send + Sync {
     /// the order in which they were put in. `None` if there is no such dataset.
     fn dataset_items(&self, name: &str, from: u64, limit: usize) -> Result<Option<Vec<String>>>;
 
+    /// Gives all items of a dataset to `take`, as JSON texts and in the order in which they were put in, all of one state
+    /// of the dataset, until it wants no more. Gives back whether there is such a dataset. Fails with what `take` says.
+    fn each_item(&self, name: &str, take: &mut TakeText<'_>) -> Result<bool>;
+
     /// Bytes that the database takes, and that its medium has free, as far as it tells.
     fn space(&self) -> Result<(u64, Option<u64>)>;
 
     /// Makes durable what was committed before, by whom ever.
     fn sync(&self) -> Result<()>;
+
+    /// What was asked of it so far.
+    fn work(&self) -> Work;
 
     /// What tells that others have committed, if the database does.
     fn watchable(&self) -> Option<&dyn Watchable> {

@@ -6,17 +6,14 @@ use std::vec;
 
 use super::shared::Shared;
 use super::value::{Bytes, SqlValue};
-use crate::backend::{Listed, PlainDirectories, Scan, Value};
+use crate::backend::items::{
+    DATASETS, Item, ItemBytes, ItemTexts, TakeItem, item_name, item_number,
+};
+use crate::backend::{ItemsFormat, Listed, PlainDirectories, Scan, Value};
 use crate::model::{Attributes, ContentType, Error, Key, RecordType, Result, StoreName};
-
-/// Where the datasets are in a storage (FORMAT 9).
-const DATASETS: &str = "datasets";
 
 /// So many items are asked for at once.
 const PAGE: usize = 100;
-
-/// Digits of an item's number in its name (FORMAT 9).
-const DIGITS: usize = 9;
 
 /// What a plain directory is.
 enum Place<'a> {
@@ -34,11 +31,12 @@ pub(super) struct Datasets {
     shared: Arc<Shared>,
     /// The database tells no time of an item that an SDK would not move: this one stays.
     opened: SystemTime,
+    texts: ItemTexts,
 }
 
 impl Datasets {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, opened: SystemTime::now() }
+        Self { shared, opened: SystemTime::now(), texts: ItemTexts::default() }
     }
 
     /// Attributes of a plain directory.
@@ -73,7 +71,7 @@ impl Datasets {
     }
 
     fn item(&self, directory: &StoreName, key: &Key) -> Result<(u64, String)> {
-        let found = match (self.find(directory)?, number_of(key)) {
+        let found = match (self.find(directory)?, item_number(key.as_bytes())) {
             (Place::Dataset(name), Some(number)) => {
                 let items = self.shared.database.dataset_items(name, number - 1, 1)?;
                 items.and_then(|mut items| items.pop()).map(|text| (number, text))
@@ -101,6 +99,18 @@ impl Datasets {
         place.ok_or_else(|| self.shared.no_such_store(directory))
     }
 
+    fn give_items(&self, dataset: &StoreName, take: &mut TakeItem<'_>) -> Result<()> {
+        let Place::Dataset(name) = self.find(dataset)? else {
+            return Err(self.shared.no_such_store(dataset));
+        };
+        let mut number = 0;
+        let is_there = self.shared.database.each_item(name, &mut |text| {
+            number += 1;
+            take(Item { number, bytes: ItemBytes::Known(text.into_bytes()) })
+        })?;
+        is_there.then_some(()).ok_or_else(|| self.shared.no_such_store(dataset))
+    }
+
     fn names(&self) -> Result<Vec<String>> {
         let datasets = self.shared.database.datasets()?.into_iter().map(|(name, _)| name);
         Ok(datasets.filter(|name| StoreName::new(name).is_ok()).collect())
@@ -114,6 +124,11 @@ impl PlainDirectories for Datasets {
             Place::All => self.names(),
             Place::Dataset(_) => Ok(Vec::new()),
         }
+    }
+
+    fn items(&self, dataset: &StoreName, format: ItemsFormat) -> Result<Arc<dyn Value>> {
+        let items = |take: &mut TakeItem<'_>| self.give_items(dataset, take);
+        self.texts.text(&self.shared.spool, dataset, format, &items)
     }
 
     fn create_directory(&self, _directory: &StoreName) -> Result<()> {
@@ -159,36 +174,14 @@ impl Iterator for Items {
         }
         let text = self.page.next()?;
         self.next += 1;
-        let key = Key::new(&format!("{:0DIGITS$}.json", self.next));
+        let key = Key::new(&item_name(self.next));
         let attributes = attributes(&self.shared, self.next, &text, self.opened);
         let record_type = Some(RecordType::given(ContentType::json()));
         Some(key.map(|key| Listed { key, attributes: Some(attributes), record_type }))
     }
 }
 
-/// The number of the item that has a name, counted from 1.
-fn number_of(key: &Key) -> Option<u64> {
-    let digits = key.as_str()?.strip_suffix(".json")?;
-    let number = digits.parse().ok().filter(|number| *number > 0)?;
-    (format!("{number:0DIGITS$}") == digits).then_some(number)
-}
-
 /// An item is never changed: its number and its length tell it from all others.
 fn attributes(shared: &Shared, number: u64, text: &str, opened: SystemTime) -> Attributes {
     shared.item_attributes(number, text.len() as u64, opened)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn items_are_named_as_the_file_client_names_them() {
-        let number = |name: &str| number_of(&Key::new(name).unwrap());
-        assert_eq!(number("000000001.json"), Some(1));
-        assert_eq!(number("1000000000.json"), Some(1_000_000_000));
-        for name in ["000000000.json", "1.json", "0000000001.json", "000000001", "+00000001.json"] {
-            assert_eq!(number(name), None, "{name}");
-        }
-    }
 }

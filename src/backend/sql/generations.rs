@@ -30,6 +30,11 @@ impl<K: Eq + Hash + Clone, V> Generations<K, V> {
         self.young.get_mut(key).map(|(value, _)| value)
     }
 
+    /// What all that is in it weighs.
+    pub(super) fn weight(&self) -> u64 {
+        self.weight + self.old.values().map(|(_, weight)| weight).sum::<u64>()
+    }
+
     /// Puts an entry in, in the place of the one that was there.
     pub(super) fn insert(&mut self, key: K, value: V, weight: u64) {
         self.remove(&key);

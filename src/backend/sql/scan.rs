@@ -9,7 +9,7 @@ use super::database::RecordRow;
 use super::shared::Shared;
 use super::versions::Moment;
 use crate::backend::Listed;
-use crate::model::{Key, Result, StoreName, Timestamp};
+use crate::model::{BackendErrorKind, Error, Key, Result, StoreName, Timestamp};
 
 /// So many records are asked for at once.
 const PAGE: usize = 1000;
@@ -82,17 +82,23 @@ impl RecordScan {
 
     /// Goes on to the next page. Gives back whether there is one.
     fn turn(&mut self) -> Result<bool> {
-        let page = match std::mem::replace(&mut self.rest, Rest::Nothing) {
+        let (page, ahead) = match std::mem::replace(&mut self.rest, Rest::Nothing) {
             Rest::Nothing => return Ok(false),
             Rest::Behind(last) => match self.fetch_ahead(last.clone()) {
-                Some(pages) => return self.turn_to(pages),
+                Some(pages) => (self.next_of(&pages)?, Some(pages)),
                 // No thread can be made: one page after the other.
-                None => Page::ask(&self.shared, &self.store, Some(&last))?,
+                None => (Page::ask(&self.shared, &self.store, Some(&last))?, None),
             },
-            Rest::Ahead(pages) => return self.turn_to(pages),
+            Rest::Ahead(pages) => (self.next_of(&pages)?, Some(pages)),
         };
-        self.rest = page.last.clone().map_or(Rest::Nothing, Rest::Behind);
-        self.show(page);
+        self.rest = match (page.last, ahead) {
+            (None, _) => Rest::Nothing,
+            (Some(_), Some(pages)) => Rest::Ahead(pages),
+            (Some(last), None) => Rest::Behind(last),
+        };
+        self.began = page.began;
+        self.page = page.rows.into_iter();
+        self.modified = None;
         Ok(true)
     }
 
@@ -104,19 +110,12 @@ impl RecordScan {
         thread.spawn(fetch).ok().map(|_| pages)
     }
 
-    fn turn_to(&mut self, pages: Receiver<Result<Page>>) -> Result<bool> {
-        // The thread ends behind the last page, and behind one that cannot be had.
-        let Ok(page) = pages.recv() else { return Ok(false) };
-        let page = page?;
-        self.rest = Rest::Ahead(pages);
-        self.show(page);
-        Ok(true)
-    }
-
-    fn show(&mut self, page: Page) {
-        self.began = page.began;
-        self.page = page.rows.into_iter();
-        self.modified = None;
+    /// The next page, which is known to be there: a listing that is not whole must not pass for one that is.
+    fn next_of(&self, pages: &Receiver<Result<Page>>) -> Result<Page> {
+        pages.recv().unwrap_or_else(|_| {
+            let shown = format!("list store '{}'", self.store);
+            Err(Error::backend(BackendErrorKind::Other, shown, "who fetches it has ended"))
+        })
     }
 
     /// A row as it is listed; `None` if it can be no file.

@@ -329,8 +329,7 @@ impl Shared {
         if fits(record_type.content_type.as_str()) {
             return Ok(record_type);
         }
-        let text = record_type.content_type.as_str();
-        let essence = text.split(';').next().unwrap_or_default().trim_end();
+        let essence = record_type.content_type.essence();
         if !fits(essence) {
             return Err(Error::ContentTypeTooLong { limit });
         }

@@ -127,6 +127,12 @@ impl KeptBytes {
         kept.lock().insert(record.clone(), (version, bytes.clone()), weight.max(64));
     }
 
+    /// How many are kept in memory, and in local files.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        let memory = self.memory.lock().weight();
+        (memory, self.spool.lock().weight())
+    }
+
     /// A record is gone.
     pub(super) fn forget(&self, record: &RecordId) {
         self.memory.lock().remove(record);

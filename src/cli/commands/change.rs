@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::cli::args::{PurgeArgs, RenameArgs, StoreArgs, StoreFormatArgs};
+use crate::cli::cell::Cell;
 use crate::cli::config;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::output::{Listing, key_text, tell};
@@ -42,7 +43,8 @@ pub(super) fn purge(storage: &Storage, args: &PurgeArgs) -> Outcome {
                 let purged = purging.wait();
                 let spared: Vec<String> = purged.spared.iter().map(key_text).collect();
                 let value = json!({ "store": name, "removed": purged.removed, "spared": spared });
-                let cells = vec![name.to_owned(), purged.removed.to_string(), spared.join(" ")];
+                let removed = Cell::Count(purged.removed);
+                let cells = vec![name.into(), removed, spared.join(" ").into()];
                 listing.row(cells, &value)?;
             }
             Err(error) => {
@@ -69,7 +71,7 @@ pub(super) fn adopt(storage: &Storage, args: &StoreFormatArgs) -> Outcome {
         };
         failures += failed;
         let value = json!({ "store": name, "adopted": adopted, "failed": failed });
-        listing.row(vec![name.to_owned(), adopted.to_string(), failed.to_string()], &value)?;
+        listing.row(vec![name.into(), Cell::Count(adopted), Cell::Count(failed)], &value)?;
     }
     drop(progress);
     listing.finish()?;

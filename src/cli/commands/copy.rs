@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::cli::args::{Cli, CopyArgs};
+use crate::cli::cell::Cell;
 use crate::cli::config::Target;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::output::{Listing, key_text, tell};
@@ -52,10 +53,14 @@ fn copy_all(stores: &[Store], to: &Storage, args: &CopyArgs) -> Outcome {
             Ok(None) => {}
             Ok(Some(copied)) => {
                 failed |= copied.failed > 0;
-                let counts =
-                    [copied.sent, copied.bytes, copied.same, copied.removed, copied.failed];
-                let cells = counts.iter().map(ToString::to_string);
-                let cells = std::iter::once(name.to_string()).chain(cells).collect();
+                let cells = vec![
+                    name.as_str().into(),
+                    Cell::Count(copied.sent),
+                    Cell::Bytes(copied.bytes),
+                    Cell::Count(copied.same),
+                    Cell::Count(copied.removed),
+                    Cell::Count(copied.failed),
+                ];
                 let value = json!({
                     "store": name.as_str(),
                     "sent": copied.sent,

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::cli::args::DoctorArgs;
+use crate::cli::cell::{Cell, Tone};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::output::{Listing, bytes_text, tell};
 use crate::engine::Storage;
@@ -74,30 +75,36 @@ impl Open {
 
 /// What has become of a finding, in a word.
 fn state(finding: &Finding) -> &'static str {
+    toned_state(finding).0
+}
+
+fn toned_state(finding: &Finding) -> (&'static str, Tone) {
     match finding.state {
-        FindingState::Repaired => "repaired",
-        FindingState::Failed(_) => "failed",
-        FindingState::Found if finding.kind.is_note() => "note",
-        FindingState::Found if finding.remedy.is_some() => "repairable",
-        FindingState::Found => "left",
+        FindingState::Repaired => ("repaired", Tone::Good),
+        FindingState::Failed(_) => ("failed", Tone::Bad),
+        FindingState::Found if finding.kind.is_note() => ("note", Tone::Neutral),
+        FindingState::Found if finding.remedy.is_some() => ("repairable", Tone::Doubtful),
+        FindingState::Found => ("left", Tone::Bad),
     }
 }
 
-fn cells(finding: &Finding) -> Vec<String> {
+fn cells(finding: &Finding) -> Vec<Cell> {
+    let (state, tone) = toned_state(finding);
     let problem = match &finding.state {
         FindingState::Failed(reason) => format!("{}; {reason}", finding.problem),
         _ => finding.problem.clone(),
     };
     vec![
-        finding.store.as_ref().map_or(NONE, |store| store.as_str()).to_owned(),
-        finding.file.as_deref().map_or_else(|| NONE.to_owned(), bytes_text),
-        finding.kind.as_str().to_owned(),
-        state(finding).to_owned(),
-        problem,
+        finding.store.as_ref().map_or(NONE, |store| store.as_str()).into(),
+        finding.file.as_deref().map_or_else(|| NONE.to_owned(), bytes_text).into(),
+        finding.kind.as_str().into(),
+        Cell::State(state, tone),
+        problem.into(),
     ]
 }
 
-fn facts(finding: &Finding) -> Value {
+/// A finding as JSON.
+pub(super) fn facts(finding: &Finding) -> Value {
     let mut fields = Map::new();
     let mut field = |name: &str, value| fields.insert(name.to_owned(), value);
     let file = finding.file.as_deref();

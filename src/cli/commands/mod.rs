@@ -1,5 +1,6 @@
 //! The commands, each a short function.
 
+mod bundle;
 mod change;
 mod copy;
 mod doctor;
@@ -7,12 +8,16 @@ mod generate;
 mod mount;
 mod records;
 mod rescue;
+mod status;
 mod stores;
+mod system;
+mod top;
 
 use std::io;
 
 use super::args::{Cli, Command};
 use super::config::{self, Target};
+use super::exit::ExitCode;
 use super::failure::{Failure, Outcome};
 use super::output::printable;
 use super::suggest;
@@ -25,9 +30,13 @@ pub(super) fn dispatch(cli: &Cli) -> Outcome {
         Command::Mount(args) => mount::mount(cli, args),
         Command::Unmount(args) => mount::unmount(args),
         Command::Upgrade(args) => mount::upgrade(args),
+        Command::Status(args) => status::status(args),
+        Command::Top(args) => top::top(args),
         Command::Completions(args) => generate::completions(*args),
         Command::Man(args) => generate::man(args),
         Command::Copy(args) => copy::copy(cli, args),
+        Command::DebugBundle(args) => bundle::debug_bundle(cli, args),
+        Command::Doctor(args) if args.system => system::doctor(args.format),
         _ => with_storage(cli),
     }
 }
@@ -45,7 +54,11 @@ fn with_storage(cli: &Cli) -> Outcome {
     outcome
 }
 
-fn open(target: &Target) -> Outcome<Storage> {
+/// Opens a storage.
+///
+/// # Errors
+/// [`Failure`] if it is none, or cannot be opened.
+pub(super) fn open(target: &Target) -> Outcome<Storage> {
     check(target)?;
     open_checked(target)
 }
@@ -68,8 +81,11 @@ fn not_opened(target: &Target, error: Error) -> Failure {
             "there is no storage '{source}'; name another one with {}, or make the directory",
             target.option
         ))
-    } else {
+    } else if error.is_passing() {
         error.into()
+    } else {
+        // Whatever else keeps a storage from being opened is one kind of failure.
+        Failure::from(error).of_no_kind()
     }
 }
 
@@ -100,8 +116,11 @@ fn on_storage(cli: &Cli, target: &Target, storage: &Storage) -> Outcome {
         Command::Mount(_)
         | Command::Unmount(_)
         | Command::Upgrade(_)
+        | Command::Status(_)
+        | Command::Top(_)
         | Command::Completions(_)
         | Command::Man(_)
+        | Command::DebugBundle(_)
         | Command::Copy(_) => Ok(()),
     }
 }
@@ -118,7 +137,7 @@ fn no_store(storage: &Storage, store: &str) -> Failure {
     let stores = storage.stores().unwrap_or_default();
     let meant = suggest::closest(store, stores.iter().map(StoreName::as_str));
     let hint = suggest::did_you_mean(meant.map(printable), "'storefs stores' lists what is there");
-    Failure::Failed(format!("there is no key-value store '{store}'{hint}"))
+    Failure::Kind(ExitCode::NotFound, format!("there is no key-value store '{store}'{hint}"))
 }
 
 /// All stores, or the one that is given.

@@ -2,29 +2,36 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Cursor, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::backend::Reader;
 use crate::cli::args::{GetArgs, KeysArgs, RmArgs, SetArgs};
+use crate::cli::cell::Cell;
 use crate::cli::config;
+use crate::cli::exit::ExitCode;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::output::{Listing, key_fields, key_text, print, printable, tell};
+use crate::cli::pretty::pretty_json;
 use crate::cli::progress::{Counted, Progress};
 use crate::cli::suggest;
 use crate::engine::{IterateKeys, Storage, Store, Value as RecordValue};
-use crate::model::Key;
+use crate::model::{ContentType, Key};
 
 /// Rows that wait for each other to be aligned: few, so that something is seen soon.
 const PAGE: usize = 1000;
 
 /// Bytes that are copied at a time.
 const CHUNK: usize = 256 * 1024;
+
+/// JSON of at most so many bytes is laid out for people.
+const MOST_LAID_OUT: u64 = 16 << 20;
 
 /// What stands for standard input.
 const STANDARD_INPUT: &str = "-";
@@ -49,8 +56,8 @@ pub(super) fn keys(storage: &Storage, args: &KeysArgs) -> Outcome {
         let mut fields = key_fields(&record.key);
         fields.insert("content_type".to_owned(), json!(record.content_type.as_str()));
         fields.insert("size".to_owned(), json!(record.size));
-        let content_type = record.content_type.to_string();
-        let cells = vec![key_text(&record.key), content_type, record.size.to_string()];
+        let content_type = record.content_type.as_str().into();
+        let cells = vec![key_text(&record.key).into(), content_type, Cell::Bytes(record.size)];
         listing.row(cells, &Value::Object(fields))?;
     }
     listing.finish()
@@ -66,7 +73,18 @@ pub(super) fn get(storage: &Storage, args: &GetArgs) -> Outcome {
     if args.only_content_type {
         return print(format!("{}\n", record.content_type).as_bytes());
     }
-    write_out(&record.value, &format!("record '{key}'"))
+    let what = format!("record '{key}'");
+    let size = record.value.attributes().map_or(u64::MAX, |attributes| attributes.size);
+    let is_for_people = !args.raw && io::stdout().is_terminal();
+    if is_for_people && record.content_type.is_json() && size <= MOST_LAID_OUT {
+        let mut value = Vec::new();
+        copy_out(&record.value, &mut value, None, &what)?;
+        return match pretty_json(&value) {
+            Some(pretty) => print(pretty.as_bytes()),
+            None => print(&value),
+        };
+    }
+    write_out(&record.value, &what)
 }
 
 /// Writes a value to standard output. `what` it is, for a message.
@@ -107,11 +125,65 @@ fn copy_out(
 /// `set`.
 pub(super) fn set(storage: &Storage, args: &SetArgs) -> Outcome {
     let key = key(&args.key)?;
-    // Before the store is made: a file that is not there leaves nothing behind.
-    let (input, size) = open_input(&args.file)?;
+    // Before the store is made: a file that is not there, or is not what it should be, leaves nothing behind.
+    let typed = typed_value(args)?;
+    let (content_type, input, size): (_, Box<dyn Read>, _) = match typed {
+        Some((content_type, value)) => {
+            let size = value.len() as u64;
+            (Some(content_type), Box::new(Cursor::new(value)), Some(size))
+        }
+        None => {
+            let (input, size) = open_input(&args.file)?;
+            (args.content_type.clone(), input, size)
+        }
+    };
     let store = storage.open_store(&config::store_selector(&args.store))?;
     let mut value = Counted::new(input, Progress::of_bytes("storing", size));
-    Ok(store.set_value_from(&key, &mut value, args.content_type.as_ref())?)
+    Ok(store.set_value_from(&key, &mut value, content_type.as_ref())?)
+}
+
+/// What `--json` or `--text` stores, which is held in memory as a whole; `None` if neither is given.
+fn typed_value(args: &SetArgs) -> Outcome<Option<(ContentType, Vec<u8>)>> {
+    let (given, is_json) = match (&args.json, &args.text) {
+        (Some(given), _) => (given, true),
+        (None, Some(given)) => (given, false),
+        (None, None) => return Ok(None),
+    };
+    let option = if is_json { "--json" } else { "--text" };
+    let value = match given {
+        Some(_) if args.file != Path::new(STANDARD_INPUT) => {
+            return Err(Failure::Usage(format!(
+                "give the value once: as {option}=VALUE or as FILE"
+            )));
+        }
+        Some(value) => value.clone().into_bytes(),
+        None => {
+            let mut value = Vec::new();
+            let (mut input, _) = open_input(&args.file).map_err(|failure| {
+                let hint = format!("; a value on the command line is written as {option}=VALUE");
+                failure.with_hint(&hint)
+            })?;
+            input.read_to_end(&mut value).map_err(|error| {
+                Failure::file(&format!("read '{}'", args.file.display()), &error)
+            })?;
+            value
+        }
+    };
+    let wrong = |reason: String| {
+        let key = args.key.to_string_lossy();
+        Failure::Kind(
+            ExitCode::Invalid,
+            format!("the value for '{key}' is no {reason}; nothing is stored"),
+        )
+    };
+    if is_json {
+        serde_json::from_slice::<IgnoredAny>(&value)
+            .map_err(|error| wrong(format!("JSON: {error}")))?;
+        Ok(Some((ContentType::json(), value)))
+    } else {
+        std::str::from_utf8(&value).map_err(|error| wrong(format!("UTF-8 text: {error}")))?;
+        Ok(Some((ContentType::text(), value)))
+    }
 }
 
 /// The stream that a FILE means, and its length where that is known.
@@ -119,7 +191,7 @@ fn open_input(file: &Path) -> Outcome<(Box<dyn Read>, Option<u64>)> {
     if file == Path::new(STANDARD_INPUT) {
         return Ok((Box::new(io::stdin().lock()), None));
     }
-    let failed = |error| Failure::Failed(format!("cannot read file '{}': {error}", file.display()));
+    let failed = |error| Failure::file(&format!("read file '{}'", file.display()), &error);
     let input = File::open(file).map_err(failed)?;
     let metadata = input.metadata().map_err(failed)?;
     if metadata.is_dir() {
@@ -152,7 +224,7 @@ fn no_record(store: &Store, key: &Key) -> Failure {
     let name = store.name();
     let helps = format!("'storefs keys {name}' lists what is there");
     let hint = suggest::did_you_mean(meant.as_deref().map(printable), &helps);
-    Failure::Failed(format!("there is no record '{key}' in store '{name}'{hint}"))
+    Failure::Kind(ExitCode::NotFound, format!("there is no record '{key}' in store '{name}'{hint}"))
 }
 
 pub(super) fn key(text: &OsStr) -> Outcome<Key> {

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::records::{key, write_out};
 use crate::backend::Reader;
 use crate::cli::args::RescueArgs;
-use crate::cli::failure::{Failure, Outcome};
-use crate::cli::output::{Listing, key_fields, key_text, tell, time_text};
+use crate::cli::cell::Cell;
+use crate::cli::failure::{Failure, Outcome, code_of};
+use crate::cli::output::{Listing, key_fields, key_text, tell};
 use crate::engine::Storage;
 use crate::model::{Error, Timestamp, Unpublished};
 
@@ -90,7 +91,7 @@ fn failure(error: Error, kept: &Unpublished) -> Failure {
         }
         _ => String::new(),
     };
-    Failure::Failed(format!("{error}{hint}"))
+    Failure::Kind(code_of(&error), format!("{error}{hint}"))
 }
 
 fn write_to(storage: &Storage, kept: &Unpublished, output: &Path) -> Outcome {
@@ -98,22 +99,21 @@ fn write_to(storage: &Storage, kept: &Unpublished, output: &Path) -> Outcome {
     if output == Path::new(STANDARD_OUTPUT) {
         return write_out(&value, &format!("what is kept as '{}'", kept.id));
     }
-    let failed = |error: io::Error| {
-        Failure::Failed(format!("cannot write file '{}': {error}", output.display()))
-    };
+    let failed =
+        |error: io::Error| Failure::file(&format!("write file '{}'", output.display()), &error);
     let mut file = File::create(output).map_err(failed)?;
     io::copy(&mut Reader::new(value), &mut file).map_err(failed)?;
     file.sync_all().map_err(failed)
 }
 
-fn cells(kept: &Unpublished, state: &str) -> Vec<String> {
+fn cells(kept: &Unpublished, state: &str) -> Vec<Cell> {
     vec![
-        kept.id.clone(),
-        kept.store.to_string(),
-        key_text(&kept.key),
-        kept.size.to_string(),
-        time_text(Timestamp::try_from(kept.written).unwrap_or_default()),
-        state.to_owned(),
+        kept.id.as_str().into(),
+        kept.store.as_str().into(),
+        key_text(&kept.key).into(),
+        Cell::Bytes(kept.size),
+        Cell::Time(Timestamp::try_from(kept.written).unwrap_or_default()),
+        state.into(),
     ]
 }
 

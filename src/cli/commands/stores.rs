@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::backend::is_input_key;
 use crate::cli::args::FormatArgs;
+use crate::cli::cell::Cell;
 use crate::cli::failure::Outcome;
-use crate::cli::output::{Listing, print_facts, time_text};
+use crate::cli::output::{Listing, print_facts};
 use crate::cli::progress::Progress;
 use crate::engine::{Listed, Source, Storage, Store};
 use crate::model::{Error, Key, Result, StoreMetadata};
@@ -37,9 +38,9 @@ pub(super) fn list(storage: &Storage, format: FormatArgs) -> Outcome {
         match store.get_metadata() {
             Ok(metadata) => {
                 let id = metadata.id.as_deref().unwrap_or(UNKNOWN);
-                let modified = time_text(metadata.times.modified_at);
+                let modified = Cell::Time(metadata.times.modified_at);
                 listing.row(
-                    cells(&store, id, &contents, &modified),
+                    cells(&store, id, &contents, modified),
                     &facts(&store, &metadata, &contents),
                 )?;
             }
@@ -53,7 +54,7 @@ pub(super) fn list(storage: &Storage, format: FormatArgs) -> Outcome {
                     "bytes": contents.bytes,
                     "error": error.to_string(),
                 });
-                listing.row(cells(&store, UNKNOWN, &contents, UNKNOWN), &value)?;
+                listing.row(cells(&store, UNKNOWN, &contents, UNKNOWN.into()), &value)?;
             }
         }
     }
@@ -128,13 +129,13 @@ fn contents(store: &Store, progress: &mut Progress) -> Result<Contents> {
     Ok(contents)
 }
 
-fn cells(store: &Store, id: &str, contents: &Contents, modified: &str) -> Vec<String> {
+fn cells(store: &Store, id: &str, contents: &Contents, modified: Cell) -> Vec<Cell> {
     vec![
-        store.name().to_string(),
-        id.to_owned(),
-        contents.records.to_string(),
-        contents.bytes.to_string(),
-        modified.to_owned(),
+        store.name().as_str().into(),
+        id.into(),
+        Cell::Count(contents.records),
+        Cell::Bytes(contents.bytes),
+        modified,
     ]
 }
 

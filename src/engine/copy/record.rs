@@ -10,6 +10,7 @@ use super::known::{Known, There};
 use super::version::{Version, have_same_bytes, open};
 use super::{Copied, CopyNews, CopyOptions, TellCopy, ends_store, is_outdated, threads};
 use crate::backend::{Listed, Over, Publish, PublishType, Staged};
+use crate::failpoint;
 use crate::model::{
     AttributeChange, BackendErrorKind, ContentType, Error, Key, RecordType, Result, TimeChange,
 };
@@ -269,6 +270,7 @@ impl<'a> RecordCopy<'a> {
 
     fn send(&self, key: &Key, version: &Version, there: There) -> Result<()> {
         let Version { value, attributes, record_type } = version;
+        failpoint::pass("copy: about to send");
         let staged = self.to.stage()?;
         let is_kept = self.to.storage.traits().keeps_owner_and_mode;
         let has_mode = is_kept && self.from.storage.traits().keeps_owner_and_mode;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::Store;
 use crate::backend::Value;
+use crate::failpoint;
 use crate::model::{Attributes, Key, RecordType, Result};
 
 /// Bytes that are compared at a time.
@@ -23,6 +24,7 @@ pub(super) struct Version {
 pub(super) fn open(store: &Store, key: &Key) -> Result<Version> {
     let value = store.backend().open_value(&store.name, key)?;
     let attributes = value.attributes()?;
+    failpoint::pass("copy: value opened");
     let kept = match value.record_type() {
         None => store.backend().kept_type(&store.name, key)?,
         came => came,

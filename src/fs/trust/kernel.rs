@@ -172,6 +172,11 @@ impl Trust {
         })
     }
 
+    /// How many names the kernel trusts, since it is told of each change.
+    pub(in crate::fs) fn trusted_names(&self) -> usize {
+        self.trusted.lock().len()
+    }
+
     // Times to live
 
     /// How long the kernel may trust what no change is told of.

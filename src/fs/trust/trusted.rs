@@ -47,6 +47,10 @@ impl Trusted {
         is_trusted
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+
     pub(super) fn is_hot(&self, name: u64) -> bool {
         self.hot.get(&name).is_some_and(|at| at.elapsed() < HOT_FOR)
     }

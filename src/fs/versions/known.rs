@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::node::Node;
+use crate::backend::ItemsFormat;
 use crate::fs::ino::Ino;
 use crate::fs::name::MetadataName;
 use crate::model::{Key, StoreName};
@@ -20,6 +21,8 @@ pub(super) enum Slot<'a> {
     Private(Ino, &'a [u8]),
     /// The same.
     Text(Ino, &'static [u8]),
+    /// By its dataset.
+    Items(Ino, ItemsFormat),
 }
 
 /// An inode that the kernel may know. The table holds one of these for each, and nothing else that grows: a
@@ -95,7 +98,13 @@ impl Known {
             }
             Node::Private(node) => Some(act(Slot::Private(node.parent, &node.name))),
             Node::Text(text) => Some(act(Slot::Text(text.parent, text.name))),
-            Node::Root | Node::Stores | Node::Status | Node::Writer(_) | Node::Ticket(_) => None,
+            Node::Items(items) => Some(act(Slot::Items(items.store.ino, items.format))),
+            Node::Root
+            | Node::Stores
+            | Node::Status
+            | Node::Log
+            | Node::Writer(_)
+            | Node::Ticket(_) => None,
         }
     }
 

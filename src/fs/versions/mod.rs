@@ -12,10 +12,12 @@
 //! | `node` | what an inode can stand for |
 //! | `version` | the last that was seen of one version |
 //! | `ticket` | what one lookup found for an open that cannot be told from others |
+//! | `items` | the items of a dataset as one text |
 //! | `text` | a text that does not change |
 //! | `trim` | giving memory back |
 
 mod index;
+mod items;
 mod known;
 mod node;
 mod table;
@@ -24,6 +26,7 @@ mod ticket;
 mod trim;
 mod version;
 
+pub(in crate::fs) use items::ItemsNode;
 pub(in crate::fs) use known::KnownNode;
 pub(in crate::fs) use node::Node;
 pub(in crate::fs) use table::Versions;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::items::ItemsNode;
 use super::text::TextNode;
 use super::ticket::Ticket;
 use super::version::VersionNode;
@@ -26,6 +27,8 @@ pub(in crate::fs) enum Node {
     Stores,
     /// `@status`.
     Status,
+    /// `@log`.
+    Log,
     /// A store, or a plain directory.
     Store(Arc<StoreNode>),
     /// `@purge` of a store.
@@ -43,4 +46,6 @@ pub(in crate::fs) enum Node {
     Ticket(Box<Ticket>),
     /// A text as it was when it was looked up, where the kernel opens files without asking.
     Text(Box<TextNode>),
+    /// All items of a dataset, as they were when they were looked up.
+    Items(Box<ItemsNode>),
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::index::Index;
+use super::items::ItemsNode;
 use super::known::{KnownNode, Slot};
 use super::node::{Node, PrivateNode};
 use super::text::TextNode;
 use super::ticket::Ticket;
 use super::trim;
 use super::version::VersionNode;
-use crate::fs::ino::{FIRST_FREE, Ino, ROOT, STATUS, STORES};
+use crate::fs::ino::{FIRST_FREE, Ino, LOG, ROOT, STATUS, STORES};
 use crate::fs::kept::Kept;
 use crate::fs::metadata_files::MetadataNode;
 use crate::fs::name::MetadataName;
@@ -25,15 +26,18 @@ pub(in crate::fs) struct Versions {
 }
 
 impl Versions {
-    /// With `is_plain`, the root is a plain directory. What is `kept` is told of each store.
-    pub(in crate::fs) fn new(is_plain: bool, kept: Option<Arc<Kept>>) -> Self {
-        let root = match is_plain {
-            true => Node::Store(Arc::new(StoreNode::new(ROOT, StoreName::plain_root()))),
-            false => Node::Root,
+    /// The root may be a store, or a plain directory, instead of what has all of them in it. What is `kept` is told of each store.
+    pub(in crate::fs) fn new(root: Option<StoreName>, kept: Option<Arc<Kept>>) -> Self {
+        // It is found by its name as any other, but for a plain one, which has none.
+        let is_named = root.as_ref().is_some_and(|name| !name.is_plain());
+        let root = match root {
+            Some(name) => Node::Store(Arc::new(StoreNode::new(ROOT, name))),
+            None => Node::Root,
         };
         let mut index = Index::new(kept);
-        for (ino, node) in [(ROOT, root), (STORES, Node::Stores), (STATUS, Node::Status)] {
-            // One reference of our own keeps the fixed inodes for ever.
+        // One reference of our own keeps the fixed inodes for ever.
+        index.add(ROOT, root, is_named);
+        for (ino, node) in [(STORES, Node::Stores), (STATUS, Node::Status), (LOG, Node::Log)] {
             index.add(ino, node, false);
         }
         Self { index: Mutex::new(index) }
@@ -271,6 +275,24 @@ impl Versions {
         let attributes = text.attributes;
         index.add(ino, Node::Text(Box::new(text)), true);
         (ino, attributes)
+    }
+
+    /// The inode of a text of a dataset's items, counting a lookup: the known one if it has the same value, else a new one.
+    pub(in crate::fs) fn items(&self, items: ItemsNode) -> Ino {
+        let mut index = self.index.lock();
+        let slot = Slot::Items(items.store.ino, items.format);
+        if let Some(known) = index.by_name(slot).cloned()
+            && let Node::Items(known_items) = &known.node
+            && Arc::ptr_eq(&known_items.value, &items.value)
+        {
+            index.count(&known);
+            return known.ino;
+        }
+        // An older text stays known by number until it is forgotten.
+        index.release_slot(slot);
+        let ino = index.take_number();
+        index.add(ino, Node::Items(Box::new(items)), true);
+        ino
     }
 
     /// The inode that the kernel knows for a record's name, if any.

@@ -159,7 +159,7 @@ impl WriteSession {
         // What was removed or replaced by others never comes back by those who had it open.
         let over = match base.as_ref().map(|base| base.attributes()).transpose() {
             Ok(Some(base)) => Over::Version(base.stamp),
-            Ok(None) if state.is_exclusive => Over::Nothing,
+            Ok(None) if state.is_exclusive || target.options.no_overwrite => Over::Nothing,
             Ok(None) => Over::Anything,
             Err(error) => {
                 state.content = Content::Staged { staging, base, change };
@@ -170,7 +170,9 @@ impl WriteSession {
         let _panicked = self.failure.on_panic();
         let published = match target.store.publish(&key, staging, &publish) {
             // Of two that have written a record anew, the last one wins.
-            Err((Error::RecordReplaced { .. }, staging)) if !state.holds_base => {
+            Err((Error::RecordReplaced { .. }, staging))
+                if !state.holds_base && !target.options.no_overwrite =>
+            {
                 match self.refuse_replacing(state, target, &key) {
                     Ok(()) => {
                         let publish = PublishAs { over: Over::Anything, ..publish };

@@ -214,6 +214,15 @@ impl WriteSession {
         state.is_some_and(|state| matches!(state.content, Content::Staged { .. }))
     }
 
+    /// How many bytes are staged, if any. Waits for nobody: nothing, if somebody is just doing something to it.
+    pub(in crate::fs) fn staged_soon(&self) -> Option<u64> {
+        let state = self.state.try_lock()?;
+        match &state.content {
+            Content::Staged { staging, .. } => Some(staging.attributes().ok()?.size),
+            Content::Published(_) | Content::Ended(_) => None,
+        }
+    }
+
     /// Whether any of its writers may have a memory map of it.
     pub(in crate::fs) fn is_mappable(&self) -> bool {
         self.users.lock().shares().iter().any(|share| share.is_mappable())

@@ -9,6 +9,7 @@ use super::by_hand::TypesByHand;
 use super::record_locks::{Held, RecordLocks};
 use super::session::{Left, WriteSession};
 use super::share::Share;
+use crate::fs::ino::Ino;
 use crate::fs::store_node::{RecordId, StoreNode};
 use crate::model::Key;
 use crate::ranks::{Mutex, Table};
@@ -243,6 +244,13 @@ impl Writers {
         let sessions = self.sessions.lock();
         let own = sessions.iter().filter(|((ino, _), _)| *ino == store.ino);
         own.map(|((_, key), session)| (key.clone(), Arc::clone(session))).collect()
+    }
+
+    /// The record that the session of this inode writes, as far as it has a name.
+    pub(in crate::fs) fn record_of(&self, ino: Ino) -> Option<RecordId> {
+        let sessions = self.sessions.lock();
+        let found = sessions.iter().find(|(_, session)| session.ino == ino);
+        found.map(|(record, _)| record.clone())
     }
 
     /// The keys of a store's records that have never been published.

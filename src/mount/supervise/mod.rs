@@ -18,22 +18,25 @@
 //! | `worker` | what a worker is handed, and what it tells |
 //! | `restarts` | how often a worker is started anew |
 //! | `upgrade` | another program as the worker |
+//! | `waiting` | a storage that does not answer yet |
 
 mod kernel;
 mod restarts;
 mod upgrade;
+mod waiting;
 mod worker;
 
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
+use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, setpgid};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 use rustix::process::{PidfdFlags, pidfd_open};
@@ -41,21 +44,36 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use kernel::Connection;
 use restarts::Restarts;
 use upgrade::Upgrade;
-pub use upgrade::{handed_over, upgrade};
+pub use upgrade::{handed, upgrade};
 pub use worker::Handed;
-use worker::{Told, hear};
+use worker::{Report, Told, hear};
 
+use super::signals::{self, Request};
 use super::{
-    Caller, CaughtSignals, MountError, MountedFs, Prepared, environment, signals, unmount,
+    Caller, CaughtSignals, LogRequest, MountError, MountedFs, Prepared, environment, service,
+    session, unmount,
 };
 use crate::fs::Kept;
 
 /// Restarts in a minute beyond which a mount is given up, unless more are allowed.
 pub const MOST_RESTARTS: u32 = 20;
 
+/// What ties a process that serves to what is around it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ties {
+    /// Does what signals ask of the log.
+    pub log: fn(LogRequest),
+    /// Whether the manager of services that has started the mount, if one has, is told of its life.
+    pub is_service: bool,
+}
+
 /// How a mount is supervised.
 #[derive(Clone, Debug)]
 pub struct Supervision {
+    /// The workers' ties.
+    pub ties: Ties,
+    /// Does the same with the supervisor's log, and does not speak of it.
+    pub log: fn(LogRequest),
     /// Restarts in a minute beyond which it is given up.
     pub most_restarts: u32,
     /// The command line by which the mount was asked for, and the directory where that was: another program serves it by the same.
@@ -81,13 +99,15 @@ pub fn supervise(
     supervision: &Supervision,
     caller: &mut Caller,
 ) -> Result<(), MountError> {
+    debug_assert!(environment::is_single_threaded(), "whoever forks has no other thread");
     let signals = block_signals().map_err(|error| MountError::io("take signals", error))?;
+    waiting::wait_for_storage(prepared, &signals, caller)?;
     let kept =
         Kept::create().map_err(|error| MountError::io("keep what outlives workers", error))?;
     let source = prepared.source().shown();
-    let options = super::kernel_options(prepared, &source);
+    let options = session::kernel_options(prepared, &source);
     let connection = Connection::mount(prepared.mountpoint(), &options)
-        .map_err(|error| super::explain(error, &prepared.places))?;
+        .map_err(|error| session::explain(&error, &prepared.places))?;
     let restarts = Restarts::at_most(supervision.most_restarts);
     let listener = upgrade::listener();
     if let Err(error) = &listener {
@@ -99,6 +119,7 @@ pub fn supervise(
         connection,
         kept,
         signals,
+        hangup: signals::hangup(),
         restarts,
         listener: listener.ok(),
         program: None,
@@ -113,7 +134,7 @@ pub fn supervise(
                 caller.leave();
                 let handed = supervisor.become_program(handed)?;
                 drop(supervisor);
-                return work(prepared, handed);
+                return work(prepared, handed, supervision.ties);
             }
             Side::Supervisor(worker) => {
                 if let Some(end) = supervisor.outlive(&worker, caller) {
@@ -124,7 +145,7 @@ pub fn supervise(
     }
 }
 
-/// A worker, as its supervisor sees it.
+/// A child of the supervisor, as that sees it.
 struct Worker {
     pid: Pid,
     process: OwnedFd,
@@ -134,6 +155,36 @@ struct Worker {
 enum Side {
     Worker(Handed),
     Supervisor(Worker),
+}
+
+enum Forked {
+    /// With its end of the channel.
+    Child(OwnedFd),
+    Parent(Worker),
+}
+
+/// Splits off a child that dies with this process. It finds `waiting` in its channel, if that is something.
+fn fork_child(waiting: Option<&[u8]>) -> io::Result<Forked> {
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    if let Some(waiting) = waiting {
+        send(&ours, waiting, SendFlags::NOSIGNAL)?;
+    }
+    let supervisor = getpid();
+    // SAFETY: a child may do anything after fork if the parent has no other thread; this process starts none.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            drop(ours);
+            die_with(supervisor);
+            leave_terminal();
+            Ok(Forked::Child(theirs))
+        }
+        ForkResult::Parent { child } => {
+            let pid = rustix::process::Pid::from_raw(child.as_raw());
+            let process = pidfd_open(pid.ok_or(rustix::io::Errno::SRCH)?, PidfdFlags::empty())?;
+            Ok(Forked::Parent(Worker { pid: child, process, channel: ours }))
+        }
+    }
 }
 
 /// How a worker ended.
@@ -150,6 +201,8 @@ struct Supervisor<'a> {
     connection: Connection,
     kept: OwnedFd,
     signals: SignalFd,
+    /// What SIGHUP asks for.
+    hangup: Request,
     restarts: Restarts,
     /// Where an upgrade is asked for.
     listener: Option<OwnedFd>,
@@ -163,31 +216,14 @@ struct Supervisor<'a> {
 }
 
 impl Supervisor<'_> {
-    fn fork_worker(&mut self) -> Result<Side, MountError> {
+    fn fork_worker(&self) -> Result<Side, MountError> {
         let failed = |error: io::Error| MountError::io("start a worker", error);
-        let (ours, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-                .map_err(|error| failed(error.into()))?;
-        send(&ours, self.connection.greeting(), SendFlags::NOSIGNAL)
-            .map_err(|error| failed(error.into()))?;
         let device = self.connection.share().map_err(failed)?;
         let kept = self.kept.try_clone().map_err(failed)?;
-        let supervisor = getpid();
-        // SAFETY: a child may do anything after fork if the parent has no other thread; this process starts none.
-        match unsafe { fork() }.map_err(|error| failed(error.into()))? {
-            ForkResult::Child => {
-                drop(ours);
-                die_with(supervisor);
-                Ok(Side::Worker(Handed { device, channel: theirs, kept }))
-            }
-            ForkResult::Parent { child } => {
-                let process = rustix::process::Pid::from_raw(child.as_raw())
-                    .ok_or(rustix::io::Errno::SRCH)
-                    .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
-                let process = process.map_err(|error| failed(error.into()))?;
-                Ok(Side::Supervisor(Worker { pid: child, process, channel: ours }))
-            }
-        }
+        Ok(match fork_child(Some(self.connection.greeting())).map_err(failed)? {
+            Forked::Child(channel) => Side::Worker(Handed { device, channel, kept }),
+            Forked::Parent(worker) => Side::Supervisor(worker),
+        })
     }
 
     /// In the worker: becomes the program that is to serve. Gives back what was handed if it is this one, or if there is none to fall
@@ -316,6 +352,7 @@ impl Supervisor<'_> {
                         self.tell_usable(worker, caller, &notices);
                         *told = Told::Serves(notices);
                     }
+                    Told::ForManager(words) => service::tell(&words),
                     failed @ Told::Failed(_) => *told = failed,
                 }
             } else if ended {
@@ -330,9 +367,18 @@ impl Supervisor<'_> {
 
     /// The mount is usable. If whoever wanted it has gone, it ends.
     fn tell_usable(&mut self, worker: &Worker, caller: &mut Caller, notices: &[String]) {
+        let mountpoint = self.prepared.mountpoint();
+        let status = service::serving(mountpoint);
         if self.is_usable {
-            let shown = self.prepared.mountpoint().display();
+            let shown = mountpoint.display();
             log::info!("'{shown}' is served again, by process {}", worker.pid);
+        }
+        match (self.supervision.ties.is_service, self.is_usable) {
+            (false, _) => {}
+            (true, false) => service::tell_ready(&status),
+            (true, true) => {
+                service::tell_status(&format!("{status}, again, by process {}", worker.pid));
+            }
         }
         self.is_usable = true;
         if let Some(upgrade) = self.upgrade.take_if(|upgrade| upgrade.is_begun) {
@@ -371,7 +417,12 @@ impl Supervisor<'_> {
         let Some(taken) = self.signals.read_signal()? else { return Ok(None) };
         let number = i32::try_from(taken.ssi_signo).unwrap_or_default();
         let signal = Signal::try_from(number)?;
-        self.is_stopping |= signals::asks_to_stop(number);
+        match signals::request(number, self.hangup) {
+            Request::Stop => self.is_stopping = true,
+            // The workers to come inherit it.
+            Request::Log(request) => (self.supervision.log)(request),
+            Request::LogStatus => {}
+        }
         Ok(Some(signal))
     }
 
@@ -404,16 +455,25 @@ impl Supervisor<'_> {
 ///
 /// # Errors
 /// As [`MountedFs::serve`]. Why it cannot serve is told to the supervisor alone.
-pub fn work(prepared: &Prepared, handed: Handed) -> Result<(), MountError> {
+pub fn work(prepared: &Prepared, handed: Handed, ties: Ties) -> Result<(), MountError> {
     let report = handed.report().map_err(|error| MountError::io("reach the supervisor", error))?;
+    let report = Arc::new(report);
     // Caught before they are let through.
-    let started = CaughtSignals::catch().and_then(|signals| {
+    let started = CaughtSignals::catch().and_then(|mut signals| {
         environment::settle()?;
-        Ok((signals, MountedFs::start_as_worker(prepared, &handed)?))
+        let is_given_up = || signals.ask_to_stop();
+        let mounted = MountedFs::start_as_worker(prepared, &handed, is_given_up)?;
+        Ok((signals, mounted))
     });
     drop(handed);
     match started {
-        Ok((signals, mounted)) => mounted.serve(signals, |notices| report.serves(notices)),
+        Ok((signals, mut mounted)) => {
+            if ties.is_service {
+                let report = Arc::clone(&report);
+                mounted.be_service_of_supervisor(Arc::new(move |text| report.for_manager(text)));
+            }
+            mounted.serve(signals, ties.log, |notices| report.serves(notices))
+        }
         Err(error) => {
             // Whoever hears it says it.
             report.failed(&error);
@@ -431,6 +491,17 @@ fn die_with(supervisor: Pid) {
     // It may have died before.
     if getppid() != supervisor {
         std::process::exit(1);
+    }
+}
+
+/// What is typed at a terminal is for the supervisor alone, which passes it on: a second request to stop would be another one. In a
+/// process group of its own, the worker must not be stopped for what it logs there.
+fn leave_terminal() {
+    let group = setpgid(Pid::from_raw(0), Pid::from_raw(0));
+    // SAFETY: a signal that is ignored calls nothing.
+    let ignored = unsafe { signal(Signal::SIGTTOU, SigHandler::SigIgn) };
+    if let Err(error) = group.and(ignored) {
+        log::debug!("the worker stays in its supervisor's process group: {error}");
     }
 }
 

@@ -22,7 +22,7 @@ use rustix::net::{
 
 use super::Supervision;
 use super::worker::Handed;
-use crate::mount::{MountError, deadline};
+use crate::mount::{MountAnswer, MountError, status_of};
 
 /// How long a program may take to serve.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -118,15 +118,21 @@ fn is_readable(socket: &OwnedFd, within: Duration) -> bool {
 
 /// What a mount tells of itself, as far as it matters here: its supervisor, if it has one, and what is being written.
 fn ask_status(mountpoint: &Path) -> Result<(Option<i32>, u64), MountError> {
-    let path = mountpoint.join("@status");
-    let action = || format!("read '{}'", path.display());
-    let file = path.clone();
-    let text = deadline::ask(STATUS_DEADLINE, move || std::fs::read(file))
-        .ok_or_else(|| MountError::refused(format!("cannot {}: no answer", action())))?
-        .map_err(|error| MountError::io(action(), error))?;
-    let status: serde_json::Value = serde_json::from_slice(&text).map_err(|_| {
-        MountError::refused(format!("'{}' is no mount of storefs", mountpoint.display()))
-    })?;
+    let shown = mountpoint.display();
+    let status = match status_of(mountpoint, STATUS_DEADLINE)?.answer {
+        MountAnswer::Live(status) => status,
+        MountAnswer::Dead => {
+            return Err(MountError::refused(format!(
+                "'{shown}' is dead: unmount it, and mount it again"
+            )));
+        }
+        MountAnswer::Hanging => {
+            return Err(MountError::refused(format!("'{shown}' does not answer")));
+        }
+        MountAnswer::Unknown(why) => {
+            return Err(MountError::refused(format!("'{shown}' does not tell of itself: {why}")));
+        }
+    };
     let number = |field| status.get(field).and_then(serde_json::Value::as_i64);
     let supervisor = number("worker").and_then(|_| number("pid")?.try_into().ok());
     let written = status.get("write_sessions").and_then(serde_json::Value::as_u64);
@@ -205,18 +211,20 @@ pub(super) fn become_program(
     let [device, channel, kept] = descriptors.map(|descriptor| descriptor.as_raw_fd());
     let mut said = OsString::from(format!("{device},{channel},{kept},"));
     said.push(mountpoint);
-    Command::new(program)
-        .args(supervision.arguments.iter().skip(1))
-        .current_dir(&supervision.directory)
-        .env(HANDED, said)
-        .exec()
+    let mut arguments = supervision.arguments.iter();
+    let mut command = Command::new(program);
+    if let Some(name) = arguments.next() {
+        // As mount(8)'s helper, it has another grammar.
+        command.arg0(name);
+    }
+    command.args(arguments).current_dir(&supervision.directory).env(HANDED, said).exec()
 }
 
 /// What this process was handed, and where it is mounted, if it was started to serve a mount that is there.
 ///
 /// # Errors
 /// [`MountError::Refused`] if that makes no sense.
-pub fn handed_over() -> Result<Option<(Handed, PathBuf)>, MountError> {
+pub fn handed() -> Result<Option<(Handed, PathBuf)>, MountError> {
     let Some(said) = env::var_os(HANDED) else { return Ok(None) };
     let strange = || MountError::refused(format!("{HANDED} is for storefs itself"));
     let mut parts = said.as_bytes().splitn(4, |byte| *byte == b',');

@@ -17,6 +17,9 @@ const SERVES: u8 = b'+';
 /// Begins the message of a worker that cannot serve; the reason follows.
 const FAILED: u8 = b'-';
 
+/// Begins what the manager of services is to be told, in its own words.
+const FOR_MANAGER: u8 = b'=';
+
 /// The longest message, in bytes.
 const MESSAGE_BYTES: usize = 64 * 1024;
 
@@ -69,24 +72,36 @@ impl Handed {
     }
 }
 
-/// Tells the supervisor how a worker's start went.
+/// Tells the supervisor how a worker's start went, and what the manager of services is to be told.
 #[derive(Debug)]
 pub(super) struct Report(OwnedFd);
 
 impl Report {
+    /// One that tells through a socket.
+    pub(super) fn by(channel: OwnedFd) -> Self {
+        Self(channel)
+    }
+
     /// It serves.
     ///
     /// # Errors
     /// [`MountError::Io`] if the supervisor has gone.
-    pub(super) fn serves(self, notices: &[String]) -> Result<(), MountError> {
+    pub(super) fn serves(&self, notices: &[String]) -> Result<(), MountError> {
         self.tell(SERVES, &notices.join("\n"))
             .map_err(|error| MountError::io("tell the supervisor that the mount is served", error))
     }
 
     /// It cannot serve.
-    pub(super) fn failed(self, error: &MountError) {
+    pub(super) fn failed(&self, error: &MountError) {
         if let Err(error) = self.tell(FAILED, &error.to_string()) {
             log::warn!("cannot tell the supervisor why the mount is not served: {error}");
+        }
+    }
+
+    /// The manager of services is to be told this.
+    pub(super) fn for_manager(&self, text: &str) {
+        if let Err(error) = self.tell(FOR_MANAGER, text) {
+            log::debug!("the manager of services is not told: {error}");
         }
     }
 
@@ -107,6 +122,8 @@ pub(super) enum Told {
     Serves(Vec<String>),
     /// It cannot serve, for this reason.
     Failed(String),
+    /// The manager of services is to be told this.
+    ForManager(String),
     /// Nothing more.
     Nothing,
 }
@@ -131,7 +148,8 @@ pub(super) fn hear(channel: &OwnedFd) -> io::Result<Told> {
             Told::Serves(text(notices).lines().map(str::to_owned).collect())
         }
         Some((&FAILED, reason)) => Told::Failed(text(reason)),
-        // It begins with its length, which is neither.
+        Some((&FOR_MANAGER, words)) => Told::ForManager(text(words)),
+        // It begins with its length, which is none of them.
         Some(_) => Told::Answer(message),
     })
 }

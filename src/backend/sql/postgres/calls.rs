@@ -8,6 +8,10 @@
 //! error outside of a transaction. Otherwise its state is unknown: it is closed, and a statement that may still be
 //! running is cancelled.
 //!
+//! # Whose turn it is
+//! A change may have to wait for a lock of others, and keeps its connection meanwhile. So changes have a share of the
+//! connections only ([`Needs::ToChange`]): what only looks waits for no lock, and always finds one of the others.
+//!
 //! # What is tried again
 //! What has passed by itself in a moment: no connection, a deadlock, a server that starts or stops. Whether the call has
 //! been done meanwhile is *uncertain* if a connection was lost, or the server has died, after what could commit was sent.
@@ -32,11 +36,13 @@ use deadpool_postgres::{
 };
 use log::debug;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect::Connector;
 use super::failure::Failure;
+use crate::backend::Calls as Counted;
 use crate::model::{BackendErrorKind, Error, Result};
 
 /// Threads that serve all connections.
@@ -57,13 +63,26 @@ pub(super) enum Repeat {
     Never,
 }
 
+/// What a call may wait for at the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Nothing: it looks.
+    ToLook,
+    /// Locks of others.
+    ToChange,
+}
+
 /// Connections to a server.
 pub(super) struct Calls {
     /// Absent only while it is being dropped.
     runtime: Option<Runtime>,
     pool: Pool,
+    /// As many changes as may have a connection at once.
+    turns: Semaphore,
     tls: MakeRustlsConnect,
     timeout: Duration,
+    /// What was asked so far.
+    pub(super) counted: Counted,
 }
 
 impl fmt::Debug for Calls {
@@ -182,19 +201,23 @@ impl Calls {
             .runtime(deadpool_postgres::Runtime::Tokio1)
             .build()
             .map_err(|error| failed(error.to_string()))?;
-        Ok(Self { runtime: Some(runtime), pool, tls, timeout })
+        // A quarter is left to those who look, one at least where there are several.
+        let turns = Semaphore::new(connections.saturating_sub((connections / 4).max(1)).max(1));
+        let counted = Counted::default();
+        Ok(Self { runtime: Some(runtime), pool, turns, tls, timeout, counted })
     }
 
     /// Makes a call, under one deadline. `action` completes "cannot ...".
     pub(super) fn call<T>(
         &self,
+        needs: Needs,
         action: impl FnOnce() -> String,
         repeat: Repeat,
         work: impl AsyncFn(&Attempt<'_>) -> Result<T, Failure>,
     ) -> Result<T> {
         let deadline = Cell::new(Instant::now() + self.timeout);
         let end = deadline.get();
-        self.run(action, repeat, &deadline, async |attempt: &Attempt<'_>| {
+        self.run(needs, action, repeat, &deadline, async |attempt: &Attempt<'_>| {
             timeout_at(end, work(attempt)).await.unwrap_or(Err(Failure::Late))
         })
     }
@@ -202,16 +225,18 @@ impl Calls {
     /// Makes a call that waits for the server by [`Attempt::part`] alone: each part has the deadline.
     pub(super) fn stream<T>(
         &self,
+        needs: Needs,
         action: impl FnOnce() -> String,
         repeat: Repeat,
         work: impl AsyncFn(&Attempt<'_>) -> Result<T, Failure>,
     ) -> Result<T> {
         let deadline = Cell::new(Instant::now() + self.timeout);
-        self.run(action, repeat, &deadline, work)
+        self.run(needs, action, repeat, &deadline, work)
     }
 
     fn run<T>(
         &self,
+        needs: Needs,
         action: impl FnOnce() -> String,
         repeat: Repeat,
         deadline: &Cell<Instant>,
@@ -220,13 +245,18 @@ impl Calls {
         let Some(runtime) = &self.runtime else {
             return Err(Failure::Late.into_error(action(), false));
         };
-        let (done, is_uncertain) = runtime.block_on(self.attempts(repeat, deadline, work));
-        done.map_err(|failure| failure.into_error(action(), is_uncertain))
+        let called = self.counted.count(|| {
+            let attempts = self.attempts(needs, repeat, deadline, work);
+            let (done, is_uncertain) = runtime.block_on(attempts);
+            done.map_err(|failure| (failure, is_uncertain))
+        });
+        called.map_err(|(failure, is_uncertain)| failure.into_error(action(), is_uncertain))
     }
 
     /// Tries until it is done, or may not be tried again. Tells whether it may have been done where it failed.
     async fn attempts<T>(
         &self,
+        needs: Needs,
         repeat: Repeat,
         deadline: &Cell<Instant>,
         work: impl AsyncFn(&Attempt<'_>) -> Result<T, Failure>,
@@ -234,7 +264,7 @@ impl Calls {
         let mut is_uncertain = false;
         let mut pause = PAUSES.0;
         loop {
-            let (failure, sent) = match self.attempt(deadline, is_uncertain, &work).await {
+            let (failure, sent) = match self.attempt(needs, deadline, is_uncertain, &work).await {
                 Ok(done) => return (Ok(done), false),
                 Err(failed) => failed,
             };
@@ -248,6 +278,7 @@ impl Calls {
             if !may_repeat || !failure.is_passing() || Instant::now() + waits >= deadline.get() {
                 return (Err(failure), is_uncertain);
             }
+            self.counted.note_retry();
             debug!("PostgreSQL is asked again: {failure:?}");
             sleep(waits).await;
             pause = (pause * 2).min(PAUSES.1);
@@ -257,10 +288,18 @@ impl Calls {
     /// Tries once. A failure comes with whether what could commit was sent.
     async fn attempt<T>(
         &self,
+        needs: Needs,
         deadline: &Cell<Instant>,
         is_repeated: bool,
         work: &impl AsyncFn(&Attempt<'_>) -> Result<T, Failure>,
     ) -> Result<T, (Failure, bool)> {
+        let _turn = match needs {
+            Needs::ToLook => None,
+            Needs::ToChange => match timeout_at(deadline.get(), self.turns.acquire()).await {
+                Ok(turn) => turn.ok(),
+                Err(_) => return Err((Failure::Exhausted, false)),
+            },
+        };
         let client = self.connection(deadline.get()).await.map_err(|failure| (failure, false))?;
         let attempt = Attempt {
             connection: Held { client: Some(client), calls: self },

@@ -1,9 +1,10 @@
 //! What a database is: its tables, its limits, and whether it can be written.
 
-use tokio_postgres::Row;
+use futures_util::future::join;
+use tokio_postgres::{Row, SimpleQueryMessage};
 
 use super::PostgresDatabase;
-use super::calls::{Attempt, Calls, Repeat};
+use super::calls::{Attempt, Calls, Needs, Repeat};
 use super::failure::Failure;
 use super::rows::column;
 use super::texts::ServerTells;
@@ -33,6 +34,14 @@ const STATE: &str = "SELECT current_setting('server_version'), pg_is_in_recovery
      current_setting('server_version_num')::int4, \
      current_setting('synchronous_commit') = 'off'";
 
+/// Whether the settings of the session have come there, by the one of our own. Asked by a text that is not
+/// prepared, since what else is asked may fail behind such a pooler.
+const IS_SET: &str = "SELECT current_setting('storefs.session', true)";
+
+/// What is said where the settings of a session have not come to the server.
+const NOT_SET: &str = "a pooler of connections is between, which drops the settings of a session: name the server itself, or \
+     have the pooler keep sessions (PgBouncer: pool_mode = session, and no 'options' in ignore_startup_parameters)";
+
 /// The tables that the role may not write, of those that a mount writes.
 const DENIED: &str = "SELECT t.name FROM unnest($1::text[]) AS t (name) \
      WHERE NOT (has_table_privilege(t.name, 'INSERT') AND has_table_privilege(t.name, 'UPDATE') \
@@ -54,7 +63,7 @@ impl PostgresDatabase {
             return Ok(());
         }
         let action = || "make what was committed durable".to_owned();
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToChange, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             attempt.sends();
             attempt.client()?.query_one(TEXT, &[]).await?;
             Ok(())
@@ -73,9 +82,17 @@ pub(super) struct Catalog {
 /// Looks at the database. Nothing is tried twice, so that who waits for a mount hears at once what is wrong.
 pub(super) fn look(calls: &Calls, is_opened_to_read: bool) -> Result<Catalog> {
     let action = || "open the PostgreSQL database".to_owned();
-    calls.call(action, Repeat::Never, async |attempt: &Attempt<'_>| {
+    calls.call(Needs::ToLook, action, Repeat::Never, async |attempt: &Attempt<'_>| {
         let client = attempt.client()?;
-        let state = client.query_one(STATE, &[]).await?;
+        let (set, state) = join(client.simple_query(IS_SET), client.query_one(STATE, &[])).await;
+        let is_set = set?.iter().any(|answer| match answer {
+            SimpleQueryMessage::Row(row) => row.get(0) == Some("on"),
+            _ => false,
+        });
+        if !is_set {
+            return Err(unusable(NOT_SET.to_owned()));
+        }
+        let state = state?;
         let columns = client.query(COLUMNS, &[&&schema::TABLES[..]]).await?;
         let server: String = column(&state, 0)?;
         if column::<i32>(&state, 5)? < OLDEST {

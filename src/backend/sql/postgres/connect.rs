@@ -1,7 +1,13 @@
 //! Makes connections: which server of several, with TLS or without, and the settings of its session.
+//!
+//! The settings come with the connection, before any statement. A pooler such as PgBouncer refuses those that it cannot
+//! keep for a client, and that is how it is known: one that lends a session for a transaction only would hand what is set
+//! by statements, and prepared statements too, to the next client. So a pooler has to show that it keeps sessions apart
+//! ([`Connector::connect_pooled`]), and is refused otherwise.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::Connect;
@@ -9,7 +15,7 @@ use log::debug;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, Error};
+use tokio_postgres::{Client, Config, Error, SimpleQueryMessage};
 
 use super::servers::{Server, Target};
 use super::tls::Tls;
@@ -22,7 +28,9 @@ pub(super) struct Connector {
     /// How long one server has to answer while others are left to try.
     pub(super) server_timeout: Duration,
     /// What a session begins with.
-    pub(super) session: String,
+    pub(super) session: Session,
+    /// Whether a pooler is known to keep sessions apart.
+    pub(super) keeps_sessions: AtomicBool,
 }
 
 type Connected = (Client, JoinHandle<()>);
@@ -85,16 +93,61 @@ impl Connector {
     ) -> Result<Connected, Error> {
         let mut config = server.config.clone();
         config.ssl_mode(mode).target_session_attrs(attributes);
+        let mut own = config.clone();
+        own.options(self.session.options(config.get_options()));
+        match self.open(&own).await {
+            Ok((client, task)) => Ok((client, task.keep())),
+            Err(error) if is_refused_by_pooler(&error) => self.connect_pooled(&config, error).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Connects to a pooler that takes no settings with a connection, if it keeps sessions apart; else fails with what it
+    /// has `refused` them by.
+    async fn connect_pooled(&self, config: &Config, refused: Error) -> Result<Connected, Error> {
+        let (client, task) = self.open(config).await?;
+        if !self.keeps_sessions.load(Ordering::Relaxed) {
+            let (other, _task) = self.open(config).await?;
+            let before = backend_of(&client).await?;
+            // One that lends them for a statement refuses this.
+            if other.batch_execute("BEGIN").await.is_err() {
+                return Err(refused);
+            }
+            // One that keeps them apart has each client at a backend of its own, whether it does anything or not.
+            if backend_of(&other).await? == before || backend_of(&client).await? != before {
+                return Err(refused);
+            }
+            self.keeps_sessions.store(true, Ordering::Relaxed);
+        }
+        client.batch_execute(&self.session.statements()).await?;
+        Ok((client, task.keep()))
+    }
+
+    async fn open(&self, config: &Config) -> Result<(Client, AbortOnDrop), Error> {
         let (client, connection) = config.connect(self.tls.connector.clone()).await?;
         let task = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!("a connection to PostgreSQL was lost: {error}");
             }
         });
-        let task = AbortOnDrop(Some(task));
-        client.batch_execute(&self.session).await?;
-        Ok((client, task.keep()))
+        Ok((client, AbortOnDrop(Some(task))))
     }
+}
+
+/// Which of the server's processes serves a client now; asked without a statement that has to be prepared.
+async fn backend_of(client: &Client) -> Result<Option<String>, Error> {
+    let answers = client.simple_query("SELECT pg_backend_pid()").await?;
+    Ok(answers.iter().find_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    }))
+}
+
+/// Whether a pooler has refused the settings of a session. A server knows all of them.
+pub(super) fn is_refused_by_pooler(error: &Error) -> bool {
+    error.as_db_error().is_some_and(|said| {
+        *said.code() == SqlState::PROTOCOL_VIOLATION && said.message().contains("startup parameter")
+    })
 }
 
 /// Ends the task of a connection that came to nothing.
@@ -124,23 +177,43 @@ fn depends_on_tls(error: &Error) -> bool {
     }
 }
 
-/// The statements that a session begins with. All are about this session alone.
-///
-/// The server ends a statement, and a wait for another's lock, before the caller's deadline: what it says then is more
-/// than that it said nothing. A transaction of a client that is gone ends by itself, with its locks.
-/// No statement here is worth being compiled, whatever the planner takes it for.
-pub(super) fn session(timeout: Duration, read_only: bool) -> String {
-    let milliseconds = timeout.as_millis().clamp(100, 86_400_000);
-    let lock = milliseconds * 9 / 10;
-    let statement = milliseconds * 19 / 20;
-    let idle = milliseconds * 2;
-    let mut text = format!(
-        "SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
-         SET idle_in_transaction_session_timeout = {idle}; \
-         SET default_transaction_isolation = 'read committed'; SET jit = off"
-    );
-    if read_only {
-        text.push_str("; SET default_transaction_read_only = on");
+/// What a session is set to. All is about this session alone.
+#[derive(Debug)]
+pub(super) struct Session(Vec<(&'static str, String)>);
+
+/// A setting of our own, by which a session shows that it was set. No server knows what it means.
+const MARK: &str = "storefs.session";
+
+impl Session {
+    /// The server ends a statement, and a wait for another's lock, before the caller's deadline: what it says then is more
+    /// than that it said nothing. A transaction of a client that is gone ends by itself, with its locks.
+    /// No statement here is worth being compiled, whatever the planner takes it for.
+    pub(super) fn new(timeout: Duration, read_only: bool) -> Self {
+        let milliseconds = timeout.as_millis().clamp(100, 86_400_000);
+        let mut settings = vec![
+            ("statement_timeout", (milliseconds * 19 / 20).to_string()),
+            ("lock_timeout", (milliseconds * 9 / 10).to_string()),
+            ("idle_in_transaction_session_timeout", (milliseconds * 2).to_string()),
+            ("default_transaction_isolation", "read committed".to_owned()),
+            ("jit", "off".to_owned()),
+            (MARK, "on".to_owned()),
+        ];
+        if read_only {
+            settings.push(("default_transaction_read_only", "on".to_owned()));
+        }
+        Self(settings)
     }
-    text
+
+    /// As options of a connection, behind those that the source has: the last word counts.
+    fn options(&self, before: Option<&str>) -> String {
+        let mut text = before.map(|before| format!("{before} ")).unwrap_or_default();
+        for (name, value) in &self.0 {
+            text.push_str(&format!("-c {name}={} ", value.replace(' ', "\\ ")));
+        }
+        text
+    }
+
+    fn statements(&self) -> String {
+        self.0.iter().map(|(name, value)| format!("SET {name} = '{value}';")).collect()
+    }
 }

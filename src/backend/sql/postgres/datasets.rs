@@ -1,8 +1,15 @@
 //! Datasets, which are only read.
 
+use std::cell::RefCell;
+use std::pin::pin;
+
+use futures_util::TryStreamExt;
+
 use super::PostgresDatabase;
-use super::calls::{Attempt, Repeat};
+use super::calls::{Attempt, Needs, Repeat};
+use super::failure::Failure;
 use super::rows::{column, size};
+use crate::backend::sql::database::TakeText;
 use crate::model::Result;
 
 impl PostgresDatabase {
@@ -14,7 +21,7 @@ impl PostgresDatabase {
             return Ok(Vec::new());
         }
         let action = || "list the datasets".to_owned();
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToLook, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(TEXT).await?;
             let rows = client.query(&statement, &[]).await?;
@@ -38,7 +45,7 @@ impl PostgresDatabase {
         let action = || format!("read dataset '{name}'");
         let from = i64::try_from(from).unwrap_or(i64::MAX);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToLook, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(TEXT).await?;
             let rows = client.query(&statement, &[&name, &from, &limit]).await?;
@@ -51,11 +58,52 @@ impl PostgresDatabase {
         })
     }
 
+    /// Gives all items of a dataset to `take`. Gives back whether there is such a dataset. What was taken is not taken
+    /// again: a connection that is lost in between ends it.
+    pub(super) fn each_item_of(&self, name: &str, take: &mut TakeText<'_>) -> Result<bool> {
+        const TEXT: &str = "SELECT r.data::text, r.item_id IS NOT NULL FROM datasets d \
+             LEFT JOIN dataset_records r USING (dataset_id) \
+             WHERE d.internal_name = $1 ORDER BY r.item_id";
+        if !self.schema.has_datasets {
+            return Ok(false);
+        }
+        let action = || format!("read dataset '{name}'");
+        let take = RefCell::new(take);
+        self.calls.stream(Needs::ToLook, action, Repeat::Never, async |attempt: &Attempt<'_>| {
+            let client = attempt.client()?;
+            // The server sends as fast as the items are taken.
+            attempt.begins();
+            let begin = "BEGIN READ ONLY; SET LOCAL statement_timeout = 0";
+            attempt.part(client.batch_execute(begin)).await?;
+            let statement = attempt.part(client.prepare_cached(TEXT)).await?;
+            let mut is_there = false;
+            {
+                let mut rows = pin!(attempt.part(client.query_raw(&statement, [&name])).await?);
+                while let Some(row) = attempt.part(rows.try_next()).await? {
+                    is_there = true;
+                    if !column::<bool>(&row, 1)? {
+                        break;
+                    }
+                    let text: Option<String> = column(&row, 0)?;
+                    let text = text.unwrap_or_else(|| "null".to_owned());
+                    let mut take = take.borrow_mut();
+                    if take(text).map_err(Failure::Own)?.is_break() {
+                        break;
+                    }
+                    attempt.extend();
+                }
+            }
+            attempt.part(client.batch_execute("COMMIT")).await?;
+            attempt.ends();
+            Ok(is_there)
+        })
+    }
+
     /// The server does not tell what its medium has free.
     pub(super) fn space_taken(&self) -> Result<(u64, Option<u64>)> {
         const TEXT: &str = "SELECT pg_database_size(current_database())";
         let action = || "ask for the size of the database".to_owned();
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToLook, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(TEXT).await?;
             let row = client.query_one(&statement, &[]).await?;

@@ -5,7 +5,12 @@ use std::io;
 
 use tokio_postgres::error::{DbError, Severity};
 
+use super::connect::is_refused_by_pooler;
 use crate::model::{BackendErrorKind, Error};
+
+/// What is said of a pooler that lends sessions for less than a connection's life.
+const POOLED: &str = "a pooler of connections is between, which shares sessions among its clients: name the server itself, \
+     or have the pooler keep sessions (PgBouncer: pool_mode = session)";
 
 /// Why an attempt came to nothing.
 #[derive(Debug)]
@@ -69,6 +74,7 @@ impl Failure {
                     !is_about_tls(error)
                         && kind_of_transport(error) == BackendErrorKind::Unreachable
                 }
+                Some(_) if is_refused_by_pooler(error) => false,
                 Some(error) => {
                     matches!(
                         error.code().code(),
@@ -99,6 +105,9 @@ impl Failure {
             Self::Exhausted => (BackendErrorKind::Busy, "all connections are in use".to_owned()),
             Self::Outrun => (BackendErrorKind::Busy, "others were faster".to_owned()),
             Self::Server(error) => match error.as_db_error() {
+                Some(_) if is_refused_by_pooler(&error) => {
+                    (BackendErrorKind::Unsupported, POOLED.to_owned())
+                }
                 Some(said) => {
                     let code = said.code().code();
                     (kind_of_code(code), format!("{} (SQLSTATE {code})", said.message()))

@@ -30,18 +30,20 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use self::calls::Calls;
 use self::catalog::Catalog;
-use self::connect::Connector;
+use self::connect::{Connector, Session};
 use self::settings::Environment;
 use self::texts::{ServerTells, Texts};
 use super::database::{
     Changed, Database, Facts, Lookup, Opened, Outcome, PurgedRows, Put, RecordRow, Rename,
-    StoreRow, Touched, Version, Written,
+    StoreRow, TakeText, Touched, Version, Written,
 };
 use super::schema::Schema;
+use crate::backend::Work;
 use crate::backend::source::PostgresSource;
 use crate::model::{Result, Timestamp};
 
@@ -96,7 +98,8 @@ fn open_in(
         target: servers::target(&settings)?,
         tls: tls::tls(&settings, environment)?,
         server_timeout: timeout,
-        session: connect::session(timeout, options.read_only),
+        session: Session::new(timeout, options.read_only),
+        keeps_sessions: AtomicBool::new(false),
     };
     // While one server is waited for, time is left for the others.
     let attempts = connector.servers.len() * connector.target.attempts().len();
@@ -111,6 +114,10 @@ fn open_in(
 impl Database for PostgresDatabase {
     fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    fn work(&self) -> Work {
+        self.calls.counted.work()
     }
 
     fn stores(&self) -> Result<Vec<StoreRow>> {
@@ -224,6 +231,10 @@ impl Database for PostgresDatabase {
 
     fn datasets(&self) -> Result<Vec<(String, u64)>> {
         self.all_datasets()
+    }
+
+    fn each_item(&self, name: &str, take: &mut TakeText<'_>) -> Result<bool> {
+        self.each_item_of(name, take)
     }
 
     fn dataset_items(&self, name: &str, from: u64, limit: usize) -> Result<Option<Vec<String>>> {

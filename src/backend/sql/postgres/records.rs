@@ -6,7 +6,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::PostgresDatabase;
-use super::calls::{Attempt, Repeat};
+use super::calls::{Attempt, Needs, Repeat};
 use super::failure::Failure;
 use super::rows::{self, column, to_server};
 use super::texts::Puts;
@@ -33,7 +33,7 @@ impl PostgresDatabase {
     ) -> Result<Option<Vec<RecordRow>>> {
         let action = || format!("list store '{internal_name}'");
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToLook, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&internal_name, &limit];
             let text = match &after {
@@ -63,7 +63,7 @@ impl PostgresDatabase {
 
     pub(super) fn head_of(&self, internal_name: &str, key: &str) -> Result<Lookup<RecordRow>> {
         let action = || format!("look up record '{key}' of store '{internal_name}'");
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToLook, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             self.find(attempt, internal_name, key).await
         })
     }
@@ -76,7 +76,7 @@ impl PostgresDatabase {
         known: Option<&Changed>,
     ) -> Result<(Lookup<RecordRow>, Option<Changed>)> {
         let action = || format!("look up record '{key}' of store '{internal_name}'");
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToLook, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             try_join(
                 self.find(attempt, internal_name, key),
                 self.find_changed(attempt, internal_name, known),
@@ -108,7 +108,7 @@ impl PostgresDatabase {
         known: Option<Version>,
     ) -> Result<Lookup<Opened>> {
         let action = || format!("open record '{key}' of store '{internal_name}'");
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToLook, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             self.find_with_value(attempt, internal_name, key, inline, known).await
         })
     }
@@ -122,7 +122,7 @@ impl PostgresDatabase {
         known: Option<&Changed>,
     ) -> Result<(Lookup<Opened>, Option<Changed>)> {
         let action = || format!("open record '{key}' of store '{internal_name}'");
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToLook, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             try_join(
                 self.find_with_value(attempt, internal_name, key, inline, None),
                 self.find_changed(attempt, internal_name, known),
@@ -162,11 +162,11 @@ impl PostgresDatabase {
         };
         if put.size <= MOST_SENT_BYTES {
             let value = values::read(put)?;
-            self.calls.call(action, repeat, async |attempt: &Attempt<'_>| {
+            self.calls.call(Needs::ToChange, action, repeat, async |attempt: &Attempt<'_>| {
                 self.put_small(attempt, put, &value).await
             })
         } else {
-            self.calls.stream(action, repeat, async |attempt: &Attempt<'_>| {
+            self.calls.stream(Needs::ToChange, action, repeat, async |attempt: &Attempt<'_>| {
                 self.put_large(attempt, put).await
             })
         }
@@ -286,7 +286,7 @@ impl PostgresDatabase {
         let action =
             || format!("set the content type of record '{key}' of store '{internal_name}'");
         let at = to_server(Timestamp::now());
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToChange, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(&self.texts.set_type).await?;
             attempt.sends();
@@ -302,7 +302,7 @@ impl PostgresDatabase {
     pub(super) fn remove_record(&self, internal_name: &str, key: &str) -> Result<Outcome> {
         let action = || format!("remove record '{key}' of store '{internal_name}'");
         let at = to_server(Timestamp::now());
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToChange, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(&self.texts.delete).await?;
             attempt.sends();
@@ -329,41 +329,46 @@ impl PostgresDatabase {
         };
         let text = if rename.replace { &self.texts.rename } else { &self.texts.rename_to_nothing };
         let at = to_server(rename.at);
-        self.calls.call(action, Repeat::IfCertain, async |attempt: &Attempt<'_>| {
-            let client = attempt.client()?;
-            let statement = client.prepare_cached(text).await?;
-            attempt.sends();
-            let renamed = client
-                .query_one(
-                    &statement,
-                    &[
-                        &rename.from_store,
-                        &rename.from_key,
-                        &rename.to_store,
-                        &rename.to_key,
-                        &rename.content_type,
-                        &at,
-                    ],
-                )
-                .await;
-            let row = match renamed {
-                Ok(row) => row,
-                Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-                    // Made by others since the statement began.
-                    return if rename.replace {
-                        Err(Failure::Outrun)
-                    } else {
-                        Ok(Written::Refused)
-                    };
+        self.calls.call(
+            Needs::ToChange,
+            action,
+            Repeat::IfCertain,
+            async |attempt: &Attempt<'_>| {
+                let client = attempt.client()?;
+                let statement = client.prepare_cached(text).await?;
+                attempt.sends();
+                let renamed = client
+                    .query_one(
+                        &statement,
+                        &[
+                            &rename.from_store,
+                            &rename.from_key,
+                            &rename.to_store,
+                            &rename.to_key,
+                            &rename.content_type,
+                            &at,
+                        ],
+                    )
+                    .await;
+                let row = match renamed {
+                    Ok(row) => row,
+                    Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+                        // Made by others since the statement began.
+                        return if rename.replace {
+                            Err(Failure::Outrun)
+                        } else {
+                            Ok(Written::Refused)
+                        };
+                    }
+                    Err(error) => return Err(error.into()),
+                };
+                if column::<i64>(&row, 0)? == 0 || column::<i64>(&row, 1)? == 0 {
+                    return Ok(Written::NoStore);
                 }
-                Err(error) => return Err(error.into()),
-            };
-            if column::<i64>(&row, 0)? == 0 || column::<i64>(&row, 1)? == 0 {
-                return Ok(Written::NoStore);
-            }
-            let to = (rename.to_store, rename.to_key);
-            self.moved(attempt, &row, 2, to, rename.content_type).await
-        })
+                let to = (rename.to_store, rename.to_key);
+                self.moved(attempt, &row, 2, to, rename.content_type).await
+            },
+        )
     }
 
     /// The record that a statement has changed: its size and its version are the columns from `at` on.

@@ -7,7 +7,7 @@ use futures_util::future::{try_join, try_join3, try_join4};
 use tokio_postgres::error::SqlState;
 
 use super::PostgresDatabase;
-use super::calls::{Attempt, Repeat};
+use super::calls::{Attempt, Needs, Repeat};
 use super::failure::Failure;
 use super::rows::{self, column, to_server};
 use crate::backend::sql::database::{Changed, Outcome, PurgedRows, StoreRow, Touched};
@@ -16,7 +16,7 @@ use crate::model::{Result, Timestamp};
 impl PostgresDatabase {
     pub(super) fn all_stores(&self) -> Result<Vec<StoreRow>> {
         let action = || "list the stores".to_owned();
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToLook, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(&self.texts.stores).await?;
             client.query(&statement, &[]).await?.iter().map(rows::store).collect()
@@ -25,7 +25,7 @@ impl PostgresDatabase {
 
     pub(super) fn one_store(&self, internal_name: &str) -> Result<Option<StoreRow>> {
         let action = || format!("look up store '{internal_name}'");
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToLook, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             self.find_store(attempt, internal_name).await
         })
     }
@@ -46,7 +46,7 @@ impl PostgresDatabase {
         known: Option<&Changed>,
     ) -> Result<Option<Changed>> {
         let action = || format!("look up store '{internal_name}'");
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToLook, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             self.find_changed(attempt, internal_name, known).await
         })
     }
@@ -83,7 +83,7 @@ impl PostgresDatabase {
              ON CONFLICT DO NOTHING";
         let action = || format!("create store '{}'", store.internal_name);
         let times = [store.created_at, store.accessed_at, store.modified_at].map(to_server);
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToChange, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(TEXT).await?;
             attempt.sends();
@@ -112,29 +112,34 @@ impl PostgresDatabase {
     pub(super) fn change_store(&self, internal_name: &str, store: &StoreRow) -> Result<Outcome> {
         let action = || format!("replace the metadata of store '{internal_name}'");
         let times = [store.created_at, store.accessed_at, store.modified_at].map(to_server);
-        self.calls.call(action, Repeat::IfCertain, async |attempt: &Attempt<'_>| {
-            let client = attempt.client()?;
-            let statement = client.prepare_cached(&self.texts.replace_store).await?;
-            attempt.sends();
-            let changed = client
-                .query_one(
-                    &statement,
-                    &[
-                        &internal_name,
-                        &store.id,
-                        &store.internal_name,
-                        &store.name,
-                        &times[0],
-                        &times[1],
-                        &times[2],
-                    ],
-                )
-                .await;
-            match changed {
-                Ok(row) => done_if(column::<i64>(&row, 0)? > 0),
-                Err(error) => taken_or(error),
-            }
-        })
+        self.calls.call(
+            Needs::ToChange,
+            action,
+            Repeat::IfCertain,
+            async |attempt: &Attempt<'_>| {
+                let client = attempt.client()?;
+                let statement = client.prepare_cached(&self.texts.replace_store).await?;
+                attempt.sends();
+                let changed = client
+                    .query_one(
+                        &statement,
+                        &[
+                            &internal_name,
+                            &store.id,
+                            &store.internal_name,
+                            &store.name,
+                            &times[0],
+                            &times[1],
+                            &times[2],
+                        ],
+                    )
+                    .await;
+                match changed {
+                    Ok(row) => done_if(column::<i64>(&row, 0)? > 0),
+                    Err(error) => taken_or(error),
+                }
+            },
+        )
     }
 
     pub(super) fn give_name(
@@ -146,40 +151,50 @@ impl PostgresDatabase {
         const TEXT: &str =
             "UPDATE key_value_stores SET internal_name = $2, name = $3 WHERE internal_name = $1";
         let action = || format!("rename store '{internal_name}' to '{to}'");
-        self.calls.call(action, Repeat::IfCertain, async |attempt: &Attempt<'_>| {
-            let client = attempt.client()?;
-            let statement = client.prepare_cached(TEXT).await?;
-            attempt.sends();
-            match client.execute(&statement, &[&internal_name, &to, &name]).await {
-                Ok(changed) => done_if(changed > 0),
-                Err(error) => taken_or(error),
-            }
-        })
+        self.calls.call(
+            Needs::ToChange,
+            action,
+            Repeat::IfCertain,
+            async |attempt: &Attempt<'_>| {
+                let client = attempt.client()?;
+                let statement = client.prepare_cached(TEXT).await?;
+                attempt.sends();
+                match client.execute(&statement, &[&internal_name, &to, &name]).await {
+                    Ok(changed) => done_if(changed > 0),
+                    Err(error) => taken_or(error),
+                }
+            },
+        )
     }
 
     /// Whether the store is empty is looked at by a statement of its own, after the store was locked: it then sees all
     /// records that were put by those who were waited for.
     pub(super) fn remove_store(&self, internal_name: &str, only_empty: bool) -> Result<Outcome> {
         let action = || format!("remove store '{internal_name}'");
-        self.calls.call(action, Repeat::IfCertain, async |attempt: &Attempt<'_>| {
-            let client = attempt.client()?;
-            let lock = client.prepare_cached(LOCK).await?;
-            let drop = client.prepare_cached(&self.texts.drop_store).await?;
-            attempt.begins();
-            attempt.sends();
-            let (_, locked, dropped, _) = try_join4(
-                client.batch_execute("BEGIN"),
-                client.query_opt(&lock, &[&internal_name]),
-                client.query_one(&drop, &[&internal_name, &only_empty]),
-                client.batch_execute("COMMIT"),
-            )
-            .await?;
-            Ok(match (locked, column::<i64>(&dropped, 0)?) {
-                (None, _) => Outcome::NoStore,
-                (Some(_), 0) => Outcome::NotEmpty,
-                (Some(_), _) => Outcome::Done,
-            })
-        })
+        self.calls.call(
+            Needs::ToChange,
+            action,
+            Repeat::IfCertain,
+            async |attempt: &Attempt<'_>| {
+                let client = attempt.client()?;
+                let lock = client.prepare_cached(LOCK).await?;
+                let drop = client.prepare_cached(&self.texts.drop_store).await?;
+                attempt.begins();
+                attempt.sends();
+                let (_, locked, dropped, _) = try_join4(
+                    client.batch_execute("BEGIN"),
+                    client.query_opt(&lock, &[&internal_name]),
+                    client.query_one(&drop, &[&internal_name, &only_empty]),
+                    client.batch_execute("COMMIT"),
+                )
+                .await?;
+                Ok(match (locked, column::<i64>(&dropped, 0)?) {
+                    (None, _) => Outcome::NoStore,
+                    (Some(_), 0) => Outcome::NotEmpty,
+                    (Some(_), _) => Outcome::Done,
+                })
+            },
+        )
     }
 
     /// Keys are looked through one by one, and none is kept but those that are spared.
@@ -194,45 +209,52 @@ impl PostgresDatabase {
              WHERE key_value_store_id = $1 AND key <> ALL ($2)";
         let action = || format!("purge store '{internal_name}'");
         let at = to_server(at);
-        self.calls.call(action, Repeat::IfCertain, async |attempt: &Attempt<'_>| {
-            let client = attempt.client()?;
-            let lock = client.prepare_cached(LOCK).await?;
-            let keys = client.prepare_cached(KEYS).await?;
-            let remove = client.prepare_cached(REMOVE).await?;
-            let purge = client.prepare_cached(&self.texts.purge_store).await?;
-            attempt.begins();
-            let (_, locked) =
-                try_join(client.batch_execute("BEGIN"), client.query_opt(&lock, &[&internal_name]))
-                    .await?;
-            let Some(locked) = locked else {
-                client.batch_execute("ROLLBACK").await?;
-                return Ok(None);
-            };
-            let id: String = column(&locked, 0)?;
-            let mut spared: Vec<String> = Vec::new();
-            let mut found = pin!(client.query_raw(&keys, [&id]).await?);
-            while let Some(row) = found.try_next().await? {
-                let key: &str = row.try_get(0)?;
-                if spares(key) {
-                    spared.push(key.to_owned());
+        self.calls.call(
+            Needs::ToChange,
+            action,
+            Repeat::IfCertain,
+            async |attempt: &Attempt<'_>| {
+                let client = attempt.client()?;
+                let lock = client.prepare_cached(LOCK).await?;
+                let keys = client.prepare_cached(KEYS).await?;
+                let remove = client.prepare_cached(REMOVE).await?;
+                let purge = client.prepare_cached(&self.texts.purge_store).await?;
+                attempt.begins();
+                let (_, locked) = try_join(
+                    client.batch_execute("BEGIN"),
+                    client.query_opt(&lock, &[&internal_name]),
+                )
+                .await?;
+                let Some(locked) = locked else {
+                    client.batch_execute("ROLLBACK").await?;
+                    return Ok(None);
+                };
+                let id: String = column(&locked, 0)?;
+                let mut spared: Vec<String> = Vec::new();
+                let mut found = pin!(client.query_raw(&keys, [&id]).await?);
+                while let Some(row) = found.try_next().await? {
+                    let key: &str = row.try_get(0)?;
+                    if spares(key) {
+                        spared.push(key.to_owned());
+                    }
                 }
-            }
-            attempt.sends();
-            let (removed, _, _) = try_join3(
-                client.execute(&remove, &[&id, &spared]),
-                client.query_one(&purge, &[&id, &at]),
-                client.batch_execute("COMMIT"),
-            )
-            .await?;
-            Ok(Some(PurgedRows { spared, removed }))
-        })
+                attempt.sends();
+                let (removed, _, _) = try_join3(
+                    client.execute(&remove, &[&id, &spared]),
+                    client.query_one(&purge, &[&id, &at]),
+                    client.batch_execute("COMMIT"),
+                )
+                .await?;
+                Ok(Some(PurgedRows { spared, removed }))
+            },
+        )
     }
 
     pub(super) fn note_use(&self, internal_name: &str, touched: Touched) -> Result<Outcome> {
         let action = || format!("note that store '{internal_name}' was used");
         let accessed_at = to_server(touched.accessed_at);
         let modified_at = touched.modified_at.map(to_server);
-        self.calls.call(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.call(Needs::ToChange, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let statement = client.prepare_cached(&self.texts.touch).await?;
             attempt.sends();

@@ -17,7 +17,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::PostgresDatabase;
-use super::calls::{Attempt, Repeat};
+use super::calls::{Attempt, Needs, Repeat};
 use super::failure::Failure;
 use super::rows;
 use super::texts::STAGE;
@@ -73,7 +73,7 @@ impl PostgresDatabase {
     ) -> Result<()> {
         let action = || format!("read record '{key}' of store '{internal_name}'");
         let done = Cell::new(0_i32);
-        self.calls.stream(action, Repeat::Always, async |attempt: &Attempt<'_>| {
+        self.calls.stream(Needs::ToLook, action, Repeat::Always, async |attempt: &Attempt<'_>| {
             let client = attempt.client()?;
             let from = done.get();
             // The server sends as fast as it is read: its own limit for a statement would be one for the reader.

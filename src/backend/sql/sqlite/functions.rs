@@ -1,15 +1,16 @@
-//! Functions of our own in SQL, so that a page with versions is one statement.
+//! Functions of our own in SQL, so that a page with versions is one statement; and texts where a column may hold anything.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
-use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
 
 use super::versions::{Generation, Versions};
 
 /// Gives a connection `storefs_known(store_id, key, generation)`, the version that is remembered of a record, or NULL, and
-/// `storefs_version(value)`. Both as the bits of a signed number.
+/// `storefs_version(value)`, both as the bits of a signed number; and `storefs_is_name(value)`, whether it is a text, as
+/// what names something has to be: a row that nothing can be asked of by its name is left out, and hides no other.
 ///
 /// # Errors
 /// SQLite's.
@@ -36,5 +37,35 @@ pub(super) fn register(connection: &Connection, versions: &Arc<Versions>) -> rus
             ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => return Ok(None),
         };
         Ok(Some(versions.of(value).0.cast_signed()))
+    })?;
+    connection.create_scalar_function("storefs_is_name", 1, flags, |context| {
+        let is_name =
+            matches!(context.get_raw(0), ValueRef::Text(text) if std::str::from_utf8(text).is_ok());
+        if !is_name {
+            tell_once();
+        }
+        Ok(is_name)
+    })
+}
+
+fn tell_once() {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        log::warn!(
+            "what has a name or key in the database that is no text is not shown, and left as it is"
+        );
+    });
+}
+
+/// A text of a column in which SQLite takes anything.
+///
+/// # Errors
+/// SQLite's, if there is no such column.
+pub(super) fn any_text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Null => String::new(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(text) | ValueRef::Blob(text) => String::from_utf8_lossy(text).into_owned(),
     })
 }

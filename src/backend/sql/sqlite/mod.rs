@@ -28,10 +28,10 @@ use std::time::Duration;
 
 use super::database::{
     Changed, Database, Facts, Lookup, Opened, Outcome, PurgedRows, Put, RecordRow, Rename,
-    StoreRow, Touched, Version, Written,
+    StoreRow, TakeText, Touched, Version, Written,
 };
-use crate::backend::Watchable;
 use crate::backend::watch::{Tell, Watched};
+use crate::backend::{Watchable, Work};
 use crate::model::{Result, Timestamp};
 use connect::Place;
 use failures::Failure;
@@ -176,6 +176,10 @@ impl Database for SqliteDatabase {
         datasets::all(&self.transactions)
     }
 
+    fn each_item(&self, name: &str, take: &mut TakeText<'_>) -> Result<bool> {
+        datasets::each_item(&self.transactions, name, take)
+    }
+
     fn dataset_items(&self, name: &str, from: u64, limit: usize) -> Result<Option<Vec<String>>> {
         datasets::items(&self.transactions, name, from, limit)
     }
@@ -186,6 +190,10 @@ impl Database for SqliteDatabase {
 
     fn sync(&self) -> Result<()> {
         self.transactions.sync()
+    }
+
+    fn work(&self) -> Work {
+        self.transactions.calls.work()
     }
 
     fn watchable(&self) -> Option<&dyn Watchable> {

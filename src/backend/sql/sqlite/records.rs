@@ -3,6 +3,7 @@
 use rusqlite::params;
 
 use super::failures::Step;
+use super::functions::any_text;
 use super::transactions::{Reading, Transactions};
 use super::values::SMALL;
 use crate::backend::sql::database::{Lookup, Opened, RecordRow, Version};
@@ -12,7 +13,7 @@ use crate::model::{Error, Result};
 const PAGE: &str = "SELECT key, octet_length(value), content_type, \
     coalesce(storefs_known(?1, key, ?3), \
              CASE WHEN octet_length(value) <= ?4 THEN storefs_version(value) END) \
-    FROM key_value_store_records WHERE key_value_store_id = ?1 AND ";
+    FROM key_value_store_records WHERE key_value_store_id = ?1 AND storefs_is_name(key) AND ";
 
 /// The next records behind `after`.
 pub(super) fn page(
@@ -48,7 +49,7 @@ fn rows(
         Ok(RecordRow {
             key: row.get(0)?,
             size: row.get::<_, i64>(1)?.cast_unsigned(),
-            content_type: row.get(2)?,
+            content_type: any_text(row, 2)?,
             version: row.get::<_, Option<i64>>(3)?.map(|bits| Version(bits.cast_unsigned())),
             committed_at: None,
         })

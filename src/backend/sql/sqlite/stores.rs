@@ -1,8 +1,10 @@
 //! Stores are told, made, changed and removed.
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::failures::Step;
+use super::functions::any_text;
 use super::times;
 use super::transactions::{Transactions, store_id};
 use crate::backend::sql::database::{Changed, Outcome, PurgedRows, StoreRow, Touched};
@@ -22,7 +24,7 @@ pub(super) fn all(database: &Transactions) -> Result<Vec<StoreRow>> {
 /// One store.
 pub(super) fn one(database: &Transactions, internal_name: &str) -> Result<Option<StoreRow>> {
     database.look(&|| format!("look at store '{internal_name}'"), |connection| {
-        let sql = select(database.pool.place.schema) + " WHERE internal_name = ?1";
+        let sql = select(database.pool.place.schema) + " AND internal_name = ?1";
         let mut statement = connection.prepare_cached(&sql)?;
         Ok(statement.query_row([internal_name], store_row).optional()?)
     })
@@ -38,7 +40,8 @@ fn select(schema: Schema) -> String {
         ),
     };
     format!(
-        "SELECT key_value_store_id, internal_name, name, created_at, {}, {} FROM key_value_stores stores",
+        "SELECT key_value_store_id, internal_name, name, created_at, {}, {} FROM key_value_stores stores \
+         WHERE storefs_is_name(key_value_store_id) AND storefs_is_name(internal_name)",
         newest("accessed_at"),
         newest("modified_at"),
     )
@@ -49,7 +52,10 @@ fn store_row(row: &Row<'_>) -> rusqlite::Result<StoreRow> {
     Ok(StoreRow {
         id: row.get(0)?,
         internal_name: row.get(1)?,
-        name: row.get(2)?,
+        name: match row.get_ref(2)? {
+            ValueRef::Null => None,
+            _ => Some(any_text(row, 2)?),
+        },
         created_at: time(3)?,
         accessed_at: time(4)?,
         modified_at: time(5)?,

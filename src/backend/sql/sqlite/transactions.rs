@@ -12,6 +12,7 @@ use super::failures::{Failure, Step};
 use super::manners::Manners;
 use super::pool::{Deadline, Pool, Use};
 use super::versions::{Generation, Versions, data_version};
+use crate::backend::Calls;
 use crate::backend::sql::database::Version;
 use crate::backend::sql::schema::Schema;
 use crate::model::{BackendErrorKind, Error, Result};
@@ -24,6 +25,7 @@ pub(super) struct Transactions {
     durability: Durability,
     manners: Manners,
     timeout: Duration,
+    pub(super) calls: Calls,
 }
 
 /// A transaction that sees one state of the database.
@@ -54,7 +56,8 @@ impl Transactions {
         let versions = Arc::new(Versions::new(place.connect(false)?)?);
         let durability = Durability::new(&place);
         let pool = Pool::new(place, Arc::clone(&versions));
-        Ok(Self { pool, versions, durability, manners: Manners::default(), timeout })
+        let calls = Calls::default();
+        Ok(Self { pool, versions, durability, manners: Manners::default(), timeout, calls })
     }
 
     /// Reads by one statement, which sees one state. `action` completes "cannot ...".
@@ -68,7 +71,7 @@ impl Transactions {
     ) -> Result<T> {
         let look =
             || work(self.pool.lease(Use::Reading, Deadline::after(self.timeout))?.connection()?);
-        look().map_err(|failure| failure.into_error(&action()))
+        self.calls.count(look).map_err(|failure| failure.into_error(&action()))
     }
 
     /// Reads in a store, by as many statements as it takes; `None` if there is no such store. `work` is given its id.
@@ -94,7 +97,7 @@ impl Transactions {
             connection.prepare_cached("COMMIT")?.execute([])?;
             result
         };
-        read().map_err(|failure: Failure| failure.into_error(&action()))
+        self.calls.count(read).map_err(|failure: Failure| failure.into_error(&action()))
     }
 
     /// Changes something. All that `work` does is undone if it fails. What is durable when the call returns is durable
@@ -142,7 +145,7 @@ impl Transactions {
             }
             Ok(result)
         };
-        write().map_err(|failure: Failure| failure.into_error(&action()))
+        self.calls.count(write).map_err(|failure: Failure| failure.into_error(&action()))
     }
 
     /// The writer's own number that changes when others have committed: of now, or of its last transaction if it is just

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use rusqlite::{MAIN_DB, OptionalExtension, params};
 
 use super::failures::Step;
+use super::functions::any_text;
 use super::transactions::Reading;
 use crate::backend::sql::database::{Put, RecordRow, Version};
 use crate::model::{Error, Result};
@@ -50,7 +51,7 @@ impl Reading<'_> {
             Ok(Located {
                 rowid: row.get(0)?,
                 size: row.get::<_, i64>(1)?.cast_unsigned(),
-                content_type: row.get(2)?,
+                content_type: any_text(row, 2)?,
             })
         });
         Ok(located.optional()?)

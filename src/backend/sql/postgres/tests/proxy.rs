@@ -17,6 +17,8 @@ struct State {
     /// How often something was asked that came not right behind another question.
     asked: AtomicU64,
     was_answer: AtomicBool,
+    /// Bytes of answers that each connection passes on before it waits; negative for all.
+    most_answered: AtomicI64,
     is_over: AtomicBool,
 }
 
@@ -39,6 +41,7 @@ impl Proxy {
             answers_left: AtomicI64::new(-1),
             asked: AtomicU64::new(0),
             was_answer: AtomicBool::new(true),
+            most_answered: AtomicI64::new(-1),
             is_over: AtomicBool::new(false),
         });
         let serving = Arc::clone(&state);
@@ -86,6 +89,11 @@ impl Proxy {
         self.state.asked.load(Ordering::SeqCst)
     }
 
+    /// Has each connection wait once so many bytes of answers have been passed on by it, or passes all on.
+    pub(super) fn hold_long_answers(&self, bytes: Option<i64>) {
+        self.state.most_answered.store(bytes.unwrap_or(-1), Ordering::Relaxed);
+    }
+
     /// Whether the cut is still to come.
     pub(super) fn is_about_to_cut(&self) -> bool {
         self.state.answers_left.load(Ordering::Relaxed) >= 0
@@ -96,18 +104,27 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.state.is_over.store(true, Ordering::Relaxed);
         self.state.is_stalled.store(false, Ordering::Relaxed);
+        self.hold_long_answers(None);
         drop(TcpStream::connect(("127.0.0.1", self.port)));
     }
 }
 
 fn pass(mut from: TcpStream, mut to: TcpStream, is_answer: bool, state: &State) {
     let mut buffer = vec![0; 16 << 10];
+    let mut answered = 0;
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         while state.is_stalled.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(5));
         }
         if state.was_answer.swap(is_answer, Ordering::SeqCst) && !is_answer {
             state.asked.fetch_add(1, Ordering::SeqCst);
+        }
+        if is_answer {
+            answered += i64::try_from(count).unwrap();
+            let is_held = |most| (0..answered).contains(&most);
+            while is_held(state.most_answered.load(Ordering::Relaxed)) {
+                thread::sleep(Duration::from_millis(5));
+            }
         }
         let left = state.answers_left.load(Ordering::Relaxed);
         if is_answer && left >= 0 {

@@ -1,5 +1,7 @@
 //! Stores: each method, on new and old schemas, and what a database is opened as.
 
+use std::ops::ControlFlow;
+
 use super::*;
 use crate::backend::sql::database::{Outcome, PurgedRows, Touched};
 
@@ -115,11 +117,25 @@ fn datasets_are_read_in_order_and_may_be_absent() {
     assert!(items(3, 1).is_empty());
     assert_eq!(database.dataset_items("none", 0, 9).unwrap(), Some(vec![]));
     assert_eq!(database.dataset_items("other", 0, 9).unwrap(), None);
+    let all = |database: &PostgresDatabase, name, most: usize| {
+        let mut all = Vec::new();
+        let is_there = database.each_item(name, &mut |text| {
+            all.push(text);
+            let is_enough = all.len() >= most;
+            Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        });
+        is_there.unwrap().then_some(all)
+    };
+    assert_eq!(all(&database, "one", 9), Some(items(0, 9)));
+    assert_eq!(all(&database, "one", 1), Some(items(0, 1)));
+    assert_eq!(all(&database, "none", 9), Some(vec![]));
+    assert_eq!(all(&database, "other", 9), None);
     assert!(database.space().unwrap().0 > 1 << 20);
 
     let old = opened(server, &server.old_database());
     assert_eq!(old.datasets().unwrap(), []);
     assert_eq!(old.dataset_items("one", 0, 9).unwrap(), None);
+    assert_eq!(all(&old, "one", 9), None);
 }
 
 #[test]

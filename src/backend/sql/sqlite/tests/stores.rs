@@ -1,5 +1,7 @@
 //! Stores, their times, purge and drop; datasets.
 
+use std::ops::ControlFlow;
+
 use super::*;
 use crate::backend::sql::database::{Outcome, PurgedRows, StoreRow, Touched};
 
@@ -225,9 +227,23 @@ fn datasets_are_read_in_the_order_of_their_items() {
     assert_eq!(items(1, 1), [r#"{"n": 2, "s": "\u00e9"}"#]);
     assert_eq!(items(2, 9), Vec::<String>::new());
     assert_eq!(database.dataset_items("no", 0, 9).unwrap(), None);
+    let all = |database: &SqliteDatabase, name, most: usize| {
+        let mut all = Vec::new();
+        let is_there = database.each_item(name, &mut |text| {
+            all.push(text);
+            let is_enough = all.len() >= most;
+            Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        });
+        is_there.unwrap().then_some(all)
+    };
+    assert_eq!(all(&database, "items", 9), Some(items(0, 9)));
+    assert_eq!(all(&database, "items", 1), Some(items(0, 1)));
+    assert_eq!(all(&database, "default", 9), Some(Vec::new()));
+    assert_eq!(all(&database, "no", 9), None);
 
     let fixture = Fixture::altered("DROP TABLE dataset_records; DROP TABLE datasets");
     let without = fixture.open();
     assert_eq!(without.datasets().unwrap(), []);
     assert_eq!(without.dataset_items("items", 0, 9).unwrap(), None);
+    assert_eq!(all(&without, "items", 9), None);
 }

@@ -79,6 +79,26 @@ fn a_busy_client_is_told_of_once() {
 }
 
 #[test]
+fn a_client_that_has_come_to_rest_and_begins_again_is_told_of_again() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let (watch, told) = watched(&database);
+    let other = fixture.other();
+    // SQLite commits nothing where nothing is changed.
+    for touch in [TOUCH, &TOUCH.replace("2026", "2027")] {
+        assert!(watch.watches_stores());
+        other.execute_batch(touch).unwrap();
+        assert_eq!(told.recv_timeout(SOON).unwrap(), [Change::Everything]);
+        assert!(!watch.watches_stores());
+        let begun = Instant::now();
+        while !watch.watches_stores() {
+            assert!(begun.elapsed() < HOT_FOR + SOON, "it is never watched again");
+            std::thread::sleep(EVERY);
+        }
+    }
+}
+
+#[test]
 fn a_database_that_is_only_read_is_watched_too() {
     let fixture = Fixture::new();
     let options = SqliteOptions { read_only: true, ..options() };
