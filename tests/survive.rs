@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
+#[path = "survive/control.rs"]
+mod control;
 #[path = "survive/ends.rs"]
 mod ends;
 #[path = "survive/goes_on.rs"]

@@ -116,6 +116,16 @@ impl FileSystem {
         }
     }
 
+    /// An open of `@log` of an earlier worker goes on with what is told from now on.
+    pub(super) fn restore_log(&self, handle: Handle) -> Option<Arc<Open>> {
+        if self.kept.is_none() || !self.handles.is_earlier(handle) {
+            return None;
+        }
+        let reader = self.insight.log.open().ok()?;
+        self.handles.restore(handle, Open::Log(reader));
+        self.handles.get(handle)
+    }
+
     /// What to say of a handle that is not known.
     pub(super) fn unknown(&self, handle: Handle) -> FsError {
         match self.kept.is_some() && self.handles.is_earlier(handle) {

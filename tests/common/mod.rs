@@ -342,6 +342,10 @@ impl TempMount {
         let dir = temp_dir();
         fs::create_dir(dir.path().join("mnt")).unwrap();
         command.args(["mount", "--foreground"]);
+        // Any test can be run with mounts that are supervised.
+        if std::env::var_os("STOREFS_SUPERVISED").is_some() {
+            command.arg("--supervise");
+        }
         configure(&mut command);
         command.arg(source).arg(dir.path().join("mnt"));
         let program = PathBuf::from(PROGRAM);
@@ -528,7 +532,9 @@ pub(crate) struct Stopped(Pid);
 
 impl Stopped {
     pub(crate) fn new(mount: &TempMount) -> Self {
-        let pid = Pid::from_raw(i32::try_from(mount.pid()).unwrap()).unwrap();
+        // Who serves hangs, not who watches him.
+        let serves = mount.status()["worker"].as_u64().unwrap_or_else(|| mount.pid().into());
+        let pid = Pid::from_raw(i32::try_from(serves).unwrap()).unwrap();
         kill_process(pid, Signal::STOP).unwrap();
         Self(pid)
     }

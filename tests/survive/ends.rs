@@ -5,7 +5,7 @@ use std::process::Command;
 
 use rustix::process::{Signal, kill_process};
 
-use crate::common::{can_mount, is_mounted, storefs, temp_dir, wait_until};
+use crate::common::{TempMount, can_mount, is_mounted, storefs, temp_dir, wait_until};
 use crate::{kill_worker, lives, process, seeded, supervised};
 
 #[test]
@@ -78,6 +78,27 @@ fn signals_reach_whoever_serves() {
         assert!(ended.success(), "{ended}: {}", mount.log());
         assert!(!is_mounted(&mount.path()));
     }
+}
+
+#[test]
+fn what_is_typed_at_a_terminal_asks_once() {
+    if !can_mount() {
+        return;
+    }
+    let storage = seeded();
+    let mut mount = TempMount::configured(&storage.path(), |command| {
+        std::os::unix::process::CommandExt::process_group(command, 0);
+        command.arg("--supervise");
+    });
+    let used = fs::File::open(mount.store("default").join("kept.json")).unwrap();
+    let (supervisor, worker) = (process(&mount.pid().into()), process(&mount.status()["worker"]));
+    let group = rustix::process::getpgid(Some(supervisor)).unwrap();
+    assert_ne!(rustix::process::getpgid(Some(worker)).unwrap(), group);
+    rustix::process::kill_process_group(group, Signal::INT).unwrap();
+    wait_until("it is out of sight", || !is_mounted(&mount.path()));
+    drop(used);
+    assert!(mount.wait_for_death().success());
+    assert!(!mount.log().contains("ending all the same"), "{}", mount.log());
 }
 
 #[test]
