@@ -10,9 +10,10 @@ use std::process::{Command, Output};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketType, connect, recv, send, socket,
 };
+use rustix::process::{Signal, kill_process};
 
-use crate::common::{TempMount, can_mount, is_mounted, storefs, temp_dir};
-use crate::{ino, kill_worker, seeded, supervised};
+use crate::common::{TempMount, can_mount, is_mounted, storefs, temp_dir, wait_until};
+use crate::{ino, kill_worker, process, seeded, supervised};
 
 /// The program of the process that serves a mount.
 fn serving(mount: &TempMount) -> PathBuf {
@@ -72,6 +73,37 @@ fn another_program_takes_over_and_stays() {
     assert_eq!(file.write_all(b"more").unwrap_err().raw_os_error(), Some(libc::EIO));
     drop((open, file));
     mount.unmount();
+}
+
+#[test]
+fn what_mount8_has_asked_for_is_upgraded_with_its_words_and_its_log() {
+    if !can_mount() {
+        return;
+    }
+    let (storage, place) = (seeded(), temp_dir());
+    let at = |name: &str| place.path().join(name);
+    let (helper, newer, path) = (at("mount.storefs"), at("newer"), at("mnt"));
+    std::os::unix::fs::symlink(program(), &helper).unwrap();
+    fs::copy(program(), &newer).unwrap();
+    fs::create_dir(&path).unwrap();
+    let words = format!("rw,most_restarts=5,log_file={}", at("log").display());
+    let mounted =
+        Command::new(&helper).arg(storage.path()).arg(&path).args(["-o", &words]).output().unwrap();
+    assert!(mounted.status.success(), "{mounted:?}");
+    let log = || fs::read_to_string(at("log")).unwrap_or_default();
+    let upgraded = Command::new(&newer).arg("upgrade").arg(&path).output().unwrap();
+    assert!(upgraded.status.success(), "{upgraded:?}: {}", log());
+    let status: serde_json::Value =
+        serde_json::from_slice(&fs::read(path.join("@status")).unwrap()).unwrap();
+    assert_eq!(fs::read_link(format!("/proc/{}/exe", status["worker"])).unwrap(), newer);
+    fs::rename(at("log"), at("log.1")).unwrap();
+    let supervisor = process(&status["pid"]);
+    kill_process(supervisor, Signal::HUP).unwrap();
+    wait_until("the log is there again", || at("log").exists());
+    kill_process(supervisor, Signal::USR1).unwrap();
+    wait_until("it is written to", || log().contains("status: {"));
+    assert!(storefs().arg("unmount").arg(&path).status().unwrap().success());
+    assert!(log().contains("] unmounted '"), "{}", log());
 }
 
 #[test]
