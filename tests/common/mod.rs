@@ -342,11 +342,14 @@ impl TempMount {
         let dir = temp_dir();
         fs::create_dir(dir.path().join("mnt")).unwrap();
         command.args(["mount", "--foreground"]);
+        configure(&mut command);
         // Any test can be run with mounts that are supervised.
-        if std::env::var_os("STOREFS_SUPERVISED").is_some() {
+        let mut given = command.get_args();
+        if std::env::var_os("STOREFS_SUPERVISED").is_some()
+            && !given.any(|word| word == "--supervise" || word == "--no-supervise")
+        {
             command.arg("--supervise");
         }
-        configure(&mut command);
         command.arg(source).arg(dir.path().join("mnt"));
         let program = PathBuf::from(PROGRAM);
         let mut mount = Self { dir, command, daemon: None, program };
@@ -424,6 +427,12 @@ impl TempMount {
     /// The daemon's process id.
     pub(crate) fn pid(&self) -> u32 {
         self.daemon.as_ref().map(Child::id).unwrap()
+    }
+
+    /// The process that serves it: the daemon, or, where that supervises, its worker.
+    pub(crate) fn serving_pid(&self) -> u32 {
+        let worker = self.status()["worker"].as_u64();
+        worker.map_or_else(|| self.pid(), |worker| u32::try_from(worker).unwrap())
     }
 
     /// Unmounts with `storefs unmount`, and asserts that the daemon ends well and nothing is left. What a
@@ -533,8 +542,7 @@ pub(crate) struct Stopped(Pid);
 impl Stopped {
     pub(crate) fn new(mount: &TempMount) -> Self {
         // Who serves hangs, not who watches him.
-        let serves = mount.status()["worker"].as_u64().unwrap_or_else(|| mount.pid().into());
-        let pid = Pid::from_raw(i32::try_from(serves).unwrap()).unwrap();
+        let pid = Pid::from_raw(i32::try_from(mount.serving_pid()).unwrap()).unwrap();
         kill_process(pid, Signal::STOP).unwrap();
         Self(pid)
     }
