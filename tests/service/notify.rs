@@ -14,7 +14,7 @@ use crate::common::{
 use crate::{send, storage_of};
 
 /// By one process, or by a worker that another one supervises.
-const SERVED: [&[&str]; 2] = [&[], &["--supervise"]];
+const SERVED: [&[&str]; 2] = [&["--no-supervise"], &["--supervise"]];
 
 /// The socket of a manager of services.
 struct Manager {

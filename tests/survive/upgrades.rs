@@ -158,7 +158,7 @@ fn a_mount_of_one_process_is_not_upgraded() {
         return;
     }
     let storage = seeded();
-    let mount = TempMount::new(&storage);
+    let mount = TempMount::with_options(&storage, &["--no-supervise"]);
     let refused = upgrade(&program(), &mount, &[]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused).contains("unmount it, and mount again"), "{refused:?}");

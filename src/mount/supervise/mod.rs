@@ -101,6 +101,8 @@ pub fn supervise(
 ) -> Result<(), MountError> {
     debug_assert!(environment::is_single_threaded(), "whoever forks has no other thread");
     let signals = block_signals().map_err(|error| MountError::io("take signals", error))?;
+    // Whoever sees the mount may hang up.
+    let hangup = signals::hangup();
     waiting::wait_for_storage(prepared, &signals, caller)?;
     let kept =
         Kept::create().map_err(|error| MountError::io("keep what outlives workers", error))?;
@@ -119,7 +121,7 @@ pub fn supervise(
         connection,
         kept,
         signals,
-        hangup: signals::hangup(),
+        hangup,
         restarts,
         listener: listener.ok(),
         program: None,
@@ -412,18 +414,21 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    /// A signal that has come, if one has.
+    /// A signal that has come, if one has, as the worker is to be told.
     fn take_signal(&mut self) -> io::Result<Option<Signal>> {
         let Some(taken) = self.signals.read_signal()? else { return Ok(None) };
         let number = i32::try_from(taken.ssi_signo).unwrap_or_default();
         let signal = Signal::try_from(number)?;
-        match signals::request(number, self.hangup) {
+        let request = signals::request(number, self.hangup);
+        match request {
             Request::Stop => self.is_stopping = true,
             // The workers to come inherit it.
             Request::Log(request) => (self.supervision.log)(request),
             Request::LogStatus => {}
         }
-        Ok(Some(signal))
+        // A worker that has begun when the terminal was gone would take it for something else.
+        let is_hangup = signal == Signal::SIGHUP && request == Request::Stop;
+        Ok(Some(if is_hangup { Signal::SIGTERM } else { signal }))
     }
 
     /// Waits, unless it is asked to stop. Gives back whether it was.
