@@ -360,8 +360,13 @@ impl TempMount {
     /// Kills the daemon, as a crash would. The dead mount stays, until the next `start` or the drop.
     pub(crate) fn kill(&mut self) {
         let mut daemon = self.daemon.take().unwrap();
+        let workers = fs::read_to_string(format!("/proc/{0}/task/{0}/children", daemon.id()));
         daemon.kill().unwrap();
         daemon.wait().unwrap();
+        // A worker dies with its supervisor, but is waited for by nobody.
+        for worker in workers.unwrap_or_default().split_whitespace() {
+            wait_until("the worker is dead", || !Path::new("/proc").join(worker).exists());
+        }
     }
 
     /// Waits until the daemon has died of itself. The dead mount stays, as after `kill`.
