@@ -1021,7 +1021,9 @@ fn a_daemon_that_hangs_holds_up_nobody() {
     let storage = storage();
     let mut place = Mountpoint::new();
     place.mount(&storage.path(), &[]).text();
-    signal(place.pid(), "STOP");
+    // The one that serves, whom another process watches.
+    let serving = i32::try_from(place.status()["worker"].as_i64().unwrap()).unwrap();
+    signal(serving, "STOP");
     let again = Run::of(place.storefs().arg("mount").arg(storage.path()).arg(place.path()));
     assert!(again.error().contains("already mounted"));
     assert!(place.unmount(&[]).error().contains("does not answer"));

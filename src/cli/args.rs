@@ -83,6 +83,8 @@ pub(super) enum Command {
     /// Unmount, also after the daemon died
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
+    /// Have this program serve a mount that another version of it has made
+    Upgrade(UpgradeArgs),
     /// List the stores: name, id, records, bytes, modified
     Stores(FormatArgs),
     /// List the records of a store: key, content type, size
@@ -139,6 +141,15 @@ pub(super) struct MountArgs {
     /// Stay in the foreground until unmounted or interrupted
     #[arg(long)]
     pub(super) foreground: bool,
+    /// Have another process take over when the one that serves dies; so it is in the background, unless --read-only
+    #[arg(long, overrides_with = "no_supervise")]
+    pub(super) supervise: bool,
+    /// Serve by one process: when it dies, the mount is dead
+    #[arg(long, overrides_with = "supervise")]
+    pub(super) no_supervise: bool,
+    /// How often in a minute another process takes over at most [default: 20]
+    #[arg(long, value_name = "N")]
+    pub(super) most_restarts: Option<u32>,
     /// Let nothing be written
     #[arg(long)]
     pub(super) read_only: bool,
@@ -222,6 +233,17 @@ pub(super) struct MountArgs {
     /// Options as mount(8) gives them, such as ro,allow_other,uid=1000
     #[arg(short = 'o', value_name = "WORD,...", value_parser = MountWords::parse)]
     pub(super) words: Vec<MountWords>,
+}
+
+/// Arguments of `upgrade`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct UpgradeArgs {
+    /// Where the storage is mounted
+    #[arg(value_name = "MOUNTPOINT", value_hint = clap::ValueHint::DirPath)]
+    pub(super) mountpoint: PathBuf,
+    /// Also while files are being written, whose writers are then told that they failed
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
 /// Arguments of `status`.

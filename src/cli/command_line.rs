@@ -12,6 +12,7 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
@@ -70,6 +71,14 @@ impl From<&str> for SourceText {
     }
 }
 
+/// The arguments of this process, as they were before any was written over.
+static ARGUMENTS: OnceLock<Vec<OsString>> = OnceLock::new();
+
+/// The arguments of this process, with its name and with what must not be shown.
+pub(super) fn arguments() -> Vec<OsString> {
+    ARGUMENTS.get().cloned().unwrap_or_default()
+}
+
 /// The arguments of this process that must not be shown as they stand.
 #[derive(Default)]
 pub(super) struct Secrets {
@@ -79,7 +88,7 @@ pub(super) struct Secrets {
 
 impl Secrets {
     pub(super) fn of_command_line() -> Self {
-        Self::among(env::args_os().skip(1))
+        Self::among(ARGUMENTS.get_or_init(|| env::args_os().collect()).iter().skip(1).cloned())
     }
 
     fn among(arguments: impl Iterator<Item = OsString>) -> Self {

@@ -13,7 +13,7 @@ use super::mount_words::MountWords;
 use crate::engine::{DialectChoice, DirectoryOptions, OpenStore, Source, StorageOptions};
 use crate::fs::FsOptions;
 use crate::model::{DEFAULT_STORE, StoreName};
-use crate::mount::{MountConfig, Remount};
+use crate::mount::{MOST_RESTARTS, MountConfig, Remount};
 
 /// Environment variables that name the storage, the first one set winning: our own, then the SDKs' (FORMAT 2).
 const SOURCE_VARIABLES: [&str; 3] =
@@ -110,6 +110,17 @@ pub(super) fn remount(args: &MountArgs) -> Option<Remount> {
         read_only: args.read_only.then_some(true).or(words.read_only),
         no_exec: words.no_exec,
     })
+}
+
+/// Whether the mount is to be supervised, if it is said. An option of its own wins over its word.
+pub(super) fn supervise(args: &MountArgs) -> Option<bool> {
+    let given = args.supervise.then_some(true).or(args.no_supervise.then_some(false));
+    given.or_else(|| words(args).supervise)
+}
+
+/// How often in a minute another process may take over.
+pub(super) fn most_restarts(args: &MountArgs) -> u32 {
+    args.most_restarts.or_else(|| words(args).most_restarts).unwrap_or(MOST_RESTARTS)
 }
 
 fn refuse_unknown(args: &MountArgs, words: &MountWords) -> Outcome {

@@ -61,6 +61,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "upgrade",
+        &[
+            ("storefs upgrade ./mnt", "After an update: serve it by this program, its users go on"),
+            ("storefs upgrade ./mnt --force", "Also while files are being written"),
+        ],
+    ),
+    (
         "stores",
         &[
             ("storefs stores", "The stores of ./storage"),

@@ -142,25 +142,38 @@ pub(super) fn obey(request: LogRequest) {
                 Err(error) => log::error!("the log cannot be opened again: {error}"),
             }
         }
-        LogRequest::Raise => raise(),
+        LogRequest::Raise => {
+            let next = next_level();
+            if next.is_none() {
+                log::debug!("the log tells what it told at first");
+            }
+            raise(next);
+            if let Some(level) = next {
+                log::debug!("the log tells more: {level}");
+            }
+        }
     }
 }
 
-/// Has the log tell more: debugging, then everything, then what it told at first.
-fn raise() {
+/// Does the same in a process whose child is asked too, and speaks of it.
+pub(super) fn follow(request: LogRequest) {
+    match request {
+        LogRequest::Reopen => drop(OUTPUT.lock().reopen()),
+        LogRequest::Raise => raise(next_level()),
+    }
+}
+
+/// What the log is to tell next: debugging, then everything, then what it told at first.
+fn next_level() -> Option<LevelFilter> {
     let (at_first, now) = (AT_FIRST.load(Ordering::Relaxed), RAISED.load(Ordering::Relaxed));
-    let next = now.max(at_first).max(LevelFilter::Info as usize) + 1;
-    let level = LevelFilter::iter().nth(next);
-    if level.is_none() {
-        log::debug!("the log tells what it told at first");
-    }
-    RAISED.store(level.map_or(0, |_| next), Ordering::Relaxed);
-    log::set_max_level(
-        level.or_else(|| LevelFilter::iter().nth(at_first)).unwrap_or(LevelFilter::Trace),
-    );
-    if let Some(level) = level {
-        log::debug!("the log tells more: {level}");
-    }
+    LevelFilter::iter().nth(now.max(at_first).max(LevelFilter::Info as usize) + 1)
+}
+
+/// Has the log tell so much, or what it told at first.
+fn raise(level: Option<LevelFilter>) {
+    let at_first = LevelFilter::iter().nth(AT_FIRST.load(Ordering::Relaxed));
+    RAISED.store(level.map_or(0, |level| level as usize), Ordering::Relaxed);
+    log::set_max_level(level.or(at_first).unwrap_or(LevelFilter::Trace));
 }
 
 /// The log file that is named, as it is opened.

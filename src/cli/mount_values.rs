@@ -18,6 +18,11 @@ pub(super) fn parse_id(text: &str) -> Result<u32, String> {
     }
 }
 
+/// How often something may happen.
+pub(super) fn parse_count(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("'{text}' is not a number"))
+}
+
 /// Permission bits in octal.
 pub(super) fn parse_umask(text: &str) -> Result<u32, String> {
     let digits = text.bytes().all(|digit| digit.is_ascii_digit());

@@ -9,7 +9,8 @@ use clap::ValueEnum;
 use super::args::Dialect;
 use super::log_lines::LogFormat;
 use super::mount_values::{
-    parse_duration, parse_id, parse_metrics_addr, parse_timeout, parse_ttl, parse_umask,
+    parse_count, parse_duration, parse_id, parse_metrics_addr, parse_timeout, parse_ttl,
+    parse_umask,
 };
 
 /// Words that say what every mount of storefs does, that ask for what makes no difference here, or that are meant for
@@ -83,6 +84,8 @@ pub(super) struct MountWords {
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) metrics_addr: Option<SocketAddr>,
     pub(super) retry: Option<Duration>,
+    pub(super) supervise: Option<bool>,
+    pub(super) most_restarts: Option<u32>,
     /// What is there already is to be changed, not mounted.
     pub(super) remount: bool,
     /// Words that nobody knows. They are wrong usage, unless mount(8) is told to tolerate them.
@@ -136,6 +139,9 @@ impl MountWords {
             ("timeout", Some(value)) => self.timeout = Some(parse_timeout(value)?),
             ("cache_dir", Some(value)) if !value.is_empty() => self.cache_dir = Some(value.into()),
             ("retry", Some(value)) => self.retry = Some(parse_duration(value)?),
+            ("supervise", None) => self.supervise = Some(true),
+            ("no_supervise", None) => self.supervise = Some(false),
+            ("most_restarts", Some(value)) => self.most_restarts = Some(parse_count(value)?),
             ("remount", None) => self.remount = true,
             ("metrics_addr", Some(value)) => {
                 self.metrics_addr = Some(parse_metrics_addr(value)?);
@@ -175,6 +181,8 @@ impl MountWords {
             cache_dir: later.cache_dir.or(self.cache_dir),
             metrics_addr: later.metrics_addr.or(self.metrics_addr),
             retry: later.retry.or(self.retry),
+            supervise: later.supervise.or(self.supervise),
+            most_restarts: later.most_restarts.or(self.most_restarts),
             remount: later.remount || self.remount,
             unknown: [self.unknown, later.unknown].concat(),
         }
@@ -195,6 +203,7 @@ mod tests {
         let words = MountWords::parse(
             "rw,ro,exec,noexec,allow_other,uid=1000,gid=100,umask=027,file_mode=640,dir_mode=0750,store=s,no_delete,no_overwrite,ttl=0.5,dialect=js3,input_key=IN,nonempty,strict,\
              show_sidecars,no_passthrough,no_xattr,log_file=/tmp/l,log_format=json,syslog,timeout=2.5,cache_dir=/tmp/c,retry=2m,remount,\
+             supervise,no_supervise,most_restarts=3,\
              metrics_addr=[::1]:9105",
         )
         .unwrap();
@@ -226,6 +235,8 @@ mod tests {
                 timeout: Some(Duration::from_millis(2500)),
                 cache_dir: Some("/tmp/c".into()),
                 retry: Some(Duration::from_secs(120)),
+                supervise: Some(false),
+                most_restarts: Some(3),
                 remount: true,
                 unknown: Vec::new(),
                 metrics_addr: Some("[::1]:9105".parse().unwrap()),

@@ -67,6 +67,11 @@ pub enum FsError {
     /// The handle does not allow this.
     #[error("the file is not open for this")]
     BadHandle,
+    /// It was opened by a process that has died, and what it had not published is kept aside.
+    #[error(
+        "the process that had opened the file has died; storefs rescue lists what it had not published"
+    )]
+    Cut,
     /// An earlier write or publish of this file failed, with this error number of the system. It is told again:
     /// of a write that the kernel has split, the caller may not have heard it.
     #[error("an earlier write of this file failed")]

@@ -60,18 +60,40 @@ pub(super) struct Writer {
 }
 
 /// All that is open. What is open guards itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct HandleTable {
     handles: Mutex<Table, Handles>,
+    /// The largest number of an earlier worker of the same mount.
+    earlier: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Handles {
     open: HashMap<Handle, Arc<Open>>,
     last: u64,
 }
 
+/// So many bits of a handle's number count the handles of one worker.
+const COUNTING_BITS: u32 = 40;
+
 impl HandleTable {
+    /// For a worker of a mount, counted from 1; 0 for a mount that has one process. No two workers give out the same number.
+    pub(super) fn of_worker(worker: u64) -> Self {
+        let earlier = worker << COUNTING_BITS;
+        let handles = Mutex::new(Handles { open: HashMap::new(), last: earlier });
+        Self { handles, earlier }
+    }
+
+    /// Whether a handle was given out by an earlier worker.
+    pub(super) fn is_earlier(&self, handle: Handle) -> bool {
+        handle.0 <= self.earlier
+    }
+
+    /// What an earlier worker had open is open again.
+    pub(super) fn restore(&self, handle: Handle, open: Open) {
+        self.handles.lock().open.entry(handle).or_insert_with(|| Arc::new(open));
+    }
+
     pub(super) fn insert(&self, open: Open) -> Handle {
         let mut handles = self.handles.lock();
         handles.last += 1;

@@ -120,7 +120,7 @@ impl FileSystem {
         cookie: u64,
         mut step: impl FnMut(Ino, &Names, usize) -> FsResult<Step>,
     ) -> FsResult<()> {
-        let open = self.handles.get(handle).ok_or(FsError::BadHandle)?;
+        let open = self.handles.get(handle).ok_or_else(|| self.unknown(handle))?;
         let Open::Directory(listing) = &*open else { return Err(FsError::BadHandle) };
         let directory = listing.directory();
         let Ok(first) = usize::try_from(cookie) else { return Ok(()) };

@@ -71,7 +71,20 @@ impl FileSystem {
         if mode.changes() {
             self.refuse_if_read_only()?;
         }
-        match &*self.node(ino)? {
+        let node = self.node(ino)?;
+        let opened = self.open_node(caller, ino, &node, mode)?;
+        self.keep_reader(ino, opened.handle, &node);
+        Ok(opened)
+    }
+
+    fn open_node(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        node: &Node,
+        mode: OpenMode,
+    ) -> FsResult<Opened> {
+        match node {
             Node::Root | Node::Stores | Node::Private(_) | Node::Store(_) => {
                 Err(FsError::IsDirectory)
             }
@@ -112,10 +125,11 @@ impl FileSystem {
     /// # Errors
     /// [`FsError::Stale`] if the inode stands for no version.
     pub fn open_foreseen(&self, ino: Ino, value: Arc<dyn Value>) -> FsResult<Opened> {
-        match &*self.node(ino)? {
-            Node::Version(version) => self.open_value(version, value),
-            _ => Err(FsError::Stale),
-        }
+        let node = self.node(ino)?;
+        let Node::Version(version) = &*node else { return Err(FsError::Stale) };
+        let opened = self.open_value(version, value)?;
+        self.keep_reader(ino, opened.handle, &node);
+        Ok(opened)
     }
 
     /// Creates and opens a file, or opens it if it is there and `mode` is not exclusive.

@@ -66,7 +66,7 @@ impl FileSystem {
         (offset, most): (u64, u32),
         done: LogRead,
     ) {
-        match self.handles.get(handle).as_deref() {
+        match self.handles.get(handle).or_else(|| self.restore_log(handle)).as_deref() {
             Some(Open::Log(reader)) => {
                 reader.read(*caller, offset, usize::try_from(most).unwrap_or_default(), done);
             }

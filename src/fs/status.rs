@@ -19,7 +19,9 @@ impl FileSystem {
     pub fn status(&self) -> Value {
         let (writing, staged_bytes) = self.writing();
         json!({
-            "pid": std::process::id(),
+            "pid": self.kept.as_ref().map_or(u64::from(std::process::id()), |kept| kept.supervisor()),
+            "worker": self.kept.is_some().then(std::process::id),
+            "restarts": self.kept.as_ref().map(|kept| kept.worker() - 1),
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": self.started.0.elapsed().as_secs(),
             "storage": self.storage.describe(),

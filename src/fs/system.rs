@@ -12,6 +12,7 @@ use super::error::{FsError, FsResult};
 use super::handle::HandleTable;
 use super::ino::Ino;
 use super::insight::Insight;
+use super::kept::{Kept, LeftBacking};
 use super::locks::Locks;
 use super::metadata_files::Sidecars;
 use super::options::FsOptions;
@@ -46,6 +47,10 @@ pub struct FileSystem {
     pub(super) sidecars: Sidecars,
     pub(super) trust: Trust,
     pub(super) abilities: Abilities,
+    /// What survives this process, where another one would take over.
+    pub(super) kept: Option<Arc<Kept>>,
+    /// What the kernel reads for an earlier worker, until it is taken. A leaf lock.
+    pub(super) backings: parking_lot::Mutex<Vec<LeftBacking>>,
     /// Set once, when the mount begins, where it is served without opens.
     pub(super) pinned: OnceLock<Pinned>,
     pub(super) started: (Instant, SystemTime),
@@ -82,23 +87,35 @@ impl FileSystem {
     /// Shows a storage.
     #[must_use]
     pub fn new(storage: Storage, options: FsOptions) -> Self {
+        Self::with_kept(storage, options, None)
+    }
+
+    /// As [`new`](Self::new), for a worker of a mount that is supervised.
+    #[must_use]
+    pub fn with_kept(storage: Storage, options: FsOptions, kept: Option<Arc<Kept>>) -> Self {
+        let worker = kept.as_deref().map_or(0, Kept::worker);
         Self {
-            versions: Versions::new(match options.plain {
-                true => Some(StoreName::plain_root()),
-                false => options.store.clone(),
-            }),
+            versions: Versions::new(
+                match options.plain {
+                    true => Some(StoreName::plain_root()),
+                    false => options.store.clone(),
+                },
+                kept.clone(),
+            ),
             is_remote: storage.traits().is_remote,
             room: Room::default(),
             storage,
             trust: Trust::new(options.ttl),
             abilities: Abilities::of(&options),
             options,
-            handles: HandleTable::default(),
+            handles: HandleTable::of_worker(worker),
             writers: Writers::default(),
             locks: Arc::default(),
             purges: PurgeReports::default(),
             problems: Problems::default(),
             sidecars: Sidecars::default(),
+            kept,
+            backings: parking_lot::Mutex::default(),
             pinned: OnceLock::new(),
             started: (Instant::now(), SystemTime::now()),
             insight: Insight::default(),

@@ -28,7 +28,8 @@ impl FileSystem {
     /// promptly, and if what is open can be bounded. To be called when the mount begins, and only for a kernel that can be told to
     /// raise its epoch and to let go of inodes. Gives back whether it does.
     pub fn begin_without_opens(self: &Arc<Self>) -> bool {
-        if !self.options.read_only || !self.trust.is_trusting() {
+        // A worker that takes over from another would have to know each inode that the kernel has open by itself.
+        if !self.options.read_only || !self.trust.is_trusting() || self.kept.is_some() {
             return false;
         }
         let Some(pinned) = Pinned::within_limits() else { return false };

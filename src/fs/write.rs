@@ -171,6 +171,7 @@ impl FileSystem {
     /// The last descriptor of the handle is closed.
     pub fn release(&self, handle: Handle) {
         let Some(open) = self.handles.remove(handle) else { return };
+        self.drop_reader(handle);
         self.release_locks(handle);
         match &*open {
             Open::Writer(Writer { session, share }) => self.leave(session, share),
@@ -198,7 +199,7 @@ impl FileSystem {
     }
 
     fn opened(&self, handle: Handle) -> FsResult<Arc<Open>> {
-        self.handles.get(handle).ok_or(FsError::BadHandle)
+        self.handles.get(handle).ok_or_else(|| self.unknown(handle))
     }
 
     /// Takes back a handle of a session and publishes what is left in it.

@@ -52,6 +52,12 @@ impl Adapter {
         })
     }
 
+    /// The files that the kernel reads itself.
+    #[must_use]
+    pub fn backings(&self) -> Arc<Backings> {
+        Arc::clone(&self.backings)
+    }
+
     /// Makes one call of the file system, and replies with what it came to.
     pub(super) fn serve<T>(
         &self,

@@ -10,6 +10,7 @@ mod backing;
 mod convert;
 mod droppable;
 mod errno;
+mod guarded;
 mod init;
 mod interrupts;
 mod listing;
@@ -21,6 +22,8 @@ mod requests;
 mod waiting;
 
 pub use adapter::Adapter;
+pub use backing::Backings;
 pub use fuser;
+pub use guarded::Guarded;
 pub use notify::attach_notifier;
 pub(crate) use waiting::SERVING_THREADS;

@@ -10,7 +10,7 @@ use fuser::{
     ReplyStatfs, ReplyWrite, ReplyXattr,
 };
 
-use super::backing::Backings;
+use super::backing::{Backing, Backings};
 use super::convert::{file_attr, fopen_flags, ino, kind, lock_kind};
 use crate::fs::{Entry, FileAttr, FileSystem, Handle, Ino, Listed, Lock, Opened};
 use crate::model::Space;
@@ -199,10 +199,13 @@ impl Reply<Opened> for Opening {
         let number = FileHandle(opened.handle.0);
         let flags = fopen_flags(&opened, direct_writes);
         let file = opened.large.as_deref().and_then(|value| value.local_file());
-        match file.and_then(|file| backings.open(fs, &reply, ino.0, number.0, file)) {
+        match file.and_then(|file| backings.open(fs, ino.0, number.0, file)) {
             // The kernel refuses the flag here: there is no cache of its own to keep.
-            Some(id) => {
-                reply.opened_passthrough(number, flags - FopenFlags::FOPEN_KEEP_CACHE, &id);
+            Some(backing) => {
+                let flags = flags - FopenFlags::FOPEN_KEEP_CACHE;
+                let id = backing.wrapped(&reply);
+                reply.opened_passthrough(number, flags, &id);
+                Backing::unwrap(id);
             }
             None => reply.opened(number, flags),
         }

@@ -142,6 +142,44 @@ impl Promise {
     }
 }
 
+/// Whoever waits for a mount to be usable: the caller of a daemon, or nobody.
+#[derive(Debug, Default)]
+pub struct Caller(Option<Promise>);
+
+impl Caller {
+    /// The one that a promise was given to.
+    #[must_use]
+    pub fn waiting(promise: Promise) -> Self {
+        Self(Some(promise))
+    }
+
+    /// Says that the mount is usable, unless he knows.
+    ///
+    /// # Errors
+    /// As [`Promise::fulfil`]: whoever interrupted him wants no mount.
+    pub fn fulfil(&mut self, notices: &[String]) -> Result<(), MountError> {
+        self.0.take().map_or(Ok(()), |promise| promise.fulfil(notices))
+    }
+
+    /// Says why there is no mount, unless he was told that there is.
+    pub fn fail(&mut self, error: &MountError) {
+        if let Some(promise) = self.0.take() {
+            promise.fail(error);
+        }
+    }
+
+    /// Whether he waits no more, without having been told.
+    #[must_use]
+    pub fn is_forgotten(&self) -> bool {
+        self.0.as_ref().is_some_and(Promise::is_forgotten)
+    }
+
+    /// Another process is to tell him.
+    pub(super) fn leave(&mut self) {
+        self.0 = None;
+    }
+}
+
 /// Leaves session, directory, input and output of the caller.
 fn leave_terminal(log: Option<&File>) -> Result<(), MountError> {
     let step = |action: &'static str| move |error| MountError::io(action, error);

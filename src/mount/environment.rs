@@ -104,6 +104,11 @@ fn limit_time() {
     }
 }
 
+/// Whether this process has no thread but this, as far as the system tells.
+pub(super) fn is_single_threaded() -> bool {
+    std::fs::read_dir("/proc/self/task").map_or(true, |tasks| tasks.count() <= 1)
+}
+
 /// Makes as many threads as a mount needs to begin, and ends them: a session that gets some of its threads and not all ends in
 /// the middle of being mounted.
 ///

@@ -21,8 +21,10 @@ mod preflight;
 mod prometheus;
 mod remount;
 mod service;
+mod session;
 mod signals;
 mod source;
+mod supervise;
 mod sweeper;
 mod table;
 mod unmount;
@@ -36,24 +38,27 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use fuser::{Session, SessionACL};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub use asked::{MountAnswer, MountStatus, all_statuses, status_of};
-pub use daemon::{Answer, Promise, Side, default_log, fork_daemon, log_directory, open_log};
+pub use daemon::{
+    Answer, Caller, Promise, Side, default_log, fork_daemon, log_directory, open_log,
+};
 pub use environment::{settle, survive_limits};
 pub use error::MountError;
 use metrics_server::{MetricsAddress, MetricsServer};
-use options::KernelOptions;
 use patience::Patience;
 use preflight::Places;
 pub use preflight::{LOG_FILE, check_source, is_mounted};
 pub use prometheus::{PROMETHEUS_TYPE, buckets_of, prometheus_text};
 pub use remount::{Remount, remount};
-use service::Service;
+use service::{Service, Tell};
 use signals::Request;
 pub use signals::{CaughtSignals, LogRequest};
 pub use source::refuse_other_than_storage;
+pub use supervise::{
+    Handed, MOST_RESTARTS, Supervision, Ties, can_supervise, handed, supervise, upgrade, work,
+};
 use sweeper::Sweeper;
 pub use table::{FILE_SYSTEM_TYPE, Mount, MountTable};
 pub use unmount::{Unmounted, unmount};
@@ -61,7 +66,7 @@ use write_back::WriteBack;
 
 use crate::engine::{OpenStore, Source, Storage, StorageOptions};
 use crate::fs::{FileSystem, FsOptions};
-use crate::fuse::{Adapter, attach_notifier};
+use crate::fuse::{Adapter, Guarded, attach_notifier};
 
 /// How long the users of a mount that is asked to stop may take to let go of it.
 const USERS_DEADLINE: Duration = Duration::from_secs(8);
@@ -127,6 +132,16 @@ impl Prepared {
         Ok(Self { config, places, patience })
     }
 
+    /// What a supervisor has mounted, for a program that is to serve it.
+    ///
+    /// # Errors
+    /// [`MountError`], if the source is not to be found.
+    pub fn mounted(config: MountConfig, mountpoint: PathBuf) -> Result<Self, MountError> {
+        let source = preflight::check_source(&config)?;
+        let patience = Patience::of(Duration::ZERO);
+        Ok(Self { config, places: Places { source, mountpoint }, patience })
+    }
+
     /// The source, as it was [found](Source::found).
     #[must_use]
     pub fn source(&self) -> &Source {
@@ -139,10 +154,35 @@ impl Prepared {
         &self.places.mountpoint
     }
 
+    /// Whether nothing may be written.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.config.fs.read_only
+    }
+
     /// The open `/dev/fuse` that was handed over, which a daemon has to keep.
     #[must_use]
     pub fn descriptor(&self) -> Option<RawFd> {
         handed_over::descriptor(&self.config.mountpoint)
+    }
+
+    /// Opens the storage, which is waited for. Gives it back with how it is shown.
+    fn open_storage(
+        &self,
+        is_given_up: impl FnMut() -> bool,
+    ) -> Result<(Storage, FsOptions), MountError> {
+        let Self { config, places, patience } = self;
+        let mut storage_options = config.storage.clone();
+        storage_options.read_only |= config.fs.read_only;
+        let mut fs = config.fs.clone();
+        let storage = patience.attempt(&places.source.shown(), is_given_up, || {
+            let storage = Storage::open(&places.source, storage_options.clone())?;
+            if let Some(store) = &config.store {
+                fs.store = Some(storage.find_store(store)?.name().clone());
+            }
+            Ok(storage)
+        })?;
+        Ok((storage, fs))
     }
 }
 
@@ -197,26 +237,46 @@ impl MountedFs {
         prepared: &Prepared,
         is_given_up: impl FnMut() -> bool,
     ) -> Result<Self, MountError> {
-        let Prepared { config, places, patience } = prepared;
-        let metrics = config.metrics.map(MetricsAddress::bind).transpose()?;
-        let mut storage_options = config.storage.clone();
-        storage_options.read_only |= config.fs.read_only;
-        let mut fs = config.fs.clone();
-        let storage = patience.attempt(&places.source.shown(), is_given_up, || {
-            let storage = Storage::open(&places.source, storage_options.clone())?;
-            if let Some(store) = &config.store {
-                fs.store = Some(storage.find_store(store)?.name().clone());
-            }
-            Ok(storage)
-        })?;
+        Self::start_on(prepared, None, is_given_up)
+    }
+
+    /// Opens the storage, and serves what a supervisor has mounted.
+    fn start_as_worker(
+        prepared: &Prepared,
+        handed: &Handed,
+        is_given_up: impl FnMut() -> bool,
+    ) -> Result<Self, MountError> {
+        Self::start_on(prepared, Some(handed), is_given_up)
+    }
+
+    fn start_on(
+        prepared: &Prepared,
+        handed: Option<&Handed>,
+        is_given_up: impl FnMut() -> bool,
+    ) -> Result<Self, MountError> {
+        let Prepared { config, places, .. } = prepared;
+        let metrics = config.metrics.map(MetricsAddress::bind).transpose();
+        let (storage, fs) = prepared.open_storage(is_given_up)?;
         if !config.fs.read_only
             && let Err(error) = storage.heal()
         {
             log::warn!("what a dead process may have left is not healed: {error}");
         }
         let notices = if config.fs.read_only { Vec::new() } else { notices_of(&storage) };
-        let fs = Arc::new(FileSystem::new(storage.clone(), fs));
-        let metrics = metrics.map(|address| address.serve(&fs)).transpose()?;
+        let kept = handed.map(Handed::kept).transpose();
+        let kept = kept.map_err(|error| MountError::io("read what is kept", error))?;
+        let is_first = kept.as_deref().is_none_or(|kept| kept.worker() == 1);
+        let fs = Arc::new(FileSystem::with_kept(storage.clone(), fs, kept));
+        fs.restore();
+        let metrics = metrics.and_then(|address| address.map(|at| at.serve(&fs)).transpose());
+        let metrics = match metrics {
+            // Who uses the mount is served all the same.
+            Err(error) if !is_first => {
+                log::error!("{error}");
+                None
+            }
+            metrics => metrics?,
+        };
         let write_back = WriteBack::start(storage)?;
         let sweeper = Some(Sweeper::start(&fs)?);
 
@@ -228,26 +288,33 @@ impl MountedFs {
         };
         environment::check_threads().map_err(no_thread)?;
         let adapter = Adapter::new(Arc::clone(&fs), on_destroy).map_err(no_thread)?;
-        let mounting = |error| MountError::io(format!("mount at '{}'", shown(places)), error);
-        let session = begin_session(adapter, prepared)?;
+        let mounting =
+            |error| MountError::io(format!("mount at '{}'", session::shown(places)), error);
+        let backings = adapter.backings();
+        let session = session::begin(Guarded::new(adapter), prepared, handed)?;
         let connect =
             || rustix::io::dup(&session).map_err(|error| mounting(std::io::Error::from(error)));
         let connection = connect()?;
         attach_notifier(&fs, session.notifier(), connect()?);
+        backings.attach(&fs, connect()?);
         fs.start_watching();
         let device = match prepared.descriptor() {
             Some(descriptor) => handed_over::device_of(descriptor),
             None => device_at(&places.mountpoint),
         };
         fs.set_mounted(is_mounted_by(device.clone()));
-        say_where_else(places, device.as_deref());
+        if is_first {
+            say_where_else(places, device.as_deref());
+        }
         let session = session.spawn().map_err(mounting)?;
         // Never dropped: its drop would unmount a second time what others may have mounted there since. This
         // leaks a descriptor for each mount, and a process makes one mount.
         mem::forget(session);
 
         let mountpoint = places.mountpoint.clone();
-        log::info!("mounted '{}' at '{}'", places.source.shown(), mountpoint.display());
+        if is_first {
+            log::info!("mounted '{}' at '{}'", places.source.shown(), mountpoint.display());
+        }
         let write_back = Some(write_back);
         Ok(Self {
             fs,
@@ -277,6 +344,11 @@ impl MountedFs {
         self.service = Service::begin(&self.mountpoint, !self.is_handed_over);
     }
 
+    /// As [`be_service`](Self::be_service), in a worker, whose supervisor tells the manager that the mount is ready.
+    fn be_service_of_supervisor(&mut self, tell: Tell) {
+        self.service = Service::begin_by_supervisor(tell, &self.mountpoint);
+    }
+
     /// Serves until somebody unmounts, or a signal asks for it. `ready` is called as soon as nothing can keep it from that
     /// any more; if it fails, the mount ends at once. What signals ask of the log is passed on to `log`.
     ///
@@ -298,7 +370,7 @@ impl MountedFs {
             return self.finish().and(Err(error));
         }
         if let Some(service) = &self.service {
-            service.ready();
+            service.ready(&self.mountpoint);
         }
         self.wait_for_end();
         self.finish()
@@ -460,56 +532,6 @@ fn no_thread(error: std::io::Error) -> MountError {
     MountError::refused(format!(
         "no thread can be made: {error}; raise the limit of processes (ulimit -u) or of tasks (TasksMax=)"
     ))
-}
-
-/// Mounts, or takes over what others have mounted, and comes to terms with the kernel.
-fn begin_session(adapter: Adapter, prepared: &Prepared) -> Result<Session<Adapter>, MountError> {
-    let places = &prepared.places;
-    let mut config = session_config(prepared);
-    let Some(descriptor) = prepared.descriptor() else {
-        let session = Session::new(adapter, &places.mountpoint, &config);
-        return session.map_err(|error| explain(error, places));
-    };
-    // Whoever has mounted has told the kernel whom to let in.
-    let everybody = SessionACL::All;
-    // Each thread's own connection is one more open of the device, which a container need not have.
-    config.clone_fd = preflight::check_device().is_ok();
-    let session = Session::from_fd(adapter, handed_over::take(descriptor)?, everybody, config);
-    session.map_err(|error| {
-        MountError::io(format!("serve the mount behind '{}'", shown(places)), error)
-    })
-}
-
-fn session_config(prepared: &Prepared) -> fuser::Config {
-    options::session_config(KernelOptions {
-        source: &prepared.places.source.shown(),
-        read_only: prepared.config.fs.read_only,
-        no_exec: prepared.config.no_exec,
-        allow_other: prepared.config.allow_other,
-    })
-}
-
-fn shown(places: &Places) -> String {
-    places.mountpoint.display().to_string()
-}
-
-/// Adds what to do to what fuser and fusermount3 say.
-fn explain(error: std::io::Error, places: &Places) -> MountError {
-    let said = error.to_string();
-    let mountpoint = shown(places);
-    if said.contains("user_allow_other") {
-        return MountError::refused(format!(
-            "cannot mount at '{mountpoint}' for other users: --allow-other needs the line 'user_allow_other' \
-             in /etc/fuse.conf"
-        ));
-    }
-    if error.kind() == std::io::ErrorKind::NotFound {
-        return MountError::refused(format!(
-            "cannot mount at '{mountpoint}': users other than root need fusermount3; install the package fuse3"
-        ));
-    }
-    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    MountError::refused(format!("cannot mount at '{mountpoint}': {}", lines.join("; ")))
 }
 
 /// What whoever mounts a storage has to know; it is in the log too.

@@ -9,7 +9,7 @@ use crate::fuse::SERVING_THREADS;
 /// Not [`MountOption::Subtype`]: fuser 0.18 passes that on to fusermount3 only, never to mount(2), and a mount
 /// made by root would be of the type `fuse`. The kernel (`OPT_SUBTYPE` in fs/fuse/inode.c) and fusermount3
 /// both understand this spelling.
-const SUBTYPE: &str = "subtype=storefs";
+pub(super) const SUBTYPE: &str = "subtype=storefs";
 
 /// What a mount needs to be told.
 #[derive(Clone, Copy, Debug)]

@@ -22,6 +22,11 @@ impl Patience {
         Self { until: now.checked_add(time).unwrap_or(now) }
     }
 
+    /// Whether nothing is waited for any more.
+    pub(super) fn is_over(self) -> bool {
+        Instant::now() >= self.until
+    }
+
     /// Tries again until it succeeds, fails for a reason that does not pass by itself, or time is over, or nobody waits for
     /// it any more.
     ///

@@ -26,8 +26,9 @@ const BOUNDS: [u64; 14] = [
 ];
 
 /// What is told of one number: its name, type and meaning, and where in `@status` it is.
-const NUMBERS: [(&str, &str, &str, &str); 18] = [
+const NUMBERS: [(&str, &str, &str, &str); 19] = [
     ("storefs_uptime_seconds", "gauge", "Time since the mount was made.", "/uptime_seconds"),
+    ("storefs_restarts_total", "counter", "Processes that served it before.", "/restarts"),
     ("storefs_inodes", "gauge", "Inodes that the kernel knows.", "/inodes"),
     ("storefs_handles", "gauge", "Open files and directories.", "/handles"),
     ("storefs_write_sessions", "gauge", "Records that are open for writing.", "/write_sessions"),

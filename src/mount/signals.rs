@@ -32,6 +32,30 @@ pub enum LogRequest {
     Raise,
 }
 
+/// The signals that a mount obeys.
+pub(super) fn obeyed() -> impl Iterator<Item = i32> {
+    let hangup = (!is_hangup_ignored()).then_some(SIGHUP);
+    [SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU].into_iter().chain(hangup)
+}
+
+/// What SIGHUP asks of this process.
+pub(super) fn hangup() -> Request {
+    match has_terminal() {
+        true => Request::Stop,
+        false => Request::Log(LogRequest::Reopen),
+    }
+}
+
+/// What a signal that is obeyed asks for.
+pub(super) fn request(signal: i32, hangup: Request) -> Request {
+    match signal {
+        SIGUSR1 => Request::LogStatus,
+        SIGUSR2 => Request::Log(LogRequest::Raise),
+        SIGHUP => hangup,
+        _ => Request::Stop,
+    }
+}
+
 /// Signals that no longer end the process but wait to be looked at.
 #[derive(Debug)]
 pub struct CaughtSignals {
@@ -46,15 +70,9 @@ impl CaughtSignals {
     /// # Errors
     /// [`MountError::Io`].
     pub fn catch() -> Result<Self, MountError> {
-        let obeyed = [SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU];
-        let hangup = (!is_hangup_ignored()).then_some(SIGHUP);
-        let signals = Signals::new(obeyed.into_iter().chain(hangup))
-            .map_err(|error| MountError::io("catch signals", error))?;
-        let hangup = match has_terminal() {
-            true => Request::Stop,
-            false => Request::Log(LogRequest::Reopen),
-        };
-        Ok(Self { signals, hangup })
+        let signals =
+            Signals::new(obeyed()).map_err(|error| MountError::io("catch signals", error))?;
+        Ok(Self { signals, hangup: hangup() })
     }
 
     /// Whether a signal that was caught asks the mount to stop before it has begun. What else was asked by then is forgotten.
@@ -84,15 +102,6 @@ impl CaughtSignals {
             })
             .map_err(|error| MountError::io("start the thread that waits for signals", error))?;
         Ok(SignalWatch { handle, thread: Some(thread) })
-    }
-}
-
-fn request(signal: i32, hangup: Request) -> Request {
-    match signal {
-        SIGUSR1 => Request::LogStatus,
-        SIGUSR2 => Request::Log(LogRequest::Raise),
-        SIGHUP => hangup,
-        _ => Request::Stop,
     }
 }
 

@@ -45,6 +45,17 @@ fn a_descriptor_is_served_by_a_user_without_rights() {
 }
 
 #[test]
+fn it_is_not_supervised_and_says_so_to_who_asks() {
+    let Some(place) = Place::new() else { return };
+    let script = prologue(&place)
+        + r#"hand storefs mount --log-file log/log --supervise storage /dev/fd/9 2> said; served
+            cat said; grep -o '"worker": *[a-z0-9]*' m1/@status | tr -d ' '
+            umount m1"#;
+    let said = "storefs: the mount is not supervised: others have made it, and hold its connection to the kernel\n";
+    assert_eq!(place.run("", &script), format!("{said}\"worker\":null\n"));
+}
+
+#[test]
 fn it_ends_when_whoever_has_mounted_unmounts() {
     let Some(place) = Place::new() else { return };
     let script = prologue(&place)

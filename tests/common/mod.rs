@@ -343,6 +343,13 @@ impl TempMount {
         fs::create_dir(dir.path().join("mnt")).unwrap();
         command.args(["mount", "--foreground"]);
         configure(&mut command);
+        // Any test can be run with mounts that are supervised.
+        let mut given = command.get_args();
+        if std::env::var_os("STOREFS_SUPERVISED").is_some()
+            && !given.any(|word| word == "--supervise" || word == "--no-supervise")
+        {
+            command.arg("--supervise");
+        }
         command.arg(source).arg(dir.path().join("mnt"));
         let program = PathBuf::from(PROGRAM);
         let mut mount = Self { dir, command, daemon: None, program };
@@ -353,8 +360,13 @@ impl TempMount {
     /// Kills the daemon, as a crash would. The dead mount stays, until the next `start` or the drop.
     pub(crate) fn kill(&mut self) {
         let mut daemon = self.daemon.take().unwrap();
+        let workers = fs::read_to_string(format!("/proc/{0}/task/{0}/children", daemon.id()));
         daemon.kill().unwrap();
         daemon.wait().unwrap();
+        // A worker dies with its supervisor, but is waited for by nobody.
+        for worker in workers.unwrap_or_default().split_whitespace() {
+            wait_until("the worker is dead", || !Path::new("/proc").join(worker).exists());
+        }
     }
 
     /// Waits until the daemon has died of itself. The dead mount stays, as after `kill`.
@@ -420,6 +432,12 @@ impl TempMount {
     /// The daemon's process id.
     pub(crate) fn pid(&self) -> u32 {
         self.daemon.as_ref().map(Child::id).unwrap()
+    }
+
+    /// The process that serves it: the daemon, or, where that supervises, its worker.
+    pub(crate) fn serving_pid(&self) -> u32 {
+        let worker = self.status()["worker"].as_u64();
+        worker.map_or_else(|| self.pid(), |worker| u32::try_from(worker).unwrap())
     }
 
     /// Unmounts with `storefs unmount`, and asserts that the daemon ends well and nothing is left. What a
@@ -528,7 +546,8 @@ pub(crate) struct Stopped(Pid);
 
 impl Stopped {
     pub(crate) fn new(mount: &TempMount) -> Self {
-        let pid = Pid::from_raw(i32::try_from(mount.pid()).unwrap()).unwrap();
+        // Who serves hangs, not who watches him.
+        let pid = Pid::from_raw(i32::try_from(mount.serving_pid()).unwrap()).unwrap();
         kill_process(pid, Signal::STOP).unwrap();
         Self(pid)
     }

@@ -120,7 +120,7 @@ fn p1_large_records_keep_their_version_with_and_without_passthrough() {
         }
         let kernel = mount.status()["kernel"].clone();
         assert_eq!(kernel["passthrough"], way == Way::Kernel, "{kernel}");
-        assert_eq!(read_all(mount.pid(), &mount.path(), &storage.path(), python), way);
+        assert_eq!(read_all(mount.serving_pid(), &mount.path(), &storage.path(), python), way);
     }
 }
 
@@ -147,7 +147,7 @@ fn p1_large_records_keep_their_version_where_the_kernel_refuses_the_file() {
     if !has_passthrough(&mount) {
         return;
     }
-    assert_eq!(read_all(mount.pid(), &mount.path(), &disk.storage(), python), Way::Daemon);
+    assert_eq!(read_all(mount.serving_pid(), &mount.path(), &disk.storage(), python), Way::Daemon);
     let said = mount.log();
     // Once for the mount, not once for each record.
     assert_eq!(said.matches(FALLS_BACK).count(), 1, "{said}");
@@ -163,7 +163,7 @@ fn p1_large_records_keep_their_version_over_another_fuse_mount() {
     let Some(disk) = SmallDisk::made_by("bindfs below disk; mkdir disk/storage") else { return };
     make_a_store(&disk.storage());
     let mount = TempMount::configured(&disk.storage(), |_| {});
-    read_all(mount.pid(), &mount.path(), &disk.storage(), python);
+    read_all(mount.serving_pid(), &mount.path(), &disk.storage(), python);
 }
 
 #[test]

@@ -332,9 +332,10 @@ fn p7_too_many_open_files_are_an_error_and_pass() {
     let Some(mounted) = Mounted::new() else { return };
     fs::write(mounted.record("r"), b"old").unwrap();
     fs::write(mounted.record("other"), b"other").unwrap();
-    let in_use = fs::read_dir(format!("/proc/{}/fd", mounted.mount.pid())).unwrap().count() as u64;
+    let in_use =
+        fs::read_dir(format!("/proc/{}/fd", mounted.mount.serving_pid())).unwrap().count() as u64;
     let limit = format!("--nofile={0}:{0}", in_use + 20);
-    let pid = mounted.mount.pid().to_string();
+    let pid = mounted.mount.serving_pid().to_string();
     let limited = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status();
     assert!(limited.unwrap().success());
 

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::{
     DEADLINE, PROGRAM, TempMount, can_mount, is_mounted, storefs, temp_dir, wait_until,
 };
 use crate::{send, storage_of};
+
+/// By one process, or by a worker that another one supervises.
+const SERVED: [&[&str]; 2] = [&["--no-supervise"], &["--supervise"]];
 
 /// The socket of a manager of services.
 struct Manager {
@@ -56,19 +59,21 @@ fn the_manager_is_told_when_the_mount_is_ready_and_when_it_stops() {
     if !can_mount() {
         return;
     }
-    let (manager, storage) = (Manager::new(), storage_of(1));
-    let mount = TempMount::configured(&storage.path(), |command| {
-        command.env("NOTIFY_SOCKET", manager.path());
-    });
-    let told = manager.told();
-    assert!(told.contains("READY=1\n"), "{told}");
-    assert!(told.contains(&format!("STATUS=serving '{}'", mount.path().display())), "{told}");
-    mount.unmount();
-    let told = manager.told();
-    assert!(told.contains("STOPPING=1\n") && told.contains("EXTEND_TIMEOUT_USEC="), "{told}");
-    assert!(told.contains("STATUS="), "{told}");
-    manager.socket.set_nonblocking(true).unwrap();
-    assert!(manager.socket.recv(&mut [0; 16]).is_err(), "it was told more");
+    for options in SERVED {
+        let (manager, storage) = (Manager::new(), storage_of(1));
+        let mount = TempMount::configured(&storage.path(), |command| {
+            command.args(options).env("NOTIFY_SOCKET", manager.path());
+        });
+        let told = manager.told();
+        assert!(told.contains("READY=1\n"), "{told}");
+        assert!(told.contains(&format!("STATUS=serving '{}'", mount.path().display())), "{told}");
+        mount.unmount();
+        let told = manager.told();
+        assert!(told.contains("STOPPING=1\n") && told.contains("EXTEND_TIMEOUT_USEC="), "{told}");
+        assert!(told.contains("STATUS="), "{told}");
+        manager.socket.set_nonblocking(true).unwrap();
+        assert!(manager.socket.recv(&mut [0; 16]).is_err(), "it was told more");
+    }
 }
 
 #[test]
@@ -76,16 +81,18 @@ fn a_stop_that_has_to_wait_says_so() {
     if !can_mount() {
         return;
     }
-    let (manager, storage) = (Manager::new(), storage_of(1));
-    let mut mount = TempMount::configured(&storage.path(), |command| {
-        command.env("NOTIFY_SOCKET", manager.path());
-    });
-    let used = fs::File::open(mount.store("s").join("r0.txt")).unwrap();
-    send(&mount, Signal::TERM);
-    manager.told_with("STATUS=waiting for those who use the mount");
-    drop(used);
-    assert!(mount.wait_for_death().success());
-    manager.told_with("STATUS=writing what is left");
+    for options in SERVED {
+        let (manager, storage) = (Manager::new(), storage_of(1));
+        let mut mount = TempMount::configured(&storage.path(), |command| {
+            command.args(options).env("NOTIFY_SOCKET", manager.path());
+        });
+        let used = fs::File::open(mount.store("s").join("r0.txt")).unwrap();
+        send(&mount, Signal::TERM);
+        manager.told_with("STATUS=waiting for those who use the mount");
+        drop(used);
+        assert!(mount.wait_for_death().success());
+        manager.told_with("STATUS=writing what is left");
+    }
 }
 
 #[test]
@@ -93,23 +100,54 @@ fn the_watchdog_hears_that_a_mount_lives_until_it_is_stopped() {
     if !can_mount() {
         return;
     }
+    for options in SERVED {
+        let (manager, storage) = (Manager::new(), storage_of(1));
+        // As systemd names the process that it has started.
+        let mut command = Command::new("sh");
+        command.args(["-c", "WATCHDOG_PID=$$ exec \"$0\" \"$@\"", PROGRAM]);
+        let mount = TempMount::by(command, &storage.path(), |command| {
+            command
+                .args(options)
+                .env("NOTIFY_SOCKET", manager.path())
+                .env("WATCHDOG_USEC", "200000");
+        });
+        manager.told_with("READY=1");
+        for _ in 0..3 {
+            manager.told_with("WATCHDOG=1");
+        }
+        {
+            let _hanging = crate::common::Stopped::new(&mount);
+            manager.socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+            // What was on its way.
+            while manager.socket.recv(&mut [0; 4096]).is_ok() {}
+            manager.socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+            assert!(manager.socket.recv(&mut [0; 4096]).is_err(), "a daemon that hangs lives");
+        }
+        manager.socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        manager.told_with("WATCHDOG=1");
+        mount.unmount();
+        manager.told_with("STOPPING=1");
+    }
+}
+
+#[test]
+fn the_manager_hears_of_the_process_that_takes_over() {
+    if !can_mount() {
+        return;
+    }
     let (manager, storage) = (Manager::new(), storage_of(1));
     let mount = TempMount::configured(&storage.path(), |command| {
-        command.env("NOTIFY_SOCKET", manager.path()).env("WATCHDOG_USEC", "200000");
+        command
+            .arg("--supervise")
+            .env("NOTIFY_SOCKET", manager.path())
+            .env("WATCHDOG_USEC", "200000");
     });
     manager.told_with("READY=1");
-    for _ in 0..3 {
-        manager.told_with("WATCHDOG=1");
-    }
-    {
-        let _hanging = crate::common::Stopped::new(&mount);
-        manager.socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        // What was on its way.
-        while manager.socket.recv(&mut [0; 4096]).is_ok() {}
-        manager.socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-        assert!(manager.socket.recv(&mut [0; 4096]).is_err(), "a daemon that hangs lives");
-    }
-    manager.socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let worker = i32::try_from(mount.status()["worker"].as_i64().unwrap()).unwrap();
+    kill_process(Pid::from_raw(worker).unwrap(), Signal::KILL).unwrap();
+    let told = manager.told_with(", again, by process ");
+    let worker = mount.status()["worker"].to_string();
+    assert!(told.trim_end().ends_with(&worker) && !told.contains("READY"), "{told}");
     manager.told_with("WATCHDOG=1");
     mount.unmount();
     manager.told_with("STOPPING=1");

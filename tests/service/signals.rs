@@ -17,12 +17,14 @@ fn a_log_that_was_renamed_is_begun_anew() {
     let (log, old) = (place.path().join("log"), place.path().join("log.1"));
     let mountpoint = place.path().join("mnt");
     fs::create_dir(&mountpoint).unwrap();
-    for in_foreground in [true, false] {
+    for (in_foreground, supervised) in [(true, false), (true, true), (false, false), (false, true)]
+    {
         let mut command = storefs();
         command.arg("mount").arg("--log-file").arg(&log);
         if in_foreground {
             command.arg("--foreground");
         }
+        command.arg(if supervised { "--supervise" } else { "--no-supervise" });
         let mut child = command.arg(storage.path()).arg(&mountpoint).spawn().unwrap();
         let daemon = match in_foreground {
             true => Some(child),
@@ -65,21 +67,23 @@ fn a_terminal_that_hangs_up_takes_its_mount_along() {
         return;
     }
     let (storage, place) = (storage_of(1), temp_dir());
-    let mount = format!(
-        "exec {PROGRAM} mount --foreground {} {}",
-        storage.path().display(),
-        place.path().display()
-    );
-    let mut terminal = Command::new("script")
-        .args(["-q", "-c", &mount, "/dev/null"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_until("it is mounted", || is_mounted(place.path()));
-    terminal.kill().unwrap();
-    terminal.wait().unwrap();
-    wait_until("it is unmounted", || !is_mounted(place.path()));
+    for option in ["--no-supervise", "--supervise"] {
+        let mount = format!(
+            "exec {PROGRAM} mount --foreground {option} {} {}",
+            storage.path().display(),
+            place.path().display()
+        );
+        let mut terminal = Command::new("script")
+            .args(["-q", "-c", &mount, "/dev/null"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_until("it is mounted", || is_mounted(place.path()));
+        terminal.kill().unwrap();
+        terminal.wait().unwrap();
+        wait_until("it is unmounted", || !is_mounted(place.path()));
+    }
 }
 
 #[test]
@@ -87,22 +91,26 @@ fn a_log_can_be_had_to_tell_more() {
     if !can_mount() {
         return;
     }
-    let storage = storage_of(1);
-    let mount = TempMount::new(&storage);
-    let missing = |name: &str| {
-        assert!(!mount.store("s").join(name).exists());
-        mount.log().contains(&format!("lookup of 's/{name}'"))
-            || mount.log().contains("lookup of store 's'")
-    };
-    assert!(!missing("a"), "{}", mount.log());
-    send(&mount, Signal::USR2);
-    wait_until("it tells more", || mount.log().contains("the log tells more: DEBUG"));
-    assert!(missing("b"), "{}", mount.log());
-    send(&mount, Signal::USR2);
-    wait_until("it tells all", || mount.log().contains("the log tells more: TRACE"));
-    send(&mount, Signal::USR2);
-    wait_until("it is as before", || mount.log().contains("the log tells what it told at first"));
-    let length = mount.log().len();
-    missing("c");
-    assert_eq!(mount.log().len(), length, "{}", mount.log());
+    for options in [&[][..], &["--supervise"]] {
+        let storage = storage_of(1);
+        let mount = TempMount::with_options(&storage, options);
+        let missing = |name: &str| {
+            assert!(!mount.store("s").join(name).exists());
+            mount.log().contains(&format!("lookup of 's/{name}'"))
+                || mount.log().contains("lookup of store 's'")
+        };
+        assert!(!missing("a"), "{}", mount.log());
+        send(&mount, Signal::USR2);
+        wait_until("it tells more", || mount.log().contains("the log tells more: DEBUG"));
+        assert!(missing("b"), "{}", mount.log());
+        send(&mount, Signal::USR2);
+        wait_until("it tells all", || mount.log().contains("the log tells more: TRACE"));
+        send(&mount, Signal::USR2);
+        wait_until("it is as before", || {
+            mount.log().contains("the log tells what it told at first")
+        });
+        let length = mount.log().len();
+        missing("c");
+        assert_eq!(mount.log().len(), length, "{}", mount.log());
+    }
 }

@@ -178,7 +178,7 @@ fn p2_a_record_that_changes_again_and_again_costs_few_epochs() {
 
 /// What the thread of the watch has done so far: how often it was put to sleep and taken off its core.
 fn switches(mount: &TempMount) -> Vec<String> {
-    let tasks = fs::read_dir(format!("/proc/{}/task", mount.pid())).unwrap();
+    let tasks = fs::read_dir(format!("/proc/{}/task", mount.serving_pid())).unwrap();
     let watch = tasks.map(|task| task.unwrap().path()).find(|task| {
         fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "storefs-watch")
     });

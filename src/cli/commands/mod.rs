@@ -29,6 +29,7 @@ pub(super) fn dispatch(cli: &Cli) -> Outcome {
     match &cli.command {
         Command::Mount(args) => mount::mount(cli, args),
         Command::Unmount(args) => mount::unmount(args),
+        Command::Upgrade(args) => mount::upgrade(args),
         Command::Status(args) => status::status(args),
         Command::Top(args) => top::top(args),
         Command::Completions(args) => generate::completions(*args),
@@ -114,6 +115,7 @@ fn on_storage(cli: &Cli, target: &Target, storage: &Storage) -> Outcome {
         // These need none, or two.
         Command::Mount(_)
         | Command::Unmount(_)
+        | Command::Upgrade(_)
         | Command::Status(_)
         | Command::Top(_)
         | Command::Completions(_)

@@ -1,20 +1,24 @@
-//! `mount` and `unmount`.
+//! `mount`, `unmount` and `upgrade`.
 
 use std::env;
-use std::path;
+use std::path::{self, PathBuf};
 
-use crate::cli::args::{Cli, MountArgs, UnmountArgs};
+use crate::cli::args::{Cli, MountArgs, UnmountArgs, UpgradeArgs};
 use crate::cli::command_line::SourceText;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::output::tell;
-use crate::cli::{config, logging};
+use crate::cli::{command_line, config, logging};
 use crate::mount::{
-    self, CaughtSignals, MountError, MountedFs, Prepared, Promise, Side, Unmounted,
+    self, Caller, CaughtSignals, Handed, MountError, MountedFs, Prepared, Promise, Side,
+    Supervision, Ties, Unmounted,
 };
 
 /// `mount`. In the background this runs on in two processes: the one that was called returns when the mount
-/// is usable, the daemon when it is gone.
+/// is usable, the daemon when it is gone. A mount that is supervised runs on in one more.
 pub(super) fn mount(cli: &Cli, args: &MountArgs) -> Outcome {
+    if let Some((handed, mountpoint)) = mount::handed()? {
+        return serve_handed(cli, args, handed, mountpoint);
+    }
     if let Some(change) = config::remount(args) {
         // mount(8) gives the words of the mount as it is, too, which are the kernel's.
         return Ok(mount::remount(&args.mountpoint, change)?);
@@ -38,10 +42,15 @@ pub(super) fn mount(cli: &Cli, args: &MountArgs) -> Outcome {
     let prepared = Prepared::check(config)?;
     // Neither this process nor its daemon has a database open yet.
     prepared.source().check_header()?;
+    let supervision = is_supervised(args, &prepared).then(|| Supervision {
+        ties: ties(args),
+        log: logging::follow,
+        most_restarts: config::most_restarts(args),
+        arguments: command_line::arguments(),
+        directory: env::current_dir().unwrap_or_else(|_| "/".into()),
+    });
     if args.foreground {
-        let (signals, mut mounted) = start(&prepared, || false)?;
-        mounted.be_service();
-        return Ok(mounted.serve(signals, logging::obey, |_| Ok(()))?);
+        return Ok(serve(&prepared, supervision.as_ref(), ties(args), &mut Caller::default())?);
     }
     let log = logging::of_daemon(args, prepared.mountpoint())?;
     let kept = Vec::from_iter(log.descriptor().into_iter().chain(prepared.descriptor()));
@@ -52,23 +61,83 @@ pub(super) fn mount(cli: &Cli, args: &MountArgs) -> Outcome {
         }
         Side::Daemon(promise) => {
             logging::become_daemon(log);
-            Ok(serve_in_background(&prepared, promise)?)
+            Ok(serve_in_background(&prepared, supervision.as_ref(), ties(args), promise)?)
         }
     }
 }
 
-fn serve_in_background(prepared: &Prepared, promise: Promise) -> Result<(), MountError> {
-    let started = start(prepared, || promise.is_forgotten());
-    let mut promise = Some(promise);
-    let mut keep = |notices: &[String]| match promise.take() {
-        // If the caller was interrupted: whoever did that wants no mount.
-        Some(promise) => promise.fulfil(notices),
-        None => Ok(()),
+fn ties(args: &MountArgs) -> Ties {
+    Ties { log: logging::obey, is_service: args.foreground }
+}
+
+/// Serves what another program, which supervises it, has mounted.
+fn serve_handed(cli: &Cli, args: &MountArgs, handed: Handed, mountpoint: PathBuf) -> Outcome {
+    if !args.foreground {
+        logging::become_daemon(logging::of_daemon(args, &mountpoint)?);
+    }
+    let prepared = Prepared::mounted(config::mount_config(args, &cli.common)?, mountpoint)?;
+    env::set_current_dir("/")
+        .map_err(|error| Failure::Failed(format!("cannot go to /: {error}")))?;
+    Ok(mount::work(&prepared, handed, ties(args))?)
+}
+
+/// `upgrade`.
+pub(super) fn upgrade(args: &UpgradeArgs) -> Outcome {
+    let failed = |error| Failure::Failed(format!("cannot find this program: {error}"));
+    let program = env::current_exe().map_err(failed)?;
+    let shown = args.mountpoint.display();
+    let process = mount::upgrade(&args.mountpoint, &program, args.force)?;
+    tell(&format!("'{shown}' is served by '{}', process {process}", program.display()));
+    Ok(())
+}
+
+/// Nothing is lost with a mount that is only read, and one that is supervised is asked for each open.
+fn is_supervised(args: &MountArgs, prepared: &Prepared) -> bool {
+    let asked = config::supervise(args);
+    let lack = if prepared.descriptor().is_some() {
+        Some("others have made it, and hold its connection to the kernel")
+    } else if !mount::can_supervise() {
+        Some("this kernel cannot send requests again (Linux 6.9 can)")
+    } else {
+        None
     };
-    let served =
-        started.and_then(|(signals, mounted)| mounted.serve(signals, logging::obey, &mut keep));
-    if let (Err(error), Some(promise)) = (&served, promise) {
-        promise.fail(error);
+    match (asked, lack) {
+        (Some(true), Some(lack)) => {
+            tell(&format!("the mount is not supervised: {lack}"));
+            false
+        }
+        (_, Some(_)) => false,
+        (asked, None) => asked.unwrap_or(!args.foreground && !prepared.is_read_only()),
+    }
+}
+
+/// Serves by this process, or by workers that it supervises.
+fn serve(
+    prepared: &Prepared,
+    supervision: Option<&Supervision>,
+    ties: Ties,
+    caller: &mut Caller,
+) -> Result<(), MountError> {
+    if let Some(supervision) = supervision {
+        return mount::supervise(prepared, supervision, caller);
+    }
+    let (signals, mut mounted) = start(prepared, || caller.is_forgotten())?;
+    if ties.is_service {
+        mounted.be_service();
+    }
+    mounted.serve(signals, ties.log, |notices| caller.fulfil(notices))
+}
+
+fn serve_in_background(
+    prepared: &Prepared,
+    supervision: Option<&Supervision>,
+    ties: Ties,
+    promise: Promise,
+) -> Result<(), MountError> {
+    let mut caller = Caller::waiting(promise);
+    let served = serve(prepared, supervision, ties, &mut caller);
+    if let Err(error) = &served {
+        caller.fail(error);
     }
     served
 }

@@ -78,6 +78,9 @@ struct Asked {
 impl Interval {
     fn between(before: &Value, now: &Value, passed: Duration, stores: &Stores) -> Self {
         let none = Map::new();
+        // Another process has taken over the mount, and counts from the beginning.
+        let is_same = before.get("worker") == now.get("worker");
+        let before = if is_same { before } else { &Value::Null };
         let requests = now.pointer("/requests").and_then(Value::as_object).unwrap_or(&none);
         let asked = requests.iter().filter_map(|(operation, now)| {
             let before = before.pointer("/requests").and_then(|before| before.get(operation));
@@ -301,5 +304,10 @@ mod tests {
         let lookup = &told["operations"]["lookup"];
         assert_eq!((&lookup["count"], &lookup["per_second"]), (&json!(10), &json!(5.0)));
         assert_eq!((&lookup["p50"], &lookup["errors"]), (&json!(0.5), &json!({ "ENOENT": 1 })));
+
+        let mut later = state(4, 3, 1, 0);
+        later["worker"] = json!(7);
+        let told = Interval::between(&before, &later, Duration::from_secs(2), &stores).json();
+        assert_eq!(told["operations"]["lookup"]["count"], 4, "another process counts anew");
     }
 }

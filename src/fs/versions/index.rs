@@ -9,6 +9,7 @@ use hashbrown::HashTable;
 use super::known::{Known, Place, Retired, Slot};
 use super::node::Node;
 use crate::fs::ino::{FIRST_FREE, Ino};
+use crate::fs::kept::Kept;
 use crate::fs::store_node::StoreNode;
 use crate::model::{Attributes, Key, Stamp, StoreName};
 
@@ -26,6 +27,10 @@ pub(super) struct Index {
     /// Keys are chosen by whoever writes records, so nobody must be able to make them collide.
     hasher: RandomState,
     next: u64,
+    /// The first number that may not be given out yet, where they are kept.
+    end: u64,
+    /// What is kept for the worker that comes after this one, if one would.
+    kept: Option<Arc<Kept>>,
     /// Inodes without lookups, those first that go first.
     pub(super) retired: BTreeMap<Retired, Ino>,
     /// The tickets among them.
@@ -42,22 +47,27 @@ fn hash_of_slot(hasher: &RandomState, known: &Known) -> u64 {
     known.with_slot(|slot| hasher.hash_one(slot)).unwrap_or_default()
 }
 
-impl Default for Index {
-    fn default() -> Self {
+impl Index {
+    pub(super) fn new(kept: Option<Arc<Kept>>) -> Self {
         Self {
             known: HashTable::new(),
             slots: HashTable::new(),
             hasher: RandomState::new(),
             next: FIRST_FREE,
+            end: if kept.is_some() { FIRST_FREE } else { u64::MAX },
+            kept,
             retired: BTreeMap::new(),
             tickets: Vec::new(),
             next_retired: 1,
         }
     }
-}
 
-impl Index {
     pub(super) fn take_number(&mut self) -> Ino {
+        if self.next >= self.end
+            && let Some(kept) = &self.kept
+        {
+            (self.next, self.end) = kept.reserve_numbers(FIRST_FREE);
+        }
         let ino = Ino(self.next);
         self.next += 1;
         ino
@@ -132,6 +142,9 @@ impl Index {
 
     /// Lets an inode be found by its name, which is nobody else's.
     pub(super) fn name(&mut self, known: Arc<Known>) {
+        if let (Some(kept), Node::Store(store)) = (&self.kept, &known.node) {
+            store.with_name(|name| kept.keep_store(known.ino.0, name.as_str()));
+        }
         known.set_named(true);
         let hash = hash_of_slot(&self.hasher, &known);
         self.slots.insert_unique(hash, known, |known| hash_of_slot(&self.hasher, known));
@@ -198,6 +211,9 @@ impl Index {
         let hash = hash_of_slot(&self.hasher, known);
         if let Ok(entry) = self.slots.find_entry(hash, |other| Arc::ptr_eq(other, known)) {
             entry.remove();
+        }
+        if let (Some(kept), Node::Store(_)) = (&self.kept, &known.node) {
+            kept.drop_store(known.ino.0);
         }
         known.set_named(false);
     }

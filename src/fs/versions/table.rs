@@ -10,7 +10,8 @@ use super::text::TextNode;
 use super::ticket::Ticket;
 use super::trim;
 use super::version::VersionNode;
-use crate::fs::ino::{Ino, LOG, ROOT, STATUS, STORES};
+use crate::fs::ino::{FIRST_FREE, Ino, LOG, ROOT, STATUS, STORES};
+use crate::fs::kept::Kept;
 use crate::fs::metadata_files::MetadataNode;
 use crate::fs::name::MetadataName;
 use crate::fs::store_node::StoreNode;
@@ -25,21 +26,48 @@ pub(in crate::fs) struct Versions {
 }
 
 impl Versions {
-    /// The root may be a store, or a plain directory, instead of what has all of them in it.
-    pub(in crate::fs) fn new(root: Option<StoreName>) -> Self {
+    /// The root may be a store, or a plain directory, instead of what has all of them in it. What is `kept` is told of each store.
+    pub(in crate::fs) fn new(root: Option<StoreName>, kept: Option<Arc<Kept>>) -> Self {
         // It is found by its name as any other, but for a plain one, which has none.
         let is_named = root.as_ref().is_some_and(|name| !name.is_plain());
         let root = match root {
             Some(name) => Node::Store(Arc::new(StoreNode::new(ROOT, name))),
             None => Node::Root,
         };
-        let mut index = Index::default();
+        let mut index = Index::new(kept);
         // One reference of our own keeps the fixed inodes for ever.
         index.add(ROOT, root, is_named);
         for (ino, node) in [(STORES, Node::Stores), (STATUS, Node::Status), (LOG, Node::Log)] {
             index.add(ino, node, false);
         }
         Self { index: Mutex::new(index) }
+    }
+
+    /// A store has the number by which the kernel knows it from an earlier worker. Counts one lookup, however many there were.
+    pub(in crate::fs) fn restore_store(&self, ino: Ino, name: &StoreName) {
+        let mut index = self.index.lock();
+        if index.by_number(ino).is_none() && index.by_name(Slot::Store(name)).is_none() {
+            let store = Arc::new(StoreNode::new(ino, name.clone()));
+            index.add(ino, Node::Store(store), true);
+        }
+    }
+
+    /// A version has the number by which the kernel knows it from an earlier worker, and is given back. As
+    /// [`restore_store`](Self::restore_store).
+    pub(in crate::fs) fn restore_version(
+        &self,
+        ino: Ino,
+        store: &Arc<StoreNode>,
+        key: &Key,
+        attributes: &Attributes,
+    ) -> Option<KnownNode> {
+        let mut index = self.index.lock();
+        if index.by_number(ino).is_none() {
+            let is_named = index.by_name(Slot::Version(store.ino, key)).is_none();
+            let node = VersionNode::new(Arc::clone(store), key.clone(), attributes);
+            index.add(ino, Node::Version(node), is_named);
+        }
+        index.by_number(ino).map(|known| KnownNode(Arc::clone(known)))
     }
 
     /// The node of an inode, if the kernel may still know it.
@@ -313,7 +341,9 @@ impl Versions {
     pub(in crate::fs) fn forget(&self, ino: Ino, lookups: u64) -> Option<KnownNode> {
         let mut index = self.index.lock();
         let known = Arc::clone(index.by_number(ino)?);
-        known.set_lookups(known.lookups().saturating_sub(lookups));
+        // The kernel takes back what an earlier worker has counted, too.
+        let least = u64::from(ino.0 < FIRST_FREE);
+        known.set_lookups(known.lookups().saturating_sub(lookups).max(least));
         if known.lookups() > 0 {
             return None;
         }
