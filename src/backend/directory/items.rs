@@ -42,8 +42,21 @@ impl DirectoryBackend {
     }
 }
 
-/// The numbers of all items, in order.
+/// The numbers of all items, in order. None is left out before another one that was made after it.
 fn item_numbers(dir: &StoreDir) -> Result<Vec<u64>> {
+    let listed = listed_numbers(dir)?;
+    let Some(last) = listed.last().copied().filter(|last| *last > listed.len() as u64) else {
+        return Ok(listed);
+    };
+    // One that is made while a directory is listed may be passed over, and the next one not. All up to the last one were
+    // there when that was listed, so they are listed now; what is lacking then is not there.
+    let mut again = listed_numbers(dir)?;
+    again.retain(|number| *number <= last);
+    Ok(again)
+}
+
+/// The numbers of the items that one listing shows, in order.
+fn listed_numbers(dir: &StoreDir) -> Result<Vec<u64>> {
     let failed = |error: Errno| failed("list", &dir.name, error);
     let mut numbers = Vec::new();
     for entry in tree::entries(&dir.fd).map_err(failed)? {
