@@ -8,7 +8,7 @@
 //! takes its caller the same time whatever the store holds. What a large store has besides, sub-directories and
 //! inputs of unusual names, is given back when the old directory is cleared.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -18,14 +18,15 @@ use rustix::io::Errno;
 use super::delete_note::DeleteNote;
 use super::dialect::Dialect;
 use super::layout;
-use super::purge_box::{LOOK_AT, Label, OldRecords, PurgeBox, number_of};
+use super::purge_box::{LOOK_AT, OldRecords, PurgeBox, number_of, size_of};
+use super::purge_label::{Aim, Keeping, Label};
 use super::records::{Names, remove_if_there};
 use super::staging::{self, Session};
 use super::state::DirectoryBackend;
 use super::syncing::sync_file;
 use super::tree::{self, StoreDir};
 use crate::backend::document::Document;
-use crate::backend::{Purge, Purged, Purging, is_input_key, is_item, is_spared};
+use crate::backend::{Keep, Purge, Purged, Purging, is_input_key, is_item, is_spared};
 use crate::failpoint;
 use crate::model::{AttributeChange, DEFAULT_INPUT_KEY, Error, Key, Result, Stamp, StoreName};
 
@@ -38,7 +39,7 @@ const USUAL_EXTENSIONS: [&str; 25] = [
 
 /// What a look through a store found.
 #[derive(Debug, Default)]
-struct Contents {
+pub(super) struct Contents {
     /// Plain files, and links to such: what the Apify SDK's purge removes (FORMAT 7.1).
     doomed: Vec<Vec<u8>>,
     /// Input files and their sidecars.
@@ -55,12 +56,17 @@ struct Contents {
 #[derive(Debug, Default)]
 struct Filled {
     /// The spared files with the inode numbers that were linked.
-    linked: Vec<(Vec<u8>, u64)>,
+    linked: BTreeMap<Vec<u8>, u64>,
     /// The metadata that was read; `None` if there was none, or damaged.
     metadata: Option<Stamp>,
 }
 
 impl Contents {
+    /// A store of which nothing goes: these files stay, and perhaps something besides.
+    pub(super) fn spared_alone(spared: Vec<Vec<u8>>, has_others: bool) -> Self {
+        Self { spared, has_others, ..Self::default() }
+    }
+
     /// The value files whose sidecars are spared. Without any input, the SDK spares the name that it would have, and so
     /// the sidecar of it.
     fn owners_of_sidecars(&self, input_key: &str) -> Vec<Vec<u8>> {
@@ -71,17 +77,21 @@ impl Contents {
         owners
     }
 
-    /// What a purge has done, if this is all that the store held.
-    fn purged(&self) -> Option<Purged> {
+    /// How many records and pieces of litter go, if this is all that the store holds.
+    fn removed(&self) -> Option<u64> {
         let records = self.doomed.iter().filter(|name| layout::value_of_sidecar(name).is_none());
-        let removed = records.count() as u64;
-        self.is_complete.then(|| Purged { removed, spared: self.spared_keys.clone() })
+        self.is_complete.then(|| records.count() as u64)
     }
 }
 
 impl DirectoryBackend {
     /// Purges a store, with every publish of this process held off.
-    pub(super) fn purge_store(&self, name: &StoreName, purge: &Purge<'_>) -> Result<Purging> {
+    pub(super) fn purge_store(
+        &self,
+        name: &StoreName,
+        purge: &Purge<'_>,
+        keep: Option<&Keep>,
+    ) -> Result<Purging> {
         self.refuse_if_read_only()?;
         // Before the gate is closed: making the session heals, and that passes gates.
         let session = self.session(name)?;
@@ -91,8 +101,12 @@ impl DirectoryBackend {
             Some(contents) => contents,
             None => self.probe(&dir, purge.input_key)?,
         };
-        match self.purge_by_exchange(&dir, &session, purge, &contents) {
+        match self.purge_by_exchange(&dir, &session, (purge, keep), &contents) {
             Err(Error::Io { source, .. }) if cannot_exchange(&source) => {
+                if keep.is_some() {
+                    let action = format!("keep what is purged of store '{name}' ({source})");
+                    return Err(Error::io(action, Errno::OPNOTSUPP));
+                }
                 log::info!("store '{name}' is purged file by file: {source}");
                 self.purge_file_by_file(&dir, &session, purge)
             }
@@ -187,32 +201,53 @@ impl DirectoryBackend {
         &self,
         dir: &StoreDir,
         session: &Arc<Session>,
-        purge: &Purge<'_>,
+        (purge, keep): (&Purge<'_>, Option<&Keep>),
         contents: &Contents,
     ) -> Result<Purging> {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
-        let purge_box = PurgeBox::make(session, &dir.name).map_err(failed)?;
-        let old_records = match self.exchange(dir, session, &purge_box, purge, contents) {
+        let aim = match keep {
+            None => Aim::Purge,
+            Some(keep) => Aim::Keep(self.keeping(dir, purge, keep)?),
+        };
+        let mut purge_box = PurgeBox::make(session, &dir.name).map_err(failed)?;
+        let exchanged = self.exchange(dir, session, &mut purge_box, (purge, aim), contents);
+        let old_records = match exchanged {
             Ok(old_records) => old_records,
             Err(error) => {
                 self.shared.reaper.give(move || purge_box.remove());
                 return Err(error);
             }
         };
-        let (purging, mut counting) = Purging::counting(contents.spared_keys.clone());
+        let (purging, mut counting) =
+            Purging::counting(contents.spared_keys.clone(), contents.removed());
+        let is_kept = keep.is_some();
         self.shared.reaper.give(move || {
+            if is_kept {
+                return old_records.settle(&mut counting.counted);
+            }
             old_records.clear(&mut counting.counted)?;
             purge_box.remove()
         });
-        Ok(contents.purged().map_or(purging, Purging::done))
+        Ok(purging)
     }
 
-    fn exchange(
+    /// What is noted of a purge whose records are kept.
+    fn keeping(&self, dir: &StoreDir, purge: &Purge<'_>, keep: &Keep) -> Result<Keeping> {
+        let store_id = match self.read_metadata(dir) {
+            Err(Error::DamagedMetadata { .. }) => None,
+            metadata => metadata?.id,
+        };
+        Ok(Keeping { at: purge.at, until: keep.until, by: keep.by.clone(), store_id })
+    }
+
+    /// Exchanges the store's directory for the fresh one in a box, in which something may be already, and has that get
+    /// what belongs to the store.
+    pub(super) fn exchange(
         &self,
         dir: &StoreDir,
         session: &Arc<Session>,
-        purge_box: &PurgeBox,
-        purge: &Purge<'_>,
+        purge_box: &mut PurgeBox,
+        (purge, aim): (&Purge<'_>, Aim),
         contents: &Contents,
     ) -> Result<OldRecords> {
         let failed = |error: io::Error| Error::io(format!("purge store '{}'", dir.name), error);
@@ -228,6 +263,7 @@ impl DirectoryBackend {
             input_key: purge.input_key.to_owned(),
             old: old.st_ino,
             linked: filled.linked,
+            aim,
         };
         purge_box.label(&label).map_err(|error| failed(error.into()))?;
         let known = dir.fd.try_clone().map_err(|error| failed(error.into()))?;
@@ -242,6 +278,8 @@ impl DirectoryBackend {
         let taken_over = old_records.take_over_inputs();
         failpoint::pass("purge: inputs taken over");
         let given_back = match taken_over {
+            // All of it has been looked through before.
+            Ok(()) if old_records.undone().is_some() => old_records.give_back(usize::MAX),
             Ok(()) if contents.has_others => old_records.give_back(LOOK_AT),
             taken_over => taken_over,
         };
@@ -300,8 +338,17 @@ impl DirectoryBackend {
         staging::change_attributes(fresh, &owned).map_err(failed)?;
         let mut filled = Filled::default();
         for name in &contents.spared {
-            rustix::fs::linkat(&dir.fd, name.as_slice(), fresh, name.as_slice(), AtFlags::empty())
-                .map_err(failed)?;
+            match rustix::fs::linkat(
+                &dir.fd,
+                name.as_slice(),
+                fresh,
+                name.as_slice(),
+                AtFlags::empty(),
+            ) {
+                // An SDK has removed it since it was seen.
+                Err(Errno::NOENT) => continue,
+                linked => linked.map_err(failed)?,
+            }
             let number = number_of(fresh, name).map_err(failed)?;
             filled.linked.extend(number.map(|number| (name.clone(), number)));
         }
@@ -342,7 +389,9 @@ impl DirectoryBackend {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
         let is_sidecar = |name: &&Vec<u8>| layout::value_of_sidecar(name).is_some();
         let (sidecars, values): (Vec<_>, Vec<_>) = contents.doomed.iter().partition(is_sidecar);
+        let mut bytes = 0;
         for name in values {
+            bytes += size_of(&dir.fd, name).map_err(failed)?;
             if dir.name.is_plain() {
                 remove_if_there(dir, name, "purge: remove an item")?;
                 continue;
@@ -362,7 +411,8 @@ impl DirectoryBackend {
             set_purged(document, dir, purge);
             true
         })?;
-        Ok(Purging::done(contents.purged().unwrap_or_default()))
+        let removed = contents.removed().unwrap_or_default();
+        Ok(Purging::done(Purged { removed, bytes, spared: contents.spared_keys }))
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::dialect::DialectChoice;
+use super::kept_keeper::KeptKeeper;
 use super::kept_times::KeptTimes;
 use super::key_locks::KeyLocks;
 use super::layouts::Layouts;
@@ -51,6 +52,8 @@ pub(super) struct Shared {
     pub(super) root: Arc<Root>,
     pub(super) options: DirectoryOptions,
     pub(super) staging: StagingArea,
+    /// Before the reaper, which it gives work.
+    pub(super) kept_keeper: KeptKeeper,
     pub(super) reaper: Reaper,
     /// Whoever uses a store's directory passes; who replaces, moves or removes it closes.
     pub(super) store_gates: StoreGates,
@@ -76,6 +79,7 @@ impl DirectoryBackend {
             root: Arc::new(root),
             options,
             staging: StagingArea::default(),
+            kept_keeper: KeptKeeper::default(),
             reaper: Reaper::default(),
             store_gates: StoreGates::default(),
             metadata_locks: MetadataLocks::default(),
