@@ -93,7 +93,7 @@ fn records_made_since_stay_and_the_old_ones_are_told() {
     assert_eq!((&undone[0]["restored"], &undone[0]["left"]), (&json!(2), &json!(["b/c"])));
     let record = |value: &str, kind: &str| (value.to_owned(), format!("text/x-{kind}"));
     let expected = [
-        ("INPUT.json", record("{}", "xx")),
+        ("INPUT.json", record("{}", "input")),
         ("a", record("old a", "old")),
         ("b%2Fc", record("new b", "new")),
         ("d", record("old d", "old")),

@@ -57,14 +57,9 @@ pub(crate) fn set(storage: &TempStorage, store: &str, key: &str, value: &str, co
 /// A store with an input, three records, a bare file, a temporary and a sub-directory.
 pub(crate) fn seeded() -> TempStorage {
     let storage = TempStorage::empty();
-    for (key, value) in [("INPUT.json", "{}"), ("a", "old a"), ("b/c", "old b"), ("d", "old d")] {
-        set(
-            &storage,
-            "default",
-            key,
-            value,
-            &format!("text/x-{}", &value[..3]).replace(['{', '}', ' '], "x"),
-        );
+    set(&storage, "default", "INPUT.json", "{}", "text/x-input");
+    for (key, value) in [("a", "old a"), ("b/c", "old b"), ("d", "old d")] {
+        set(&storage, "default", key, value, "text/x-old");
     }
     let dir = storage.store("default");
     fs::create_dir(dir.join("sub-directory")).unwrap();

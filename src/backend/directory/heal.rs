@@ -24,7 +24,8 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 use super::dialect::Dialect;
-use super::kept_box::{KeptBox, PURGED};
+use super::kept_box::{self, KeptBox, PURGED};
+use super::kept_purges;
 use super::layout;
 use super::metadata;
 use super::note::{Note, Object, Step};
@@ -55,9 +56,9 @@ impl DirectoryBackend {
         if let Err(error) = self.expire_rescued(private) {
             log::warn!("what was kept aside for a week is not removed: {error}");
         }
-        match self.end_kept_in(private) {
+        match kept_purges::end_kept(&self.root(), &self.shared.reaper, private) {
             Ok(None) => {}
-            Ok(Some(_)) => self.shared.kept_keeper.wake(Arc::downgrade(&self.shared)),
+            Ok(Some(_)) => self.look_after_kept(),
             Err(error) => log::warn!("what is kept of purges is not ended: {error}"),
         }
         for entry in tree::entries(private).map_err(|error| look(error.into()))? {
@@ -112,7 +113,7 @@ impl DirectoryBackend {
             let (name, listed) = entry.map_err(|error| look(error.into()))?;
             if tree::kind(session, &name, listed) == FileType::Directory {
                 self.heal_empty_store(session, &name)?;
-                purged.extend(self.heal_purge(session, place.0, &name).map_err(look)?);
+                purged.extend(self.heal_purge(session, place, &name).map_err(look)?);
             } else if let Some(note) = Note::parse(&name) {
                 notes.push((note.step, name, note));
             }
@@ -239,7 +240,7 @@ impl DirectoryBackend {
     fn heal_purge(
         &self,
         session: &Directory,
-        private: &Directory,
+        (private, process): (&Arc<Directory>, &str),
         name: &[u8],
     ) -> io::Result<Option<OldRecords>> {
         let Ok(text) = std::str::from_utf8(name) else { return Ok(None) };
@@ -252,6 +253,14 @@ impl DirectoryBackend {
             return Ok(None);
         };
         old_records.take_over_inputs()?;
+        if old_records.is_kept() {
+            // A disk that keeps no order has kept the purge, and not that its box had gone to those that are kept.
+            log::info!("keeping what a purge has removed");
+            kept_box::keep(private, (session, text), &format!("{process}-{text}"))?;
+            self.shared.reaper.give(move || old_records.settle(&mut Purged::default()));
+            self.look_after_kept();
+            return Ok(None);
+        }
         let Some(undone) = old_records.undone() else {
             log::info!("completing a purge");
             old_records.give_back(LOOK_AT)?;

@@ -1,12 +1,11 @@
 //! The thread that ends what is kept of purges, in a process that lives long enough.
 
 use std::fmt;
-use std::sync::Weak;
+use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::state::{DirectoryBackend, Shared};
 use crate::ranks::{Mutex, Table};
 
 /// So long after a failure it is tried again.
@@ -30,13 +29,14 @@ impl fmt::Debug for KeptKeeper {
 }
 
 impl KeptKeeper {
-    /// Something is kept in the storage.
-    pub(super) fn wake(&self, storage: Weak<Shared>) {
+    /// Something is kept in the storage. `end` ends what is over, and gives back in what time to do that again, if anything
+    /// is kept.
+    pub(super) fn wake(&self, end: impl Fn() -> io::Result<Option<Duration>> + Send + 'static) {
         let mut worker = self.worker.lock();
         if worker.is_none() {
             let (wake, woken) = channel();
             let thread = thread::Builder::new().name("storefs-keeper".to_owned());
-            match thread.spawn(move || keep(&woken, &storage)) {
+            match thread.spawn(move || keep(&woken, end)) {
                 Ok(thread) => *worker = Some(Worker { wake, thread }),
                 Err(error) => {
                     log::warn!("what is kept of purges ends at the next start: {error}");
@@ -52,27 +52,25 @@ impl KeptKeeper {
 
 impl Drop for KeptKeeper {
     fn drop(&mut self) {
-        let Some(worker) = self.worker.lock().take() else { return };
-        drop(worker.wake);
-        // The thread itself may have been the last one that used the storage.
-        if worker.thread.thread().id() != thread::current().id() {
+        if let Some(worker) = self.worker.lock().take() {
+            drop(worker.wake);
+            // A panic of the thread has been reported on standard error.
             let _ = worker.thread.join();
         }
     }
 }
 
-fn keep(woken: &Receiver<()>, storage: &Weak<Shared>) {
+fn keep(woken: &Receiver<()>, end: impl Fn() -> io::Result<Option<Duration>>) {
     let mut next = None;
     loop {
         let pause = match next {
             Some(next) => woken.recv_timeout(next),
             None => woken.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
-        let Some(shared) = storage.upgrade() else { return };
         if pause == Err(RecvTimeoutError::Disconnected) {
             return;
         }
-        next = DirectoryBackend { shared }.end_kept().unwrap_or_else(|error| {
+        next = end().unwrap_or_else(|error| {
             log::warn!("what is kept of purges is not ended: {error}");
             Some(AGAIN)
         });

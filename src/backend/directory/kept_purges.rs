@@ -10,6 +10,8 @@ use super::kept_box::{self, Kept, KeptBox};
 use super::layout;
 use super::places::private_directories;
 use super::purge_box::OldRecords;
+use super::reaper::Reaper;
+use super::root::Root;
 use super::state::DirectoryBackend;
 use super::tree::{Directory, StoreDir};
 use crate::backend::{Keep, KeptPurges, Purge, Purged, Purging};
@@ -21,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(15);
 impl KeptPurges for DirectoryBackend {
     fn purge_and_keep(&self, store: &StoreName, purge: &Purge<'_>, keep: &Keep) -> Result<Purging> {
         let purging = self.purge_store(store, purge, Some(keep))?;
-        self.shared.kept_keeper.wake(Arc::downgrade(&self.shared));
+        self.look_after_kept();
         Ok(purging)
     }
 
@@ -46,19 +48,6 @@ impl KeptPurges for DirectoryBackend {
 }
 
 impl DirectoryBackend {
-    /// Ends what has been kept for long enough, or for whose room there is need. Gives back in what time it had better be
-    /// called again, if anything is kept.
-    pub(super) fn end_kept(&self) -> Result<Option<Duration>> {
-        self.refuse_if_read_only()?;
-        let mut next = None;
-        for private in self.places_of_kept()? {
-            kept_box::leave_room(&private).map_err(|error| look(error.into()))?;
-            let left = self.end_kept_in(&private).map_err(look)?;
-            next = next.into_iter().chain(left).min();
-        }
-        Ok(next)
-    }
-
     /// What is kept of a store, the oldest first, each with the `.storefs` that it is in.
     pub(super) fn kept_of(&self, dir: &StoreDir) -> Result<Vec<(Directory, Kept)>> {
         let mut found = Vec::new();
@@ -102,45 +91,65 @@ impl DirectoryBackend {
         }
     }
 
+    /// Has what is kept end in its time.
+    pub(super) fn look_after_kept(&self) {
+        let (root, reaper) = (Arc::clone(&self.shared.root), Arc::clone(&self.shared.reaper));
+        self.shared.kept_keeper.wake(move || end_everywhere(&root, &reaper));
+    }
+
     fn id_of(&self, dir: &StoreDir) -> Result<Option<String>> {
         match self.read_metadata(dir) {
             Err(Error::DamagedMetadata { .. }) => Ok(None),
             metadata => Ok(metadata?.id),
         }
     }
+}
 
-    /// Has the reaper end what is over, remove what dead processes have left, and count what they have not counted. Gives
-    /// back in what time to look again, if anything is kept.
-    pub(super) fn end_kept_in(&self, private: &Directory) -> io::Result<Option<Duration>> {
-        let mut next = None;
-        for name in kept_box::names(private)? {
-            let Some(kept_box) = KeptBox::take(private, &name, false)? else {
-                // Somebody works on it.
-                next = Some(LOOK_EVERY);
-                continue;
-            };
-            let Some(kept) = kept_box.kept()?.filter(|kept| !kept.is_over()) else {
-                log::debug!("what was purged as '{name}' is kept no longer");
-                // At once, what may take long in the background.
-                kept_box.end()?;
-                self.shared.reaper.give(move || Ok(kept_box.remove()?));
-                continue;
-            };
-            let left = kept.keeping.until.duration_since(Timestamp::now());
-            let left = Duration::try_from(left).unwrap_or_default().min(LOOK_EVERY);
-            next = Some(next.map_or(left, |next: Duration| next.min(left)));
-            if kept.counted.is_none()
-                && let Some(old) = OldRecords::find(kept_box.directory(), private, &self.root())?
-            {
-                self.shared.reaper.give(move || {
-                    old.settle(&mut Purged::default())?;
-                    drop(kept_box);
-                    Ok(())
-                });
-            }
-        }
-        Ok(next)
+fn end_everywhere(root: &Root, reaper: &Reaper) -> io::Result<Option<Duration>> {
+    let root = root.now();
+    let mut next = None;
+    for (_, private) in private_directories(&root)? {
+        next = next.into_iter().chain(end_kept(&root, reaper, &private)?).min();
     }
+    Ok(next)
+}
+
+/// Ends what has been kept for long enough, or for whose room there is need; has the reaper remove it, and what dead
+/// processes have left, and count what they have not counted. Gives back in what time to look again, if anything is kept.
+pub(super) fn end_kept(
+    root: &Directory,
+    reaper: &Reaper,
+    private: &Directory,
+) -> io::Result<Option<Duration>> {
+    kept_box::leave_room(private)?;
+    let mut next: Option<Duration> = None;
+    for name in kept_box::names(private)? {
+        let Some(kept_box) = KeptBox::take(private, &name, false)? else {
+            // Somebody works on it.
+            next = Some(next.map_or(LOOK_EVERY, |next| next.min(LOOK_EVERY)));
+            continue;
+        };
+        let Some(kept) = kept_box.kept()?.filter(|kept| !kept.is_over()) else {
+            log::debug!("what was purged as '{name}' is kept no longer");
+            // At once, what may take long in the background.
+            kept_box.end()?;
+            reaper.give(move || Ok(kept_box.remove()?));
+            continue;
+        };
+        let left = kept.keeping.until.duration_since(Timestamp::now());
+        let left = Duration::try_from(left).unwrap_or_default().min(LOOK_EVERY);
+        next = Some(next.map_or(left, |next| next.min(left)));
+        if kept.counted.is_none()
+            && let Some(old) = OldRecords::find(kept_box.directory(), private, root)?
+        {
+            reaper.give(move || {
+                old.settle(&mut Purged::default())?;
+                drop(kept_box);
+                Ok(())
+            });
+        }
+    }
+    Ok(next)
 }
 
 fn told(kept: Kept) -> KeptPurge {

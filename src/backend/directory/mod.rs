@@ -36,6 +36,7 @@
 //! | `capabilities` | which calls of the capabilities are which operations |
 //! | `records`, `publish`, `rename`, `set_type`, `listing`, `stores`, `plain`, `purge` | the operations |
 //! | `unpurge` | undoing a purge whose records were kept |
+//! | `purge_contents` | what stays and what goes |
 //! | `purge_box` | what a purge has taken out of sight |
 //! | `purge_label` | what a box says of its purge |
 //! | `kept_box`, `kept_purges` | what is kept of purges, one by one and as a whole |
@@ -77,6 +78,7 @@ mod process_locks;
 mod publish;
 mod purge;
 mod purge_box;
+mod purge_contents;
 mod purge_label;
 mod reaper;
 mod recognise;

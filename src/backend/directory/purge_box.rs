@@ -166,6 +166,11 @@ impl OldRecords {
         }
     }
 
+    /// Whether the records are to be kept.
+    pub(super) fn is_kept(&self) -> bool {
+        matches!(self.label.aim, Aim::Keep(_))
+    }
+
     /// The old directory, once more.
     pub(super) fn directory(&self) -> rustix::io::Result<Directory> {
         self.old.try_clone()

@@ -52,9 +52,9 @@ pub(super) struct Shared {
     pub(super) root: Arc<Root>,
     pub(super) options: DirectoryOptions,
     pub(super) staging: StagingArea,
-    /// Before the reaper, which it gives work.
+    /// Dropped before the reaper, which it gives work.
     pub(super) kept_keeper: KeptKeeper,
-    pub(super) reaper: Reaper,
+    pub(super) reaper: Arc<Reaper>,
     /// Whoever uses a store's directory passes; who replaces, moves or removes it closes.
     pub(super) store_gates: StoreGates,
     /// Held over each edit of a store's metadata.
@@ -80,7 +80,7 @@ impl DirectoryBackend {
             options,
             staging: StagingArea::default(),
             kept_keeper: KeptKeeper::default(),
-            reaper: Reaper::default(),
+            reaper: Arc::default(),
             store_gates: StoreGates::default(),
             metadata_locks: MetadataLocks::default(),
             key_locks: KeyLocks::default(),

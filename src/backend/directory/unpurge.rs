@@ -16,8 +16,8 @@ use rustix::io::Errno;
 
 use super::kept_box::{Kept, KeptBox};
 use super::layout;
-use super::purge::Contents;
 use super::purge_box::{OldRecords, PurgeBox};
+use super::purge_contents::Contents;
 use super::purge_label::{Aim, RECORDS};
 use super::staging::Session;
 use super::state::DirectoryBackend;
@@ -68,7 +68,7 @@ impl DirectoryBackend {
     /// The last purge of a store that is kept, in hand and counted: the store has what is its own.
     fn take_last_kept(&self, name: &StoreName) -> Result<(KeptBox, Kept)> {
         let failed =
-            |error: std::io::Error| Error::io(format!("undo the purge of '{name}'"), error);
+            |error: std::io::Error| Error::io(format!("undo the purge of store '{name}'"), error);
         for _ in 0..ATTEMPTS {
             let dir = self.unguarded_store_dir(name)?;
             let Some((private, kept)) = self.kept_of(&dir)?.pop() else { break };
@@ -99,9 +99,10 @@ impl DirectoryBackend {
         let _closed = self.shared.store_gates.close(&name);
         let dir = self.unguarded_store_dir(&name)?;
         let (names, has_others) = names_of(&dir).map_err(failed)?;
-        let dialect = self.dialect(&dir)?;
-        if dialect != kept.label.dialect && !names.is_empty() && dir.has_records()? {
-            let action = format!("undo the purge of '{name}': it has another layout since");
+        let dialect = kept.label.dialect;
+        if self.dialect_shown(&dir)?.is_some_and(|shown| shown != dialect) {
+            let action =
+                format!("undo the purge of store '{name}': its records have another layout since");
             return Err(Error::io(action, Errno::EXIST));
         }
         let mut left: Vec<Key> = Vec::new();
@@ -170,5 +171,5 @@ fn unlink(directory: &Directory, name: &[u8]) -> rustix::io::Result<bool> {
 }
 
 fn failed(store: &StoreName, error: Errno) -> Error {
-    Error::io(format!("undo the purge of '{store}'"), error)
+    Error::io(format!("undo the purge of store '{store}'"), error)
 }
