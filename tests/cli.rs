@@ -434,7 +434,7 @@ fn purge_spares_the_input() {
         json,
         json!([
             { "store": "default", "removed": 0, "bytes": 0, "spared": ["INPUT"], "undoable_until": null },
-            { "store": "my-store", "removed": 1, "bytes": 1, "spared": [], "undoable_until": null },
+            { "store": "my-store", "removed": 1, "bytes": 4, "spared": [], "undoable_until": null },
         ])
     );
     set(&storage, &["my-store", "k"], b"v").text();

@@ -20,6 +20,9 @@ use crate::model::{Error, KeptPurge, Result, StoreName, Timestamp, Unpurged};
 /// So often it is looked whether room gets short, as long as anything is kept.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 
+/// When it is looked again at what somebody works on.
+const WORKED_ON: Duration = Duration::from_secs(1);
+
 impl KeptPurges for DirectoryBackend {
     fn purge_and_keep(&self, store: &StoreName, purge: &Purge<'_>, keep: &Keep) -> Result<Purging> {
         let purging = self.purge_store(store, purge, Some(keep))?;
@@ -126,7 +129,7 @@ pub(super) fn end_kept(
     for name in kept_box::names(private)? {
         let Some(kept_box) = KeptBox::take(private, &name, false)? else {
             // Somebody works on it.
-            next = Some(next.map_or(LOOK_EVERY, |next| next.min(LOOK_EVERY)));
+            next = Some(next.map_or(WORKED_ON, |next| next.min(WORKED_ON)));
             continue;
         };
         let Some(kept) = kept_box.kept()?.filter(|kept| !kept.is_over()) else {
