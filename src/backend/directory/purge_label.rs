@@ -109,22 +109,22 @@ impl Label {
     }
 
     fn text(&self, linked: &Map<String, Value>, has_more: bool) -> String {
-        let mut fields = json!({
-            "store": self.store.as_str(),
-            "js3": self.dialect == Dialect::Js3,
-            "inputKey": self.input_key,
-            "old": self.old,
-            "linked": linked,
-        });
+        let mut fields = Map::new();
+        let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
+        put("store", self.store.as_str().into());
+        put("js3", (self.dialect == Dialect::Js3).into());
+        put("inputKey", self.input_key.as_str().into());
+        put("old", self.old.into());
+        put("linked", linked.clone().into());
         if has_more {
-            fields["hasMore"] = true.into();
+            put("hasMore", true.into());
         }
         match &self.aim {
             Aim::Purge => {}
-            Aim::Keep(keeping) => fields["keep"] = keeping.fields(),
-            Aim::Undo(kept) => fields["undo"] = kept.as_str().into(),
+            Aim::Keep(keeping) => put("keep", keeping.fields()),
+            Aim::Undo(kept) => put("undo", kept.as_str().into()),
         }
-        fields.to_string()
+        Value::Object(fields).to_string()
     }
 
     /// What a text says, and whether there is a list of linked files beside it.
