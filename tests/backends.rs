@@ -99,6 +99,7 @@ mod directory {
             "dialects",
             "watchable",
             "kept-aside",
+            "kept-purges",
         ];
         assert_eq!(capabilities_of(&backend), all);
         let mut traits = Traits::all_kept("directory");

@@ -433,8 +433,8 @@ fn purge_spares_the_input() {
     assert_eq!(
         json,
         json!([
-            { "store": "default", "removed": 0, "spared": ["INPUT"] },
-            { "store": "my-store", "removed": 1, "spared": [] },
+            { "store": "default", "removed": 0, "bytes": 0, "spared": ["INPUT"], "undoable_until": null },
+            { "store": "my-store", "removed": 1, "bytes": 4, "spared": [], "undoable_until": null },
         ])
     );
     set(&storage, &["my-store", "k"], b"v").text();

@@ -39,8 +39,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use capabilities::{
-    Dialects, Durability, Findings, MetadataFiles, PlainDirectories, Posix, Repair, Watchable,
-    capabilities_of,
+    Dialects, Durability, Findings, Keep, KeptPurges, MetadataFiles, PlainDirectories, Posix,
+    Repair, Watchable, capabilities_of,
 };
 #[cfg(feature = "mount")]
 pub(crate) use directory::{key_of_value_file, value_file_of};
@@ -49,7 +49,7 @@ pub(crate) use document::Document;
 pub use items::ItemsFormat;
 pub use listed::{Listed, Scan};
 pub use publishing::{DecideType, Over, Publish, PublishError, PublishType, RenameRecord};
-pub use purging::{Counting, Purge, Purged, Purging, is_input_key, is_item, is_spared};
+pub use purging::{Counting, Purge, Purged, Purging, WouldPurge, is_input_key, is_item, is_spared};
 pub use reader::Reader;
 #[cfg(feature = "sql")]
 pub use sql::{SqlOptions, open as open_database};
@@ -65,7 +65,7 @@ pub(crate) use work::Calls;
 pub use work::Work;
 
 use crate::model::{
-    Attributes, ContentType, Key, RecordType, Result, Space, StoreMetadata, StoreName,
+    Attributes, ContentType, Error, Key, RecordType, Result, Space, StoreMetadata, StoreName,
 };
 
 /// A look at one record: its attributes.
@@ -149,6 +149,30 @@ pub trait Backend: Debug + Send + Sync {
     /// # Errors
     /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
     fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purging>;
+
+    /// Tells of each record, and each piece of litter, whether a purge with this input key would remove it. Takes no memory
+    /// that grows with the store.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore); what `tell` fails with.
+    fn would_purge(
+        &self,
+        store: &StoreName,
+        input_key: &str,
+        tell: &mut dyn FnMut(WouldPurge) -> Result<()>,
+    ) -> Result<()> {
+        for listed in self.scan(store)? {
+            let Listed { key, attributes, .. } = listed?;
+            let size = match attributes.map_or_else(|| self.record(store, &key), Ok) {
+                // Removed since it was listed.
+                Err(Error::NoSuchRecord { .. }) => continue,
+                attributes => attributes?.size,
+            };
+            let goes = !is_spared(&key, input_key);
+            tell(WouldPurge { key, size, goes, is_litter: false })?;
+        }
+        Ok(())
+    }
 
     /// The store's metadata. A store whose layout keeps none has no id.
     ///
@@ -314,6 +338,11 @@ pub trait Backend: Debug + Send + Sync {
 
     /// What it keeps aside of writers whose process has ended, where it can.
     fn kept_aside(&self) -> Option<&dyn KeptAside> {
+        None
+    }
+
+    /// Keeping what it purges, where it can.
+    fn kept_purges(&self) -> Option<&dyn KeptPurges> {
         None
     }
 

@@ -40,8 +40,23 @@ pub fn is_spared(key: &Key, input_key: &str) -> bool {
 pub struct Purged {
     /// How many records and pieces of litter were removed, sidecars not counted.
     pub removed: u64,
+    /// The bytes of their values.
+    pub bytes: u64,
     /// The input records that were spared.
     pub spared: Vec<Key>,
+}
+
+/// What a purge would do with a record, or a piece of litter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WouldPurge {
+    /// Its key; of litter, that of its file name.
+    pub key: Key,
+    /// Length of the value in bytes.
+    pub size: u64,
+    /// Whether it is removed.
+    pub goes: bool,
+    /// Whether it is no record, such as what an SDK has left of a write.
+    pub is_litter: bool,
 }
 
 /// A purge that has happened. Its records are out of sight; they may still be being counted and removed.
@@ -54,25 +69,32 @@ pub struct Purging {
 
 #[derive(Debug, Default)]
 struct Outcome {
-    /// What the purge did, once it is known.
+    /// How many go, where a look through the store has told that at once.
+    removed: Option<u64>,
+    /// What the purge did, once that is over.
     known: Mutex<Table, Option<Purged>>,
     is_known: Condvar,
 }
 
 impl Purging {
-    /// A purge of which everything is known.
+    /// A purge of which everything is known, and nothing is left to be removed.
     #[must_use]
     pub fn done(purged: Purged) -> Self {
         let spared = purged.spared.clone();
-        let outcome = Outcome { known: Mutex::new(Some(purged)), is_known: Condvar::new() };
+        let outcome = Outcome {
+            removed: Some(purged.removed),
+            known: Mutex::new(Some(purged)),
+            is_known: Condvar::new(),
+        };
         Self { spared, untyped: Vec::new(), outcome: Arc::new(outcome) }
     }
 
-    /// A purge whose records will be counted. `spared` are the inputs that were found at once.
+    /// A purge whose records are still to be removed. `spared` are the inputs that were found at once; `removed` is how many
+    /// go, where that is known: else they are counted.
     #[must_use]
-    pub fn counting(spared: Vec<Key>) -> (Self, Counting) {
-        let outcome = Arc::new(Outcome::default());
-        let counted = Purged { removed: 0, spared: spared.clone() };
+    pub fn counting(spared: Vec<Key>, removed: Option<u64>) -> (Self, Counting) {
+        let outcome = Arc::new(Outcome { removed, ..Outcome::default() });
+        let counted = Purged { spared: spared.clone(), ..Purged::default() };
         let purging = Self { spared, untyped: Vec::new(), outcome: Arc::clone(&outcome) };
         (purging, Counting { counted, outcome })
     }
@@ -95,7 +117,13 @@ impl Purging {
         &self.untyped
     }
 
-    /// What the purge did, if that is known already.
+    /// How many records and pieces of litter were removed, or are being removed, if that is known already.
+    #[must_use]
+    pub fn removed(&self) -> Option<u64> {
+        self.outcome.removed.or_else(|| Some(self.outcome()?.removed))
+    }
+
+    /// What the purge did, if all its records are removed by now.
     #[must_use]
     pub fn outcome(&self) -> Option<Purged> {
         self.outcome.known.lock().clone()
@@ -124,7 +152,10 @@ pub struct Counting {
 
 impl Drop for Counting {
     fn drop(&mut self) {
-        *self.outcome.known.lock() = Some(std::mem::take(&mut self.counted));
+        let mut counted = std::mem::take(&mut self.counted);
+        // A directory that is read while its entries go may list one twice, or not at all.
+        counted.removed = self.outcome.removed.unwrap_or(counted.removed);
+        *self.outcome.known.lock() = Some(counted);
         self.outcome.is_known.notify_all();
     }
 }

@@ -12,7 +12,8 @@ use clap_complete::Shell;
 use super::command_line::SourceText;
 use super::log_lines::LogFormat;
 use super::mount_values::{
-    parse_duration, parse_id, parse_metrics_addr, parse_timeout, parse_ttl, parse_umask,
+    parse_duration, parse_id, parse_keeping, parse_metrics_addr, parse_timeout, parse_ttl,
+    parse_umask,
 };
 use super::mount_words::MountWords;
 use crate::model::ContentType;
@@ -109,6 +110,8 @@ pub(super) enum Command {
     Drop(StoreArgs),
     /// Remove the records of stores, sparing metadata and input
     Purge(PurgeArgs),
+    /// Bring back what the last purge of a store removed, if it is kept
+    Unpurge(StoreFormatOfOneArgs),
     /// Write the missing metadata sidecars of files that were put into a store by hand
     Adopt(StoreFormatArgs),
     /// Copy stores to another storage, of whatever kind; what is there already is not sent again
@@ -180,6 +183,10 @@ pub(super) struct MountArgs {
     /// Change neither value nor type of a record that is there
     #[arg(long)]
     pub(super) no_overwrite: bool,
+    /// Keep what @purge removes from a store for so long, so that 'echo undo > @purge' or 'storefs unpurge' brings it back:
+    /// seconds, or a time such as 12h or 7d. It goes before, if its room is needed [default: 0]
+    #[arg(long, value_name = "DURATION", value_parser = parse_keeping)]
+    pub(super) keep_purged: Option<Duration>,
     /// How long the kernel may trust names and attributes that it knows, in seconds [default: 1]
     #[arg(long, value_name = "SECONDS", value_parser = parse_ttl)]
     pub(super) ttl: Option<Duration>,
@@ -395,6 +402,15 @@ pub(super) struct StoreArgs {
     pub(super) store: String,
 }
 
+/// Arguments of commands about one store that print.
+#[derive(Clone, Debug, Args)]
+pub(super) struct StoreFormatOfOneArgs {
+    #[arg(value_name = "STORE", default_value = "default", help = STORE_HELP)]
+    pub(super) store: String,
+    #[command(flatten)]
+    pub(super) format: FormatArgs,
+}
+
 /// Arguments of `rename`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct RenameArgs {
@@ -410,6 +426,13 @@ pub(super) struct RenameArgs {
 pub(super) struct PurgeArgs {
     #[arg(value_name = "STORE", default_value = "default", help = STORE_HELP)]
     pub(super) stores: Vec<String>,
+    /// List what would go and what would stay, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Keep what is removed for so long, so that 'storefs unpurge' brings it back: seconds, or a time such as 12h or 7d. It
+    /// goes before, if its room is needed [default: 0]
+    #[arg(long, value_name = "DURATION", value_parser = parse_keeping, conflicts_with = "dry_run")]
+    pub(super) keep_purged: Option<Duration>,
     #[command(flatten)]
     pub(super) format: FormatArgs,
 }

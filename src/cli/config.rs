@@ -87,6 +87,7 @@ pub(super) fn mount_config(args: &MountArgs, common: &CommonArgs) -> Outcome<Mou
         dir_mode: args.dir_mode.or(words.dir_mode),
         no_delete: args.no_delete || words.no_delete,
         no_overwrite: args.no_overwrite || words.no_overwrite,
+        keep_purged: args.keep_purged.or(words.keep_purged).filter(|keep| !keep.is_zero()),
     };
     let store = args.store.as_ref().or(words.store.as_ref());
     Ok(MountConfig {

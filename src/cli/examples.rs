@@ -122,8 +122,11 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("storefs purge", "Empty the default store, but for its input"),
             ("storefs purge default my-store", "Two stores"),
+            ("storefs purge my-store --dry-run", "What would go, and what would stay"),
+            ("storefs purge my-store --keep-purged 7d", "So that it can be undone for a week"),
         ],
     ),
+    ("unpurge", &[("storefs unpurge my-store", "Bring back what the last purge removed")]),
     (
         "adopt",
         &[(

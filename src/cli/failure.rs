@@ -94,7 +94,8 @@ pub(super) fn code_of(error: &crate::Error) -> ExitCode {
         Error::NoSuchStore { .. }
         | Error::NoSuchStoreId { .. }
         | Error::NoSuchRecord { .. }
-        | Error::NoSuchUnpublished { .. } => ExitCode::NotFound,
+        | Error::NoSuchUnpublished { .. }
+        | Error::NoKeptPurge { .. } => ExitCode::NotFound,
         Error::StoreExists { .. }
         | Error::RecordExists { .. }
         | Error::RecordReplaced { .. }

@@ -9,6 +9,9 @@ const MOST_TTL_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
 /// Longest time that an operation may be told to take: a day, in seconds.
 const MOST_TIMEOUT_SECONDS: f64 = 24.0 * 3600.0;
 
+/// Longest time for which what was purged is kept: a year, in seconds.
+const MOST_KEPT_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
+
 /// A user's or group's number.
 pub(super) fn parse_id(text: &str) -> Result<u32, String> {
     match text.parse() {
@@ -56,6 +59,21 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     })
 }
 
+/// For how long something is kept: as a time to wait, and up to a year, in days and weeks too.
+pub(super) fn parse_keeping(text: &str) -> Result<Duration, String> {
+    let given = seconds(text, MOST_KEPT_SECONDS).or_else(|| {
+        let span: jiff::Span = text.parse().ok()?;
+        let days = jiff::SpanRelativeTo::days_are_24_hours();
+        let duration = Duration::try_from(span.to_duration(days).ok()?).ok()?;
+        Some(duration).filter(|it| it.as_secs_f64() <= MOST_KEPT_SECONDS)
+    });
+    given.ok_or_else(|| {
+        format!(
+            "'{text}' is not a time of at most a year, such as 90 (seconds), 30m, 12h, 7d or 2w"
+        )
+    })
+}
+
 /// An address with its port, or a port of this machine's own address.
 pub(super) fn parse_metrics_addr(text: &str) -> Result<SocketAddr, String> {
     let port = text.parse().map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
@@ -94,6 +112,26 @@ mod tests {
         }
         for text in ["", "-1", "-5m", "25h", "1y", "soon", "inf"] {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_to_keep_may_be_in_days() {
+        for (text, seconds) in [
+            ("0", 0.0),
+            ("1.5", 1.5),
+            ("90s", 90.0),
+            ("30m", 1800.0),
+            ("1h30m", 5400.0),
+            ("7d", 604_800.0),
+            ("2w", 1_209_600.0),
+            ("1d12h", 129_600.0),
+            ("365d", 31_536_000.0),
+        ] {
+            assert_eq!(parse_keeping(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for text in ["", "-1", "-5m", "366d", "1y", "2mo", "soon", "inf", "1e9"] {
+            assert!(parse_keeping(text).is_err(), "{text}");
         }
     }
 

@@ -9,8 +9,8 @@ use clap::ValueEnum;
 use super::args::Dialect;
 use super::log_lines::LogFormat;
 use super::mount_values::{
-    parse_count, parse_duration, parse_id, parse_metrics_addr, parse_timeout, parse_ttl,
-    parse_umask,
+    parse_count, parse_duration, parse_id, parse_keeping, parse_metrics_addr, parse_timeout,
+    parse_ttl, parse_umask,
 };
 
 /// Words that say what every mount of storefs does, that ask for what makes no difference here, or that are meant for
@@ -69,6 +69,7 @@ pub(super) struct MountWords {
     pub(super) store: Option<String>,
     pub(super) no_delete: bool,
     pub(super) no_overwrite: bool,
+    pub(super) keep_purged: Option<Duration>,
     pub(super) ttl: Option<Duration>,
     pub(super) dialect: Option<Dialect>,
     pub(super) input_key: Option<String>,
@@ -121,6 +122,7 @@ impl MountWords {
             ("store", Some(value)) if !value.is_empty() => self.store = Some(value.to_owned()),
             ("no_delete", None) => self.no_delete = true,
             ("no_overwrite", None) => self.no_overwrite = true,
+            ("keep_purged", Some(value)) => self.keep_purged = Some(parse_keeping(value)?),
             ("ttl", Some(value)) => self.ttl = Some(parse_ttl(value)?),
             ("dialect", Some(value)) => self.dialect = Some(Dialect::from_str(value, false)?),
             ("input_key", Some(value)) if !value.is_empty() => {
@@ -166,6 +168,7 @@ impl MountWords {
             store: later.store.or(self.store),
             no_delete: later.no_delete || self.no_delete,
             no_overwrite: later.no_overwrite || self.no_overwrite,
+            keep_purged: later.keep_purged.or(self.keep_purged),
             ttl: later.ttl.or(self.ttl),
             dialect: later.dialect.or(self.dialect),
             input_key: later.input_key.or(self.input_key),
@@ -201,7 +204,7 @@ mod tests {
     #[test]
     fn words_are_understood() {
         let words = MountWords::parse(
-            "rw,ro,exec,noexec,allow_other,uid=1000,gid=100,umask=027,file_mode=640,dir_mode=0750,store=s,no_delete,no_overwrite,ttl=0.5,dialect=js3,input_key=IN,nonempty,strict,\
+            "rw,ro,exec,noexec,allow_other,uid=1000,gid=100,umask=027,file_mode=640,dir_mode=0750,store=s,no_delete,no_overwrite,keep_purged=7d,ttl=0.5,dialect=js3,input_key=IN,nonempty,strict,\
              show_sidecars,no_passthrough,no_xattr,log_file=/tmp/l,log_format=json,syslog,timeout=2.5,cache_dir=/tmp/c,retry=2m,remount,\
              supervise,no_supervise,most_restarts=3,\
              metrics_addr=[::1]:9105",
@@ -221,6 +224,7 @@ mod tests {
                 store: Some("s".to_owned()),
                 no_delete: true,
                 no_overwrite: true,
+                keep_purged: Some(Duration::from_secs(7 * 24 * 60 * 60)),
                 ttl: Some(Duration::from_millis(500)),
                 dialect: Some(Dialect::Js3),
                 input_key: Some("IN".to_owned()),

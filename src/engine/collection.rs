@@ -1,7 +1,5 @@
 //! Datasets and request queues, as far as they are more than directories.
 
-use jiff::Timestamp;
-
 use super::store::{PublishAs, Store};
 use crate::backend::{Purge, Purging};
 use crate::model::{ContentType, Error, Key, Result, StoreName};
@@ -11,11 +9,10 @@ const QUEUES: &str = "request_queues";
 
 impl Store {
     /// Removes the items of a dataset, or the requests of a queue, as the SDKs' purge does.
-    pub(super) fn purge_collection(&self) -> Result<Purging> {
-        let purge = Purge { input_key: self.storage.input_key(), at: Timestamp::now() };
+    pub(super) fn purge_collection(&self, purge: &Purge<'_>) -> Result<Purging> {
         // Before the metadata that has it may change.
         let state = self.queue_state()?;
-        let purging = self.backend().purge_store(&self.name, &purge)?;
+        let purging = self.backend().purge_store(&self.name, purge)?;
         if let Some(key) = state {
             self.reset_queue_state(&key)?;
         }

@@ -14,6 +14,7 @@ mod iterate;
 mod moved_aside;
 mod open;
 mod options;
+mod purge;
 mod rescue;
 mod sidecars;
 mod smallest;
@@ -31,6 +32,7 @@ pub use iterate::{IterateKeys, KeyPage, Keys, RecordMetadata};
 use moved_aside::MovedAside;
 pub use open::OpenStore;
 pub use options::{DEFAULT_TIMEOUT, StorageOptions};
+pub use purge::PurgeOptions;
 pub use store::{PublishAs, Record, Store};
 
 #[cfg(feature = "mount")]
@@ -43,7 +45,7 @@ pub use crate::backend::watch::{Change, Tell, Watch, Watched};
 use crate::backend::{Backend, PlainDirectories, directory::DirectoryBackend};
 pub use crate::backend::{
     Findings, ItemsFormat, KeptSidecar, Listed, Look, MetadataText, Over, PublishError, Purged,
-    Purging, Scan, Staged, StagedFor, Traits, Value,
+    Purging, Scan, Staged, StagedFor, Traits, Value, WouldPurge,
 };
 use crate::model::{
     BackendErrorKind, Error, Result, Space, StoreMetadata, StoreName, StoreTimes, this_moment,

@@ -4,13 +4,11 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::Storage;
 use super::types;
 use crate::backend::{
-    Backend, ItemsFormat, Look, Over, Publish, PublishError, PublishType, Purge, Purging, Reader,
-    RenameRecord, Scan, Staged, StagedFor, Value, is_input_key,
+    Backend, ItemsFormat, Look, Over, Publish, PublishError, PublishType, Reader, RenameRecord,
+    Scan, Staged, StagedFor, Value,
 };
 use crate::model::{
     AttributeChange, Attributes, ContentType, Error, Key, RecordType, Result, StoreMetadata,
@@ -147,38 +145,6 @@ impl Store {
         let exists = self.exists(&self.resolve(key)?)?;
         self.storage.activity().accessed(&self.name);
         Ok(exists)
-    }
-
-    /// Removes every record but the input, and what else the official SDK's purge removes; sets accessed and
-    /// modified times to one new moment. An input that has no content type yet gets the one that the Apify SDK
-    /// gives it when it opens a store, so that both leave the same files; if that fails, the purge has happened all
-    /// the same, and says so in [`Purging::untyped`].
-    ///
-    /// In the directory of a dataset or a request queue, its items or requests go, and its metadata says so.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchStore`], [`Error::Io`]; then nothing is purged.
-    pub fn purge(&self) -> Result<Purging> {
-        if self.name.is_plain() {
-            return self.purge_collection();
-        }
-        self.complete_metadata(&super::new_metadata(self.name.metadata_name()))?;
-        let purge = Purge { input_key: self.storage.input_key(), at: Timestamp::now() };
-        let purge = || self.backend().purge_store(&self.name, &purge);
-        let purging = self.storage.instead_of_times(&self.name, purge, |_| true)?;
-        let mut untyped = Vec::new();
-        let is_input = |key: &&Key| is_input_key(key, self.storage.input_key());
-        for key in purging.spared().iter().filter(is_input) {
-            match self.adopt_input(key) {
-                // Somebody has removed it since.
-                Ok(()) | Err(Error::NoSuchRecord { .. }) => {}
-                Err(error) => {
-                    log::warn!("input '{key}' of store '{}' gets no type: {error}", self.name);
-                    untyped.push(key.clone());
-                }
-            }
-        }
-        Ok(purging.leaving_untyped(untyped))
     }
 
     /// Removes the store.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::error::{FsError, FsResult};
 use super::store_node::StoreNode;
 use crate::engine::Purging;
-use crate::model::StoreName;
+use crate::model::{KeptPurge, Key, PurgedBy, StoreName};
 use crate::ranks::{Mutex, OpenFile, Table};
 
 /// So many stores are known to have been purged, those whose names come last being forgotten first.
@@ -21,10 +21,14 @@ pub(super) struct PurgeReports {
     by_store: Mutex<Table, BTreeMap<StoreName, Report>>,
 }
 
+/// A purge through this mount.
 #[derive(Clone, Debug)]
-struct Report {
-    at: Timestamp,
-    purging: Purging,
+pub(super) struct Report {
+    pub(super) at: Timestamp,
+    pub(super) by: PurgedBy,
+    pub(super) purging: Purging,
+    /// Whether what it removed was to be kept.
+    pub(super) is_kept: bool,
 }
 
 impl PurgeReports {
@@ -37,12 +41,17 @@ impl PurgeReports {
     }
 
     /// A store has been purged.
-    pub(super) fn note(&self, store: StoreName, purging: Purging) {
+    pub(super) fn note(&self, store: StoreName, report: Report) {
         let mut reports = self.by_store.lock();
         if reports.len() >= MOST_REPORTS && !reports.contains_key(&store) {
             reports.pop_last();
         }
-        reports.insert(store, Report { at: Timestamp::now(), purging });
+        reports.insert(store, report);
+    }
+
+    /// The last purge of a store has been undone.
+    pub(super) fn forget(&self, store: &StoreName) {
+        self.by_store.lock().remove(store);
     }
 
     /// How many purges are still counting and removing what they have taken out of sight.
@@ -52,59 +61,123 @@ impl PurgeReports {
         purgings.iter().filter(|purging| purging.outcome().is_none()).count()
     }
 
-    /// What `@purge` of a store shows.
-    pub(super) fn text(&self, store: &StoreNode) -> Vec<u8> {
+    /// What `@purge` of a store shows, of which this purge is kept last. docs/purge.schema.json says what is in it.
+    pub(super) fn text(&self, store: &StoreNode, kept: Option<&KeptPurge>) -> Vec<u8> {
         let name = store.name();
-        let report = self.by_store.lock().get(&name).cloned();
-        let report = match report {
-            None => json!({"purged_at": null}),
-            Some(report) => {
-                let outcome = report.purging.outcome();
-                let spared = match &outcome {
-                    Some(purged) => purged.spared.as_slice(),
-                    None => report.purging.spared(),
+        let own = self.by_store.lock().get(&name).cloned();
+        let shown = match (own, kept) {
+            // By another mount, or a command, or before this mount began.
+            (own, Some(kept)) if own.as_ref().is_none_or(|own| own.at < kept.at) => {
+                let facts = Facts {
+                    state: if kept.counted.is_some() { "kept" } else { "keeping" },
+                    at: Some(kept.at),
+                    by: Some(&kept.by),
+                    removed: kept.counted.map(|counted| counted.removed),
+                    bytes: kept.counted.map(|counted| counted.bytes),
+                    spared: None,
+                    until: Some(kept.until),
                 };
-                json!({
-                    "purged_at": report.at.to_string(),
+                facts.text(&name)
+            }
+            (None, _) => Facts::default().text(&name),
+            (Some(own), kept) => {
+                let kept = kept.filter(|kept| kept.at == own.at);
+                let outcome = own.purging.outcome();
+                let facts = Facts {
+                    state: match (&outcome, own.is_kept, kept) {
+                        (None, false, _) => "clearing",
+                        (Some(_), false, _) => "cleared",
+                        (None, true, _) => "keeping",
+                        (Some(_), true, Some(_)) => "kept",
+                        (Some(_), true, None) => "ended",
+                    },
+                    at: Some(own.at),
+                    by: Some(&own.by),
                     // Not known as long as a large store is being cleared.
-                    "removed": outcome.as_ref().map(|purged| purged.removed),
-                    "spared": spared.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                })
+                    removed: own.purging.removed(),
+                    bytes: outcome.as_ref().map(|purged| purged.bytes),
+                    spared: Some(match &outcome {
+                        Some(purged) => purged.spared.as_slice(),
+                        None => own.purging.spared(),
+                    }),
+                    until: kept.map(|kept| kept.until),
+                };
+                facts.text(&name)
             }
         };
-        format!("{report}\n").into_bytes()
+        format!("{shown}\n").into_bytes()
     }
+}
+
+/// What `@purge` tells; nothing of a store of which no purge is known.
+#[derive(Default)]
+struct Facts<'a> {
+    state: &'static str,
+    at: Option<Timestamp>,
+    by: Option<&'a PurgedBy>,
+    removed: Option<u64>,
+    bytes: Option<u64>,
+    spared: Option<&'a [Key]>,
+    until: Option<Timestamp>,
+}
+
+impl Facts<'_> {
+    fn text(&self, store: &StoreName) -> Value {
+        let state = if self.at.is_none() { "none" } else { self.state };
+        let by = |by: &PurgedBy| json!({ "uid": by.uid, "pid": by.pid, "command": by.command });
+        let spared = |spared: &[Key]| spared.iter().map(ToString::to_string).collect::<Vec<_>>();
+        json!({
+            "store": store.as_str(),
+            "state": state,
+            "purged_at": self.at.map(|at| at.to_string()),
+            "by": self.by.map(by),
+            "removed": self.removed,
+            "bytes": self.bytes,
+            "spared": self.spared.map(spared),
+            "undoable_until": self.until.map(|until| until.to_string()),
+        })
+    }
+}
+
+/// What is asked for by a write to `@purge`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pull {
+    Purge,
+    Undo,
 }
 
 /// An open of `@purge` for writing.
 #[derive(Debug)]
 pub(super) struct PurgeTrigger {
     pub(super) store: Arc<StoreNode>,
-    /// Whether this open has purged, so that a newline may follow the `1` in a write of its own.
-    has_purged: Mutex<OpenFile, bool>,
+    /// Who has opened it.
+    pub(super) by: PurgedBy,
+    /// What this open has done, by how many bytes, so that a newline may follow in a write of its own.
+    has_pulled: Mutex<OpenFile, Option<u64>>,
 }
 
 impl PurgeTrigger {
-    pub(super) fn new(store: Arc<StoreNode>) -> Self {
-        Self { store, has_purged: Mutex::new(false) }
+    pub(super) fn new(store: Arc<StoreNode>, by: PurgedBy) -> Self {
+        Self { store, by, has_pulled: Mutex::new(None) }
     }
 
-    /// A write. Exactly `1`, with or without a newline, is to purge; all else is refused and harmless (P15).
+    /// A write. Exactly `1`, with or without a newline, is to purge, and exactly `undo` to undo that; all else is refused
+    /// and harmless (P15).
     pub(super) fn pull(
         &self,
         data: &[u8],
         offset: u64,
-        purge: impl FnOnce() -> FsResult<()>,
+        act: impl FnOnce(Pull) -> FsResult<()>,
     ) -> FsResult<()> {
-        let has_purged = *self.has_purged.lock();
-        match (data, offset, has_purged) {
-            (b"1" | b"1\n", 0, false) => {
-                purge()?;
-                *self.has_purged.lock() = true;
-                Ok(())
-            }
-            (b"\n", 1, true) => Ok(()),
-            _ => Err(FsError::Invalid),
-        }
+        let has_pulled = *self.has_pulled.lock();
+        let pull = match (data, offset, has_pulled) {
+            (b"1" | b"1\n", 0, None) => Pull::Purge,
+            (b"undo" | b"undo\n", 0, None) => Pull::Undo,
+            (b"\n", end, Some(pulled)) if end == pulled => return Ok(()),
+            _ => return Err(FsError::Invalid),
+        };
+        act(pull)?;
+        *self.has_pulled.lock() = Some(data.trim_ascii_end().len() as u64);
+        Ok(())
     }
 }

@@ -111,6 +111,7 @@ pub(crate) fn number_of(error: &Error) -> i32 {
         | Error::NoSuchStoreId { .. }
         | Error::NoSuchRecord { .. }
         | Error::NoSuchUnpublished { .. } => libc::ENOENT,
+        Error::NoKeptPurge { .. } => libc::ENODATA,
         Error::StoreExists { .. }
         | Error::RecordExists { .. }
         | Error::RecordChanged { .. }

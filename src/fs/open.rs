@@ -95,7 +95,8 @@ impl FileSystem {
             Node::Items(_) if mode.changes() => Err(FsError::NotPermitted),
             Node::Items(items) => Ok(self.open_items(items)),
             Node::Purge(store) if mode.write => {
-                Ok(self.direct(Open::Purge(PurgeTrigger::new(Arc::clone(store)))))
+                Ok(self
+                    .direct(Open::Purge(PurgeTrigger::new(Arc::clone(store), self.purger(caller)))))
             }
             Node::Purge(store) => Ok(self.direct(Open::Text(self.purge_text(store)))),
             Node::Metadata(node) => self.open_metadata(node, mode),

@@ -35,6 +35,8 @@ pub struct FsOptions {
     pub no_delete: bool,
     /// Change no record that is there.
     pub no_overwrite: bool,
+    /// For how long what `@purge` removes from a key-value store is kept.
+    pub keep_purged: Option<Duration>,
 }
 
 impl Default for FsOptions {
@@ -54,6 +56,7 @@ impl Default for FsOptions {
             dir_mode: None,
             no_delete: false,
             no_overwrite: false,
+            keep_purged: None,
         }
     }
 }

@@ -33,6 +33,15 @@ impl Status {
     }
 }
 
+/// What a thread is called; empty if it has ended, or has no number here.
+pub(super) fn command_of(thread: u32) -> String {
+    let name = match thread {
+        0 => String::new(),
+        _ => fs::read_to_string(format!("/proc/{thread}/comm")).unwrap_or_default(),
+    };
+    name.trim_end().to_owned()
+}
+
 /// Whether a thread is of a group by more than its own number; also `false` where that is not known.
 pub(super) fn has_supplementary_group(thread: u32, group: u32) -> bool {
     let Some(status) = Status::of(thread) else { return false };

@@ -68,6 +68,12 @@ pub enum Error {
         /// The id that was looked for.
         id: String,
     },
+    /// No purge of the store can be undone.
+    #[error("nothing is kept of a purge of store '{store}'")]
+    NoKeptPurge {
+        /// The store.
+        store: String,
+    },
     /// With this record the store would have two inputs.
     #[error(
         "'{key}' would be a second input of store '{store}' beside '{other}', and the Apify SDK opens no store with two"
@@ -254,7 +260,8 @@ impl Error {
             Self::NoSuchStore { .. }
             | Self::NoSuchStoreId { .. }
             | Self::NoSuchRecord { .. }
-            | Self::NoSuchUnpublished { .. } => true,
+            | Self::NoSuchUnpublished { .. }
+            | Self::NoKeptPurge { .. } => true,
             Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
             _ => false,
         }

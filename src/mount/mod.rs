@@ -124,6 +124,12 @@ impl Prepared {
                 places.source.shown()
             )));
         }
+        if config.fs.keep_purged.is_some() && places.source.directory().is_none() {
+            return Err(MountError::refused(format!(
+                "--keep-purged keeps what is purged in a storage directory, and '{}' is none: a database removes it at once",
+                places.source.shown()
+            )));
+        }
         if config.fs.plain && config.store.is_some() {
             return Err(MountError::refused(
                 "--show-sidecars shows the whole storage, and --store one store of it: give one of them",

@@ -97,7 +97,7 @@ pub(crate) fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// All that is staged in a storage and not published, or still to be removed, but not what is kept of dead writers. It may
+/// All that is staged in a storage and not published, or still to be removed, but not what is kept of dead writers, or of purges. It may
 /// go while this looks. Not by a shell: a child that is started closes its copies of our open files, which publishes them.
 pub(crate) fn staged(storage: &Path) -> BTreeSet<PathBuf> {
     fn walk(dir: &Path, found: &mut BTreeSet<PathBuf>) {
@@ -112,7 +112,9 @@ pub(crate) fn staged(storage: &Path) -> BTreeSet<PathBuf> {
     }
     let (mut found, own) = (BTreeSet::new(), storage.join(".storefs"));
     walk(&own, &mut found);
-    found.retain(|path| !path.starts_with(own.join("rescued")));
+    found.retain(|path| {
+        !path.starts_with(own.join("rescued")) && !path.starts_with(own.join("purged"))
+    });
     found
 }
 

@@ -6,6 +6,7 @@
 
 mod dialects;
 mod durability;
+mod kept_purges;
 mod metadata_files;
 mod plain_directories;
 mod posix;
@@ -14,6 +15,7 @@ mod watchable;
 
 pub use dialects::Dialects;
 pub use durability::Durability;
+pub use kept_purges::{Keep, KeptPurges};
 pub use metadata_files::MetadataFiles;
 pub use plain_directories::PlainDirectories;
 pub use posix::Posix;
@@ -34,6 +36,7 @@ pub fn capabilities_of(backend: &dyn Backend) -> Vec<&'static str> {
         ("dialects", backend.dialects().is_some()),
         ("watchable", backend.watchable().is_some()),
         ("kept-aside", backend.kept_aside().is_some()),
+        ("kept-purges", backend.kept_purges().is_some()),
     ];
     all.into_iter().filter_map(|(name, has)| has.then_some(name)).collect()
 }

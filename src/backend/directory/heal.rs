@@ -24,6 +24,8 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 use super::dialect::Dialect;
+use super::kept_box::{self, KeptBox, PURGED};
+use super::kept_purges;
 use super::layout;
 use super::metadata;
 use super::note::{Note, Object, Step};
@@ -54,13 +56,18 @@ impl DirectoryBackend {
         if let Err(error) = self.expire_rescued(private) {
             log::warn!("what was kept aside for a week is not removed: {error}");
         }
+        match kept_purges::end_kept(&self.root(), &self.shared.reaper, private) {
+            Ok(None) => {}
+            Ok(Some(_)) => self.look_after_kept(),
+            Err(error) => log::warn!("what is kept of purges is not ended: {error}"),
+        }
         for entry in tree::entries(private).map_err(|error| look(error.into()))? {
             let (name, listed) = entry.map_err(|error| look(error.into()))?;
             if tree::kind(private, &name, listed) != FileType::Directory {
                 continue;
             }
             let Ok(text) = String::from_utf8(name) else { continue };
-            if text == RESCUED {
+            if text == RESCUED || text == PURGED {
                 continue;
             }
             let Ok(session) = tree::open_dir(private, &text) else { continue };
@@ -106,7 +113,7 @@ impl DirectoryBackend {
             let (name, listed) = entry.map_err(|error| look(error.into()))?;
             if tree::kind(session, &name, listed) == FileType::Directory {
                 self.heal_empty_store(session, &name)?;
-                purged.extend(self.heal_purge(session, &name).map_err(look)?);
+                purged.extend(self.heal_purge(session, place, &name).map_err(look)?);
             } else if let Some(note) = Note::parse(&name) {
                 notes.push((note.step, name, note));
             }
@@ -229,20 +236,43 @@ impl DirectoryBackend {
         give_back_if_used(session, name, &dir, &stores).map(drop)
     }
 
-    /// Gives back what a purge leaves in a store and the dead process had not yet moved over.
-    fn heal_purge(&self, session: &Directory, name: &[u8]) -> io::Result<Option<OldRecords>> {
+    /// Gives back what a purge, or the undoing of one, leaves in a store and the dead process had not yet moved over.
+    fn heal_purge(
+        &self,
+        session: &Directory,
+        (private, process): (&Arc<Directory>, &str),
+        name: &[u8],
+    ) -> io::Result<Option<OldRecords>> {
         let Ok(text) = std::str::from_utf8(name) else { return Ok(None) };
         let purge_box = match tree::open_dir(session, text) {
             // A store that has come back.
             Err(Errno::NOENT) => return Ok(None),
             purge_box => purge_box?,
         };
-        let Some(old_records) = OldRecords::find(&purge_box, &self.root())? else {
+        let Some(old_records) = OldRecords::find(&purge_box, private, &self.root())? else {
             return Ok(None);
         };
-        log::info!("completing a purge");
         old_records.take_over_inputs()?;
-        old_records.give_back(LOOK_AT)?;
+        if old_records.is_kept() {
+            // A disk that keeps no order has kept the purge, and not that its box had gone to those that are kept.
+            log::info!("keeping what a purge has removed");
+            kept_box::keep(private, (session, text), &format!("{process}-{text}"))?;
+            self.shared.reaper.give(move || old_records.settle(&mut Purged::default()));
+            self.look_after_kept();
+            return Ok(None);
+        }
+        let Some(undone) = old_records.undone() else {
+            log::info!("completing a purge");
+            old_records.give_back(LOOK_AT)?;
+            return Ok(Some(old_records));
+        };
+        log::info!("completing the undoing of a purge");
+        old_records.give_back(usize::MAX)?;
+        old_records.be_durable()?;
+        if let Some(kept) = KeptBox::take(private, undone, false)? {
+            kept.end()?;
+            self.shared.reaper.give(move || Ok(kept.remove()?));
+        }
         Ok(Some(old_records))
     }
 }

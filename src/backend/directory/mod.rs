@@ -35,7 +35,13 @@
 //! | `syncing` | making it durable |
 //! | `capabilities` | which calls of the capabilities are which operations |
 //! | `records`, `publish`, `rename`, `set_type`, `listing`, `stores`, `plain`, `purge` | the operations |
+//! | `unpurge` | undoing a purge whose records were kept |
+//! | `purge_contents` | what stays and what goes |
 //! | `purge_box` | what a purge has taken out of sight |
+//! | `purge_label` | what a box says of its purge |
+//! | `kept_box`, `kept_purges` | what is kept of purges, one by one and as a whole |
+//! | `kept_keeper` | the thread that ends it |
+//! | `would_purge` | what a purge would do |
 //! | `removed_store` | a store that was taken out of sight |
 //! | `unmovable` | stores whose directories cannot be moved |
 //! | `watch` | telling what others change |
@@ -53,6 +59,9 @@ pub mod fuzzing;
 mod given_sidecar;
 mod heal;
 mod items;
+mod kept_box;
+mod kept_keeper;
+mod kept_purges;
 mod kept_times;
 mod key_locks;
 mod layout;
@@ -69,6 +78,8 @@ mod process_locks;
 mod publish;
 mod purge;
 mod purge_box;
+mod purge_contents;
+mod purge_label;
 mod reaper;
 mod recognise;
 mod records;
@@ -89,9 +100,11 @@ mod stores;
 mod syncing;
 mod tree;
 mod unmovable;
+mod unpurge;
 mod unsynced;
 mod volume;
 mod watch;
+mod would_purge;
 mod write_out;
 
 use std::sync::Arc;
@@ -107,9 +120,9 @@ use staging::Session;
 pub use state::{DirectoryBackend, DirectoryOptions};
 
 use super::{
-    Backend, Dialects, Durability, KeptAside, Look, MetadataFiles, PlainDirectories, Posix,
-    Precision, Publish, PublishError, Purge, Purging, RenameRecord, Repair, Scan, Staged,
-    StagedFor, Traits, Value, Watchable,
+    Backend, Dialects, Durability, KeptAside, KeptPurges, Look, MetadataFiles, PlainDirectories,
+    Posix, Precision, Publish, PublishError, Purge, Purging, RenameRecord, Repair, Scan, Staged,
+    StagedFor, Traits, Value, Watchable, WouldPurge,
 };
 use crate::model::{Attributes, Error, Key, RecordType, Result, Space, StoreMetadata, StoreName};
 
@@ -157,7 +170,16 @@ impl Backend for DirectoryBackend {
     }
 
     fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purging> {
-        self.purge_store(store, purge)
+        self.purge_store(store, purge, None)
+    }
+
+    fn would_purge(
+        &self,
+        store: &StoreName,
+        input_key: &str,
+        tell: &mut dyn FnMut(WouldPurge) -> Result<()>,
+    ) -> Result<()> {
+        self.would_purge_in(&self.unguarded_store_dir(store)?, input_key, tell)
     }
 
     fn metadata(&self, store: &StoreName) -> Result<StoreMetadata> {
@@ -265,6 +287,10 @@ impl Backend for DirectoryBackend {
     }
 
     fn kept_aside(&self) -> Option<&dyn KeptAside> {
+        Some(self)
+    }
+
+    fn kept_purges(&self) -> Option<&dyn KeptPurges> {
         Some(self)
     }
 

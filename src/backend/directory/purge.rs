@@ -8,80 +8,45 @@
 //! takes its caller the same time whatever the store holds. What a large store has besides, sub-directories and
 //! inputs of unusual names, is given back when the old directory is cleared.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::delete_note::DeleteNote;
-use super::dialect::Dialect;
 use super::layout;
-use super::purge_box::{LOOK_AT, Label, OldRecords, PurgeBox, number_of};
-use super::records::{Names, remove_if_there};
+use super::purge_box::{LOOK_AT, OldRecords, PurgeBox, number_of, size_of};
+use super::purge_contents::Contents;
+use super::purge_label::{Aim, Keeping, Label};
+use super::records::remove_if_there;
 use super::staging::{self, Session};
 use super::state::DirectoryBackend;
 use super::syncing::sync_file;
 use super::tree::{self, StoreDir};
 use crate::backend::document::Document;
-use crate::backend::{Purge, Purged, Purging, is_input_key, is_item, is_spared};
+use crate::backend::{Keep, Purge, Purged, Purging};
 use crate::failpoint;
-use crate::model::{AttributeChange, DEFAULT_INPUT_KEY, Error, Key, Result, Stamp, StoreName};
-
-/// What an input's name has behind the input key. The Apify SDK takes any extension (FORMAT 8.2).
-const USUAL_EXTENSIONS: [&str; 25] = [
-    "", ".json", ".txt", ".bin", ".html", ".htm", ".xml", ".csv", ".tsv", ".yaml", ".yml", ".toml",
-    ".md", ".js", ".ts", ".py", ".jsonl", ".ndjson", ".pdf", ".png", ".jpg", ".jpeg", ".zip",
-    ".gz", ".xlsx",
-];
-
-/// What a look through a store found.
-#[derive(Debug, Default)]
-struct Contents {
-    /// Plain files, and links to such: what the Apify SDK's purge removes (FORMAT 7.1).
-    doomed: Vec<Vec<u8>>,
-    /// Input files and their sidecars.
-    spared: Vec<Vec<u8>>,
-    /// The keys of the input files.
-    spared_keys: Vec<Key>,
-    /// Whether there is anything that stays besides, such as sub-directories.
-    has_others: bool,
-    /// Whether these are all names of the store.
-    is_complete: bool,
-}
+use crate::model::{AttributeChange, Error, Result, Stamp, StoreName};
 
 /// What the fresh directory was filled with.
 #[derive(Debug, Default)]
 struct Filled {
     /// The spared files with the inode numbers that were linked.
-    linked: Vec<(Vec<u8>, u64)>,
+    linked: BTreeMap<Vec<u8>, u64>,
     /// The metadata that was read; `None` if there was none, or damaged.
     metadata: Option<Stamp>,
 }
 
-impl Contents {
-    /// The value files whose sidecars are spared. Without any input, the SDK spares the name that it would have, and so
-    /// the sidecar of it.
-    fn owners_of_sidecars(&self, input_key: &str) -> Vec<Vec<u8>> {
-        let mut owners = self.spared.clone();
-        if !self.spared_keys.iter().any(|key| is_input_key(key, input_key)) {
-            owners.push(input_key.as_bytes().to_vec());
-        }
-        owners
-    }
-
-    /// What a purge has done, if this is all that the store held.
-    fn purged(&self) -> Option<Purged> {
-        let records = self.doomed.iter().filter(|name| layout::value_of_sidecar(name).is_none());
-        let removed = records.count() as u64;
-        self.is_complete.then(|| Purged { removed, spared: self.spared_keys.clone() })
-    }
-}
-
 impl DirectoryBackend {
     /// Purges a store, with every publish of this process held off.
-    pub(super) fn purge_store(&self, name: &StoreName, purge: &Purge<'_>) -> Result<Purging> {
+    pub(super) fn purge_store(
+        &self,
+        name: &StoreName,
+        purge: &Purge<'_>,
+        keep: Option<&Keep>,
+    ) -> Result<Purging> {
         self.refuse_if_read_only()?;
         // Before the gate is closed: making the session heals, and that passes gates.
         let session = self.session(name)?;
@@ -91,8 +56,12 @@ impl DirectoryBackend {
             Some(contents) => contents,
             None => self.probe(&dir, purge.input_key)?,
         };
-        match self.purge_by_exchange(&dir, &session, purge, &contents) {
+        match self.purge_by_exchange(&dir, &session, (purge, keep), &contents) {
             Err(Error::Io { source, .. }) if cannot_exchange(&source) => {
+                if keep.is_some() {
+                    let action = format!("keep what is purged of store '{name}' ({source})");
+                    return Err(Error::io(action, Errno::OPNOTSUPP));
+                }
                 log::info!("store '{name}' is purged file by file: {source}");
                 self.purge_file_by_file(&dir, &session, purge)
             }
@@ -100,122 +69,64 @@ impl DirectoryBackend {
         }
     }
 
-    /// Looks at every name of a store. `None` if there are more than `limit`.
-    fn look_through(
-        &self,
-        dir: &StoreDir,
-        input_key: &str,
-        limit: usize,
-    ) -> Result<Option<Contents>> {
-        let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
-        let dialect = self.dialect(dir)?;
-        let mut contents = Contents::default();
-        for (count, entry) in tree::entries(&dir.fd).map_err(failed)?.enumerate() {
-            if count == limit {
-                return Ok(None);
-            }
-            let (name, listed) = entry.map_err(failed)?;
-            if !tree::is_file_to_the_sdk(&dir.fd, &name, listed) {
-                contents.has_others = true;
-                continue;
-            }
-            if name == layout::METADATA.as_bytes() {
-                continue;
-            }
-            if dialect == Dialect::Plain {
-                match is_item(&name) {
-                    true => contents.doomed.push(name),
-                    false => contents.has_others = true,
-                }
-                continue;
-            }
-            let key = dialect.key(&name)?;
-            if is_spared(&key, input_key)
-                && self.is_record(dir, &name)?
-                && tree::kind(&dir.fd, &name, listed) == FileType::RegularFile
-            {
-                contents.spared.push(name);
-                contents.spared_keys.push(key);
-            } else {
-                contents.doomed.push(name);
-            }
-        }
-        contents.is_complete = true;
-        if dialect == Dialect::Plain {
-            return Ok(Some(contents));
-        }
-        let owners = contents.owners_of_sidecars(input_key);
-        let is_spared = |name: &mut Vec<u8>| {
-            layout::value_of_sidecar(name)
-                .is_some_and(|value| owners.iter().any(|owner| owner == value))
-        };
-        contents.spared.extend(contents.doomed.extract_if(.., is_spared));
-        Ok(Some(contents))
-    }
-
-    /// Looks for what is spared under the usual names.
-    fn probe(&self, dir: &StoreDir, input_key: &str) -> Result<Contents> {
-        let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
-        let dialect = self.dialect(dir)?;
-        let mut contents = Contents::default();
-        if dialect == Dialect::Plain {
-            return Ok(Contents { has_others: true, ..contents });
-        }
-        let usual = |key: &str| USUAL_EXTENSIONS.map(|extension| format!("{key}{extension}"));
-        let candidates: BTreeSet<String> =
-            usual(input_key).into_iter().chain(usual(DEFAULT_INPUT_KEY)).collect();
-        for candidate in candidates {
-            let key = Key::new(&candidate)?;
-            let names = Names::of(dialect, &key);
-            for name in names.all() {
-                if number_of(&dir.fd, name).map_err(failed)?.is_some() {
-                    contents.spared.push(name.to_vec());
-                    contents.spared_keys.push(key.clone());
-                }
-            }
-        }
-        let owners = contents.owners_of_sidecars(input_key);
-        for sidecar in owners.iter().map(|owner| layout::sidecar_of(owner)) {
-            if number_of(&dir.fd, &sidecar).map_err(failed)?.is_some() {
-                contents.spared.push(sidecar);
-            }
-        }
-        Ok(contents)
-    }
-
     fn purge_by_exchange(
         &self,
         dir: &StoreDir,
         session: &Arc<Session>,
-        purge: &Purge<'_>,
+        (purge, keep): (&Purge<'_>, Option<&Keep>),
         contents: &Contents,
     ) -> Result<Purging> {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
-        let purge_box = PurgeBox::make(session, &dir.name).map_err(failed)?;
-        let old_records = match self.exchange(dir, session, &purge_box, purge, contents) {
+        let aim = match keep {
+            None => Aim::Purge,
+            Some(keep) => Aim::Keep(self.keeping(dir, purge, keep)?),
+        };
+        let mut purge_box = PurgeBox::make(session, &dir.name).map_err(failed)?;
+        let exchanged = self.exchange(dir, session, &mut purge_box, (purge, aim), contents);
+        let old_records = match exchanged {
             Ok(old_records) => old_records,
             Err(error) => {
                 self.shared.reaper.give(move || purge_box.remove());
                 return Err(error);
             }
         };
-        let (purging, mut counting) = Purging::counting(contents.spared_keys.clone());
+        let (purging, mut counting) =
+            Purging::counting(contents.spared_keys.clone(), contents.removed());
+        let is_kept = keep.is_some();
         self.shared.reaper.give(move || {
+            if is_kept {
+                return old_records.settle(&mut counting.counted);
+            }
             old_records.clear(&mut counting.counted)?;
             purge_box.remove()
         });
-        Ok(contents.purged().map_or(purging, Purging::done))
+        Ok(purging)
     }
 
-    fn exchange(
+    /// What is noted of a purge whose records are kept.
+    fn keeping(&self, dir: &StoreDir, purge: &Purge<'_>, keep: &Keep) -> Result<Keeping> {
+        let store_id = match self.read_metadata(dir) {
+            Err(Error::DamagedMetadata { .. }) => None,
+            metadata => metadata?.id,
+        };
+        Ok(Keeping { at: purge.at, until: keep.until, by: keep.by.clone(), store_id })
+    }
+
+    /// Exchanges the store's directory for the fresh one in a box, in which something may be already, and has that get
+    /// what belongs to the store.
+    pub(super) fn exchange(
         &self,
         dir: &StoreDir,
         session: &Arc<Session>,
-        purge_box: &PurgeBox,
-        purge: &Purge<'_>,
+        purge_box: &mut PurgeBox,
+        (purge, aim): (&Purge<'_>, Aim),
         contents: &Contents,
     ) -> Result<OldRecords> {
-        let failed = |error: io::Error| Error::io(format!("purge store '{}'", dir.name), error);
+        let what = match aim {
+            Aim::Purge | Aim::Keep(_) => "purge store",
+            Aim::Undo(_) => "undo the purge of store",
+        };
+        let failed = |error: io::Error| Error::io(format!("{what} '{}'", dir.name), error);
         let filled = self.fill_fresh(dir, session, &purge_box.fresh, purge, contents)?;
         let place = match tree::open_parent(&self.root(), &dir.name) {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Err(dir.no_store()),
@@ -228,6 +139,7 @@ impl DirectoryBackend {
             input_key: purge.input_key.to_owned(),
             old: old.st_ino,
             linked: filled.linked,
+            aim,
         };
         purge_box.label(&label).map_err(|error| failed(error.into()))?;
         let known = dir.fd.try_clone().map_err(|error| failed(error.into()))?;
@@ -242,6 +154,8 @@ impl DirectoryBackend {
         let taken_over = old_records.take_over_inputs();
         failpoint::pass("purge: inputs taken over");
         let given_back = match taken_over {
+            // All of it has been looked through before.
+            Ok(()) if old_records.undone().is_some() => old_records.give_back(usize::MAX),
             Ok(()) if contents.has_others => old_records.give_back(LOOK_AT),
             taken_over => taken_over,
         };
@@ -300,8 +214,17 @@ impl DirectoryBackend {
         staging::change_attributes(fresh, &owned).map_err(failed)?;
         let mut filled = Filled::default();
         for name in &contents.spared {
-            rustix::fs::linkat(&dir.fd, name.as_slice(), fresh, name.as_slice(), AtFlags::empty())
-                .map_err(failed)?;
+            match rustix::fs::linkat(
+                &dir.fd,
+                name.as_slice(),
+                fresh,
+                name.as_slice(),
+                AtFlags::empty(),
+            ) {
+                // An SDK has removed it since it was seen.
+                Err(Errno::NOENT) => continue,
+                linked => linked.map_err(failed)?,
+            }
             let number = number_of(fresh, name).map_err(failed)?;
             filled.linked.extend(number.map(|number| (name.clone(), number)));
         }
@@ -342,7 +265,9 @@ impl DirectoryBackend {
         let failed = |error: Errno| Error::io(format!("purge store '{}'", dir.name), error);
         let is_sidecar = |name: &&Vec<u8>| layout::value_of_sidecar(name).is_some();
         let (sidecars, values): (Vec<_>, Vec<_>) = contents.doomed.iter().partition(is_sidecar);
+        let mut bytes = 0;
         for name in values {
+            bytes += size_of(&dir.fd, name).map_err(failed)?;
             if dir.name.is_plain() {
                 remove_if_there(dir, name, "purge: remove an item")?;
                 continue;
@@ -362,7 +287,8 @@ impl DirectoryBackend {
             set_purged(document, dir, purge);
             true
         })?;
-        Ok(Purging::done(contents.purged().unwrap_or_default()))
+        let removed = contents.removed().unwrap_or_default();
+        Ok(Purging::done(Purged { removed, bytes, spared: contents.spared_keys }))
     }
 }
 

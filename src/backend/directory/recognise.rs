@@ -69,6 +69,11 @@ impl DirectoryBackend {
         Ok(dialect)
     }
 
+    /// The layout that a store's own directory shows; `None` if it holds nothing that tells.
+    pub(super) fn dialect_shown(&self, dir: &StoreDir) -> Result<Option<Dialect>> {
+        if dir.has_metadata()? { Ok(Some(Dialect::Sidecars)) } else { self.shown_dialect(dir) }
+    }
+
     /// The layout that a directory without metadata shows; `None` if it holds nothing that tells.
     fn shown_dialect(&self, dir: &StoreDir) -> Result<Option<Dialect>> {
         let identity = dir.identity()?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::kept_box;
 use super::records::FileValue;
 use super::staging::{self, Session, StagedFile};
 use super::state::DirectoryBackend;
@@ -74,6 +75,10 @@ impl StagedPlace for StagedValue {
 
     fn written(&self, end: u64) -> rustix::io::Result<()> {
         self.staged.write_out_behind(end)
+    }
+
+    fn make_room(&self) -> bool {
+        kept_box::make_room(self.staged.session().private())
     }
 
     fn belongs_to(&mut self, record: Option<&StagedFor<'_>>) -> Result<()> {

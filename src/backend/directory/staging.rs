@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Gid, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::kept_box::with_room;
 use super::note::{self, Object, Step};
 use super::process_locks::ProcessLocks;
 use super::staged_name::{link_name, staged_name};
@@ -153,7 +154,8 @@ impl Session {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o666);
-        let file = rustix::fs::openat(&self.directory, name.as_slice(), flags, mode)
+        let make = || rustix::fs::openat(&self.directory, name.as_slice(), flags, mode);
+        let file = with_room(&self.private, make)
             .map_err(|error| Error::io("make a staging file", error))?;
         let state = StagedState::default();
         Ok(StagedFile { session: Arc::clone(self), file: Arc::new(file), name, link: None, state })
@@ -272,7 +274,7 @@ impl StagedFile {
 
     /// Writes all of `bytes` at `offset`.
     pub(super) fn write_all_at(&self, bytes: &[u8], offset: u64) -> rustix::io::Result<()> {
-        write_all_at(&*self.file, bytes, offset)
+        with_room(&self.session.private, || write_all_at(&*self.file, bytes, offset))
     }
 
     /// Makes the bytes durable, and the times too.
@@ -315,7 +317,8 @@ impl StagedFile {
         name: &[u8],
         replace: bool,
     ) -> rustix::io::Result<()> {
-        move_entry(&self.session.directory, &self.name, directory, name, replace)?;
+        let (from, to) = (&self.session.directory, directory.as_fd());
+        with_room(&self.session.private, || move_entry(from, &self.name, to, name, replace))?;
         self.has_left(true);
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::dialect::DialectChoice;
+use super::kept_keeper::KeptKeeper;
 use super::kept_times::KeptTimes;
 use super::key_locks::KeyLocks;
 use super::layouts::Layouts;
@@ -51,7 +52,9 @@ pub(super) struct Shared {
     pub(super) root: Arc<Root>,
     pub(super) options: DirectoryOptions,
     pub(super) staging: StagingArea,
-    pub(super) reaper: Reaper,
+    /// Dropped before the reaper, which it gives work.
+    pub(super) kept_keeper: KeptKeeper,
+    pub(super) reaper: Arc<Reaper>,
     /// Whoever uses a store's directory passes; who replaces, moves or removes it closes.
     pub(super) store_gates: StoreGates,
     /// Held over each edit of a store's metadata.
@@ -76,7 +79,8 @@ impl DirectoryBackend {
             root: Arc::new(root),
             options,
             staging: StagingArea::default(),
-            reaper: Reaper::default(),
+            kept_keeper: KeptKeeper::default(),
+            reaper: Arc::default(),
             store_gates: StoreGates::default(),
             metadata_locks: MetadataLocks::default(),
             key_locks: KeyLocks::default(),

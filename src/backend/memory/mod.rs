@@ -170,12 +170,13 @@ impl Backend for MemoryBackend {
         let mut stores = self.shared.stores.write();
         let store = find_mut(&mut stores, store)?;
         let mut purged = Purged::default();
-        store.records_mut().retain(|key, _| {
+        store.records_mut().retain(|key, record| {
             let spare = is_spared(key, purge.input_key);
             if spare {
                 purged.spared.push(key.clone());
             } else {
                 purged.removed += 1;
+                purged.bytes += record.bytes.0.len() as u64;
             }
             spare
         });

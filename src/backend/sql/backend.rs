@@ -179,7 +179,7 @@ impl Backend for SqlBackend {
         let spared: Vec<Key> = purged.spared.iter().filter_map(|key| Key::new(key).ok()).collect();
         self.shared.versions.forget_store(store, &spared);
         self.shared.look_again(store);
-        Ok(Purging::done(Purged { removed: purged.removed, spared }))
+        Ok(Purging::done(Purged { removed: purged.removed, bytes: purged.bytes, spared }))
     }
 
     fn metadata(&self, store: &StoreName) -> Result<StoreMetadata> {

@@ -310,6 +310,8 @@ pub(super) struct Touched {
 pub(super) struct PurgedRows {
     pub(super) spared: Vec<String>,
     pub(super) removed: u64,
+    /// The bytes of the removed values.
+    pub(super) bytes: u64,
 }
 
 /// Where a record moves.

@@ -98,6 +98,8 @@ fn copy_range(staged: &Staged, from: BorrowedFd<'_>, range: Range<u64>) -> rusti
             Ok(0) => break,
             Ok(_) | Err(Errno::INTR) => {}
             Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => break,
+            // What is written piece by piece makes room, if any can be made.
+            Err(Errno::NOSPC | Errno::DQUOT) => break,
             Err(error) => return Err(error),
         }
     }

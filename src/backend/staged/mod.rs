@@ -130,7 +130,7 @@ impl Staged {
         let end = offset.saturating_add(data.len() as u64);
         self.refuse_over_limit(end)?;
         failpoint::fail("stage: write")
-            .and_then(|()| write_all_at(&*self.file, data, offset))
+            .and_then(|()| self.with_room(|| write_all_at(&*self.file, data, offset)))
             .and_then(|()| self.place.written(end))
             .map_err(|error| failed("write", error))
     }
@@ -153,8 +153,18 @@ impl Staged {
     pub fn reserve(&self, offset: u64, len: u64, keep_size: bool) -> Result<()> {
         self.refuse_over_limit(offset.saturating_add(len))?;
         let flags = if keep_size { FallocateFlags::KEEP_SIZE } else { FallocateFlags::empty() };
-        rustix::fs::fallocate(&*self.file, flags, offset, len)
+        self.with_room(|| rustix::fs::fallocate(&*self.file, flags, offset, len))
             .map_err(|error| failed("reserve room for", error))
+    }
+
+    /// Does something again as long as there is no room for it and some can be made.
+    fn with_room(&self, act: impl Fn() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
+        loop {
+            match act() {
+                Err(Errno::NOSPC | Errno::DQUOT) if self.place.make_room() => {}
+                done => return done,
+            }
+        }
     }
 
     /// Begins with the first `len` bytes of a published version, and with its owner and mode.

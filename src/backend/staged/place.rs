@@ -26,6 +26,11 @@ pub trait StagedPlace: Any + Debug + Send + Sync {
         Ok(())
     }
 
+    /// There is no room for more. Gives back whether some has been made, so that the same may succeed.
+    fn make_room(&self) -> bool {
+        false
+    }
+
     /// The bytes are another record's from now on, or nobody's.
     ///
     /// # Errors

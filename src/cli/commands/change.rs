@@ -1,12 +1,12 @@
-//! `create`, `rename`, `drop`, `purge` and `adopt`: changes of whole stores.
+//! `create`, `rename`, `drop` and `adopt`: changes of whole stores.
 
 use serde_json::json;
 
-use crate::cli::args::{PurgeArgs, RenameArgs, StoreArgs, StoreFormatArgs};
+use crate::cli::args::{RenameArgs, StoreArgs, StoreFormatArgs};
 use crate::cli::cell::Cell;
 use crate::cli::config;
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::output::{Listing, key_text, tell};
+use crate::cli::output::{Listing, tell};
 use crate::cli::progress::Progress;
 use crate::engine::{Storage, Store};
 use crate::model::{Error, Result};
@@ -28,33 +28,6 @@ pub(super) fn rename(storage: &Storage, args: &RenameArgs) -> Outcome {
 /// `drop`.
 pub(super) fn drop_store(storage: &Storage, args: &StoreArgs) -> Outcome {
     Ok(super::find(storage, &args.store)?.drop_store()?)
-}
-
-/// `purge`. All stores must be there before the first one is purged.
-pub(super) fn purge(storage: &Storage, args: &PurgeArgs) -> Outcome {
-    let stores: Vec<Store> =
-        args.stores.iter().map(|store| super::find(storage, store)).collect::<Outcome<_>>()?;
-    let mut listing = Listing::new(args.format, &["STORE", "REMOVED", "SPARED"]);
-    let mut failed = false;
-    for store in stores {
-        let name = store.name().as_str();
-        match store.purge() {
-            Ok(purging) => {
-                let purged = purging.wait();
-                let spared: Vec<String> = purged.spared.iter().map(key_text).collect();
-                let value = json!({ "store": name, "removed": purged.removed, "spared": spared });
-                let removed = Cell::Count(purged.removed);
-                let cells = vec![name.into(), removed, spared.join(" ").into()];
-                listing.row(cells, &value)?;
-            }
-            Err(error) => {
-                report(error);
-                failed = true;
-            }
-        }
-    }
-    listing.finish()?;
-    super::end(failed)
 }
 
 /// `adopt`. A record that cannot be adopted is reported and stops no other.
@@ -96,7 +69,8 @@ fn adopt_all(store: &Store, progress: &mut Progress) -> Result<(u64, u64)> {
     Ok((adopted, failed))
 }
 
-fn report(error: Error) {
+/// Tells of a failure that stops nothing.
+pub(super) fn report(error: Error) {
     if let Some(message) = Failure::from(error).message() {
         tell(message);
     }

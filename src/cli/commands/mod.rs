@@ -6,6 +6,7 @@ mod copy;
 mod doctor;
 mod generate;
 mod mount;
+mod purge;
 mod records;
 mod rescue;
 mod status;
@@ -108,7 +109,8 @@ fn on_storage(cli: &Cli, target: &Target, storage: &Storage) -> Outcome {
         Command::Create(args) => change::create(storage, args),
         Command::Rename(args) => change::rename(storage, args),
         Command::Drop(args) => change::drop_store(storage, args),
-        Command::Purge(args) => change::purge(storage, args),
+        Command::Purge(args) => purge::purge(storage, args),
+        Command::Unpurge(args) => purge::unpurge(storage, args),
         Command::Adopt(args) => change::adopt(storage, args),
         Command::Doctor(args) => doctor::doctor(storage, args),
         Command::Rescue(args) => rescue::rescue(storage, args),

@@ -9,7 +9,7 @@ use crate::cli::failure::Outcome;
 use crate::cli::output::{Listing, print_facts};
 use crate::cli::progress::Progress;
 use crate::engine::{Listed, Source, Storage, Store};
-use crate::model::{Error, Key, Result, StoreMetadata};
+use crate::model::{Error, KeptPurge, Key, Result, StoreMetadata};
 
 /// What is shown where something is not known.
 const UNKNOWN: &str = "-";
@@ -71,6 +71,11 @@ pub(super) fn info(storage: &Storage, store: &str, format: FormatArgs) -> Outcom
     if let Value::Object(fields) = &mut facts {
         let input: Vec<String> = contents.input.iter().map(ToString::to_string).collect();
         fields.insert("input".to_owned(), json!(input));
+        let kept = store.kept_purges()?;
+        let until = kept.last().map(|kept| kept.until.to_string());
+        fields.insert("purges_kept".to_owned(), json!(kept.len()));
+        fields.insert("bytes_kept".to_owned(), json!(bytes_kept(&kept)));
+        fields.insert("undoable_until".to_owned(), json!(until));
     }
     print_facts(format, &facts)
 }
@@ -92,6 +97,7 @@ pub(super) fn info_of_storage(storage: &Storage, source: &Source, format: Format
     }
     drop(progress);
     let space = storage.space()?;
+    let kept = storage.kept_purges()?;
     let kind = storage.describe();
     // For people the kind is enough; what it keeps and cannot is for programs, and in the documentation.
     let kind = if format.json { kind } else { kind.get("kind").cloned().unwrap_or_default() };
@@ -104,9 +110,16 @@ pub(super) fn info_of_storage(storage: &Storage, source: &Source, format: Format
             "stores": stores,
             "records": records,
             "bytes": bytes,
+            "purges_kept": kept.len(),
+            "bytes_kept": bytes_kept(&kept),
             "bytes_available": space.blocks_available.saturating_mul(space.block_size),
         }),
     )
+}
+
+/// The bytes of values that are kept of purges, as far as they are counted.
+fn bytes_kept(kept: &[KeptPurge]) -> u64 {
+    kept.iter().filter_map(|kept| kept.counted).map(|counted| counted.bytes).sum()
 }
 
 fn contents(store: &Store, progress: &mut Progress) -> Result<Contents> {

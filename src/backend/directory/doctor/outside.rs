@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::record::{cannot_be_read, is_anything};
 use crate::backend::Findings;
+use crate::backend::directory::kept_box::PURGED;
 use crate::backend::directory::layout;
 use crate::backend::directory::places::private_directories;
 use crate::backend::directory::process_locks;
@@ -38,7 +39,7 @@ fn metadata_finding(kind: FindingKind, dir: &StoreDir, problem: impl Into<String
 }
 
 /// What is in `.storefs` besides the directories of processes.
-const OF_NO_PROCESS: [&str; 2] = [RESCUED, process_locks::NAME];
+const OF_NO_PROCESS: [&str; 3] = [RESCUED, PURGED, process_locks::NAME];
 
 impl DirectoryBackend {
     /// Looks at a store's metadata (FORMAT 4.3). It is never mended: which id and times it had, nobody knows.

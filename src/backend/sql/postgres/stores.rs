@@ -204,7 +204,8 @@ impl PostgresDatabase {
         at: Timestamp,
         spares: &dyn Fn(&str) -> bool,
     ) -> Result<Option<PurgedRows>> {
-        const KEYS: &str = "SELECT key FROM key_value_store_records WHERE key_value_store_id = $1";
+        const KEYS: &str = "SELECT key, octet_length(value)::bigint FROM key_value_store_records \
+             WHERE key_value_store_id = $1";
         const REMOVE: &str = "DELETE FROM key_value_store_records \
              WHERE key_value_store_id = $1 AND key <> ALL ($2)";
         let action = || format!("purge store '{internal_name}'");
@@ -230,12 +231,15 @@ impl PostgresDatabase {
                     return Ok(None);
                 };
                 let id: String = column(&locked, 0)?;
-                let mut spared: Vec<String> = Vec::new();
+                let (mut spared, mut bytes): (Vec<String>, u64) = (Vec::new(), 0);
                 let mut found = pin!(client.query_raw(&keys, [&id]).await?);
                 while let Some(row) = found.try_next().await? {
                     let key: &str = row.try_get(0)?;
                     if spares(key) {
                         spared.push(key.to_owned());
+                    } else {
+                        let size: Option<i64> = row.try_get(1)?;
+                        bytes += size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
                     }
                 }
                 attempt.sends();
@@ -245,7 +249,7 @@ impl PostgresDatabase {
                     client.batch_execute("COMMIT"),
                 )
                 .await?;
-                Ok(Some(PurgedRows { spared, removed }))
+                Ok(Some(PurgedRows { spared, removed, bytes }))
             },
         )
     }

@@ -233,15 +233,19 @@ pub(super) fn purge(
         let Some(id) = store_id(connection, internal_name)? else {
             return Ok(None);
         };
-        let mut spared = Vec::new();
+        let (mut spared, mut bytes) = (Vec::new(), 0);
         {
-            let sql = "SELECT key FROM key_value_store_records WHERE key_value_store_id = ?1";
+            let sql = "SELECT key, octet_length(value) FROM key_value_store_records \
+                       WHERE key_value_store_id = ?1";
             let mut statement = connection.prepare_cached(sql)?;
             let mut rows = statement.query([&id])?;
             while let Some(row) = rows.next()? {
                 let key = row.get_ref(0)?.as_str().unwrap_or_default();
                 if spares(key) {
                     spared.push(key.to_owned());
+                } else {
+                    let size: Option<i64> = row.get(1)?;
+                    bytes += size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
                 }
             }
         }
@@ -253,7 +257,7 @@ pub(super) fn purge(
         let sql = "UPDATE key_value_stores SET accessed_at = ?2, modified_at = ?2 \
                    WHERE key_value_store_id = ?1";
         connection.prepare_cached(sql)?.execute([&id, &times::text(at)])?;
-        Ok(Some(PurgedRows { spared, removed }))
+        Ok(Some(PurgedRows { spared, removed, bytes }))
     })
 }
 

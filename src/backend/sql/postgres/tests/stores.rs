@@ -63,7 +63,7 @@ fn a_purge_spares_folds_and_sets_times() {
         let mut purged = purged.unwrap();
         purged.spared.sort();
         let spared = vec!["INPUT".to_owned(), "INPUT.json".to_owned()];
-        assert_eq!(purged, PurgedRows { spared, removed: 2 });
+        assert_eq!(purged, PurgedRows { spared, removed: 2, bytes: 2 });
         let row = database.store("s").unwrap().unwrap();
         assert_eq!((row.accessed_at, row.modified_at), (at(9_000_000), at(9_000_000)));
         assert_eq!(database.page("s", None, 9).unwrap().unwrap().len(), 2);

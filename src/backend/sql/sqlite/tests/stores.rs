@@ -191,12 +191,17 @@ fn a_purge_leaves_what_is_spared() {
     for fixture in [Fixture::new(), Fixture::old()] {
         let database = fixture.open();
         put(&database, "default", "odd ' \" \\ \u{e9}", b"v");
-        let purged =
-            database.purge("default", moment(AT), &|key| key == "INPUT" || key.starts_with("odd"));
+        let spares = |key: &str| key == "INPUT" || key.starts_with("odd");
+        let rows = database.page("default", None, 9).unwrap().unwrap();
+        let bytes_of = |is_spared| {
+            rows.iter().filter(|row| spares(&row.key) == is_spared).map(|row| row.size).sum::<u64>()
+        };
+        let (bytes, rest) = (bytes_of(false), bytes_of(true));
+        let purged = database.purge("default", moment(AT), &spares);
         let mut purged = purged.unwrap().unwrap();
         purged.spared.sort();
         let spared = vec!["INPUT".to_owned(), "odd ' \" \\ \u{e9}".to_owned()];
-        assert_eq!(purged, PurgedRows { spared: spared.clone(), removed: 3 });
+        assert_eq!(purged, PurgedRows { spared: spared.clone(), removed: 3, bytes });
         let left = database.page("default", None, 9).unwrap().unwrap();
         assert_eq!(left.into_iter().map(|row| row.key).collect::<Vec<_>>(), spared);
         let store = database.store("default").unwrap().unwrap();
@@ -207,7 +212,7 @@ fn a_purge_leaves_what_is_spared() {
         assert_eq!(row, "2126-01-02 03:04:05.678901");
         assert_eq!(database.purge("no", moment(AT), &|_| false).unwrap(), None);
         let all = database.purge("default", moment(AT), &|_| false).unwrap().unwrap();
-        assert_eq!(all, PurgedRows { spared: Vec::new(), removed: 2 });
+        assert_eq!(all, PurgedRows { spared: Vec::new(), removed: 2, bytes: rest });
     }
     let fixture = Fixture::new();
     fixture.open().purge("default", moment(AT), &|_| false).unwrap();
