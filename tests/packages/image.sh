@@ -42,14 +42,14 @@ test_image() {
                 sleep 0.1
             done
             unshare --mount --propagation slave bash -euxc "
-                [ \"\$(stat -f -c %T \"\$work/mounts/crawler\")\" = fuseblk ] || stat -f \"\$work/mounts/crawler\"
+                [ \"\$(findmnt -n -o FSTYPE \"\$work/mounts/crawler\")\" = fuse.storefs ]
                 cmp \"\$work/mounts/crawler/key_value_stores/kinds/pic.png\" \"\$work/storage/key_value_stores/kinds/pic.png\"
                 echo text > \"\$work/mounts/crawler/key_value_stores/default/$$\""
             [ -e "$work/storage/key_value_stores/default/$$.__metadata__.json" ]
             # As an engine ends it.
             kill -TERM $sidecar
             wait $sidecar
-            ! mountpoint "$work/mounts/crawler"'
+            not mountpoint "$work/mounts/crawler"'
     done
 }
 
