@@ -44,7 +44,7 @@ test_deb() {
     "${here[@]}" bash -c "$list" > "$work/before"
 
     check 'deb: it installs with what a minimal Debian and fuse3 have' "${here[@]}" '
-        dpkg -i /storefs.deb
+        apt-get install --quiet --yes /storefs.deb
         [ "$(dpkg-query -W -f "\${Status} \${Version}" storefs)" = "install ok installed '"$version"'-1" ]'
     check 'deb: the program runs and tells its version' "${here[@]}" '
         [ "$(storefs --version)" = "storefs '"$version"'" ]'
