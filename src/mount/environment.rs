@@ -24,6 +24,7 @@ const LEAST_MEMORY: [(Resource, u64); 2] =
     [(Resource::As, 512 * 1024 * 1024), (Resource::Data, 256 * 1024 * 1024)];
 
 /// Each heap of the C library takes 64 MiB of addresses, and it would make one for each thread: under a limit, so many.
+#[cfg(target_env = "gnu")]
 const HEAPS: libc::c_int = 2;
 
 /// So many seconds of processor time before the system kills it, a daemon is told to end.
