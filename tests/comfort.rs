@@ -17,6 +17,8 @@ mod manual;
 mod system;
 #[path = "comfort/terminal.rs"]
 mod terminal;
+#[path = "comfort/troubles.rs"]
+mod troubles;
 #[path = "comfort/values.rs"]
 mod values;
 
