@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 /// What stands for something that differs each time, in a message as the page has it.
-const VARYING: [&str; 3] = ["...", " N ", "(NAME)"];
+const VARYING: &str = "...";
 
 /// Who else says something that the page explains.
 const OTHERS: [&str; 2] = ["mount(8): ", "PostgreSQL: "];
@@ -57,10 +57,7 @@ fn each_message_that_the_page_explains_is_in_the_source_or_is_the_systems() {
             return true;
         }
         // Completed by what an error says that could not be done.
-        let mut parts = vec![said.strip_prefix("cannot ").unwrap_or(said)];
-        for varying in VARYING {
-            parts = parts.iter().flat_map(|part| part.split(varying)).collect();
-        }
+        let parts = said.strip_prefix("cannot ").unwrap_or(said).split(VARYING);
         let longest = parts
             .iter()
             .map(|part| part.trim_matches([' ', ':', ';']))
