@@ -58,10 +58,8 @@ fn each_message_that_the_page_explains_is_in_the_source_or_is_the_systems() {
         }
         // Completed by what an error says that could not be done.
         let parts = said.strip_prefix("cannot ").unwrap_or(said).split(VARYING);
-        let longest = parts
-            .iter()
-            .map(|part| part.trim_matches([' ', ':', ';']))
-            .max_by_key(|part| part.len());
+        let longest =
+            parts.map(|part| part.trim_matches([' ', ':', ';'])).max_by_key(|part| part.len());
         longest.is_some_and(|part| part.len() > 3 && sources.contains(part))
     };
     let messages = messages(&page);
