@@ -75,7 +75,7 @@ pub type Look<'a> = dyn FnMut(&Key) -> Result<Attributes> + 'a;
 ///
 /// All methods may be called from several threads at once, and other programs may change the same storage at
 /// any time. What one call makes visible, it makes visible at once and whole. A method that is given a store
-/// which is not there fails with [`Error::NoSuchStore`](crate::Error::NoSuchStore), one that would make a record
+/// which is not there fails with [`Error::NoSuchStore`], one that would make a record
 /// under an impossible key with the errors of [`Backend::check_key`]. A record renamed to its own name stays as it
 /// is.
 pub trait Backend: Debug + Send + Sync {
@@ -83,7 +83,7 @@ pub trait Backend: Debug + Send + Sync {
     fn traits(&self) -> Traits;
 
     /// Why nothing can be changed, if so: a line for people. What would change something then fails with
-    /// [`Error::ReadOnly`](crate::Error::ReadOnly).
+    /// [`Error::ReadOnly`].
     fn why_read_only(&self) -> Option<&str> {
         None
     }
@@ -91,13 +91,13 @@ pub trait Backend: Debug + Send + Sync {
     /// Names of all stores, in no particular order.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if the storage cannot be read.
+    /// [`Error::Io`] if the storage cannot be read.
     fn stores(&self) -> Result<Vec<StoreName>>;
 
     /// Attributes of a store: its times are those of its listing, its size is 0.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn store_attributes(&self, store: &StoreName) -> Result<Attributes>;
 
     /// The same as they were no longer ago than `within`, with what this process has changed since. A backend across a
@@ -113,15 +113,15 @@ pub trait Backend: Debug + Send + Sync {
     /// Makes an empty store that holds `metadata`.
     ///
     /// # Errors
-    /// [`Error::StoreExists`](crate::Error::StoreExists); then the store there is left as it is.
+    /// [`Error::StoreExists`]; then the store there is left as it is.
     fn create_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
 
     /// Gives a store another name and sets the `name` of its metadata to `metadata_name`. Who publishes meanwhile
     /// under the old name either comes first, or fails with
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore) and may try again under the new one.
+    /// [`Error::NoSuchStore`] and may try again under the new one.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore), [`Error::StoreExists`](crate::Error::StoreExists).
+    /// [`Error::NoSuchStore`], [`Error::StoreExists`].
     fn rename_store(
         &self,
         from: &StoreName,
@@ -132,14 +132,14 @@ pub trait Backend: Debug + Send + Sync {
     /// Removes a store with all that it holds.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn drop_store(&self, store: &StoreName) -> Result<()>;
 
     /// Removes a store if it has no records, in one step: a record that is published meanwhile either keeps its store
     /// or finds none. Gives back whether it was removed; if not, nothing was done.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn drop_store_if_empty(&self, store: &StoreName) -> Result<bool>;
 
     /// Removes every record but the spared ones, and what else the official SDK's purge removes, and sets the
@@ -147,14 +147,14 @@ pub trait Backend: Debug + Send + Sync {
     /// sight may be counted and removed later.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn purge_store(&self, store: &StoreName, purge: &Purge<'_>) -> Result<Purging>;
 
     /// Tells of each record, and each piece of litter, whether a purge with this input key would remove it. Takes no memory
     /// that grows with the store.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore); what `tell` fails with.
+    /// [`Error::NoSuchStore`]; what `tell` fails with.
     fn would_purge(
         &self,
         store: &StoreName,
@@ -177,15 +177,15 @@ pub trait Backend: Debug + Send + Sync {
     /// The store's metadata. A store whose layout keeps none has no id.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore),
-    /// [`Error::DamagedMetadata`](crate::Error::DamagedMetadata).
+    /// [`Error::NoSuchStore`],
+    /// [`Error::DamagedMetadata`].
     fn metadata(&self, store: &StoreName) -> Result<StoreMetadata>;
 
     /// Replaces the store's metadata: id, name and times. What else the storage keeps with them stays, and so does an id
     /// or a name if the given one is another store's and the storage keeps none twice.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore); [`Error::Backend`](crate::Error::Backend) if the storage can
+    /// [`Error::NoSuchStore`]; [`Error::Backend`] if the storage can
     /// keep no such metadata.
     fn set_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()>;
 
@@ -193,7 +193,7 @@ pub trait Backend: Debug + Send + Sync {
     /// metadata; does nothing where the layout keeps none or the metadata is damaged.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn touch_store(
         &self,
         store: &StoreName,
@@ -204,14 +204,14 @@ pub trait Backend: Debug + Send + Sync {
     /// All records, with what a listing tells of them. Takes no memory that grows with the store.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchStore`].
     fn scan(&self, store: &StoreName) -> Result<Scan>;
 
     /// Attributes of a record's current version.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord),
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore).
+    /// [`Error::NoSuchRecord`],
+    /// [`Error::NoSuchStore`].
     fn record(&self, store: &StoreName, key: &Key) -> Result<Attributes>;
 
     /// Lets `act` look at many records of one store, each as [`Backend::record`] does. A backend that has to find
@@ -219,7 +219,7 @@ pub trait Backend: Debug + Send + Sync {
     /// that waits for a purge, and call nothing of the backend but what it is given.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore); then `act` need not have been called.
+    /// [`Error::NoSuchStore`]; then `act` need not have been called.
     fn look_at_records(&self, store: &StoreName, act: &mut dyn FnMut(&mut Look<'_>)) -> Result<()> {
         act(&mut |key| self.record(store, key));
         Ok(())
@@ -229,13 +229,13 @@ pub trait Backend: Debug + Send + Sync {
     /// corrupt sidecar. A backend that cannot keep the origin says that every type was given.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord) if there is neither value nor content type.
+    /// [`Error::NoSuchRecord`] if there is neither value nor content type.
     fn kept_type(&self, store: &StoreName, key: &Key) -> Result<Option<RecordType>>;
 
     /// The content type alone, as [`Backend::kept_type`].
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord) if there is neither value nor content type.
+    /// [`Error::NoSuchRecord`] if there is neither value nor content type.
     fn content_type(&self, store: &StoreName, key: &Key) -> Result<Option<ContentType>> {
         Ok(self.kept_type(store, key)?.map(|kept| kept.content_type))
     }
@@ -243,13 +243,13 @@ pub trait Backend: Debug + Send + Sync {
     /// Sets the content type of a record, leaving its value alone.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
+    /// [`Error::NoSuchRecord`].
     fn set_type(&self, store: &StoreName, key: &Key, record_type: &RecordType) -> Result<()>;
 
     /// Gives a record a content type, as [`Backend::set_type`].
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
+    /// [`Error::NoSuchRecord`].
     fn set_content_type(
         &self,
         store: &StoreName,
@@ -262,14 +262,14 @@ pub trait Backend: Debug + Send + Sync {
     /// Opens a record's current version.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
+    /// [`Error::NoSuchRecord`].
     fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>>;
 
     /// Begins a new version of a record of a store, empty and visible to nobody. Dropping it discards it. Without a
     /// store, of a record that has no name any more and is published nowhere.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io), [`Error::ReadOnly`](crate::Error::ReadOnly): also where it is known by now
+    /// [`Error::Io`], [`Error::ReadOnly`]: also where it is known by now
     /// that nothing can be published in the store.
     fn stage(&self, store: Option<&StoreName>) -> Result<Staged>;
 
@@ -286,9 +286,9 @@ pub trait Backend: Debug + Send + Sync {
     /// error leaves the old version in place and gives the staged bytes back as they are.
     ///
     /// # Errors
-    /// [`Error::NoSuchStore`](crate::Error::NoSuchStore),
-    /// [`Error::RecordExists`](crate::Error::RecordExists), [`Error::NoSuchRecord`](crate::Error::NoSuchRecord) and
-    /// [`Error::RecordReplaced`](crate::Error::RecordReplaced) as `over` says, [`Error::Io`](crate::Error::Io).
+    /// [`Error::NoSuchStore`],
+    /// [`Error::RecordExists`], [`Error::NoSuchRecord`] and
+    /// [`Error::RecordReplaced`] as `over` says, [`Error::Io`].
     fn publish(
         &self,
         staged: Staged,
@@ -298,8 +298,8 @@ pub trait Backend: Debug + Send + Sync {
     /// Checks that a record could be kept under this key, before any byte is written.
     ///
     /// # Errors
-    /// [`Error::NameTooLong`](crate::Error::NameTooLong),
-    /// [`Error::InvalidKey`](crate::Error::InvalidKey), [`Error::NotUnicode`](crate::Error::NotUnicode).
+    /// [`Error::NameTooLong`],
+    /// [`Error::InvalidKey`], [`Error::NotUnicode`].
     fn check_key(&self, store: &StoreName, key: &Key) -> Result<()>;
 
     /// Whether this process may have made the record since a look found none, as far as it remembers: by a publish, or by
@@ -312,21 +312,21 @@ pub trait Backend: Debug + Send + Sync {
     /// Removes a record: value and content type.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord).
+    /// [`Error::NoSuchRecord`].
     fn delete(&self, store: &StoreName, key: &Key) -> Result<()>;
 
     /// Moves a record to another key, in the same store or another, replacing what is there unless
     /// `replace` is false.
     ///
     /// # Errors
-    /// [`Error::NoSuchRecord`](crate::Error::NoSuchRecord),
-    /// [`Error::RecordExists`](crate::Error::RecordExists) without `replace`.
+    /// [`Error::NoSuchRecord`],
+    /// [`Error::RecordExists`] without `replace`.
     fn rename_record(&self, rename: &RenameRecord<'_>) -> Result<()>;
 
     /// Room on the medium.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::Io`].
     fn space(&self) -> Result<Space>;
 
     /// What it has been asked so far, if it counts that.
