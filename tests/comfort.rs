@@ -13,6 +13,8 @@ mod codes;
 mod completion;
 #[path = "comfort/manual.rs"]
 mod manual;
+#[path = "comfort/schemas.rs"]
+mod schemas;
 #[path = "comfort/system.rs"]
 mod system;
 #[path = "comfort/terminal.rs"]

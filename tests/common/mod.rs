@@ -13,6 +13,7 @@ pub(crate) mod on_disk;
 pub(crate) mod opener;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+pub(crate) mod schemas;
 pub(crate) mod seeds;
 pub(crate) mod sqlite;
 pub(crate) mod stranger;

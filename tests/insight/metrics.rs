@@ -6,8 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
+use crate::common::schemas::{complaint_of, python};
 use crate::common::{TempMount, can_mount, sh, storefs, temp_dir, try_sh};
-use crate::help::{complaint_of, database, directory, python, run, text};
+use crate::help::{database, directory, run, text};
 
 /// Fails unless Prometheus' own parser for Python reads it, each metric once, and prints how many samples there are.
 const PARSE: &str = "

@@ -1,33 +1,22 @@
 //! `@status`: that it is as its schema says, and that it tells what has happened.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::common::{TempMount, can_mount, sh, try_sh};
-use crate::help::{complaint_of, database, directory, python, run, text};
-
-/// Reads a document from its input, and its schema from the path that follows.
-const VALIDATE: &str = "
-import json, sys, jsonschema
-with open(sys.argv[1]) as file:
-    schema = json.load(file)
-jsonschema.Draft202012Validator.check_schema(schema)
-jsonschema.Draft202012Validator(schema).validate(json.load(sys.stdin))
-";
+use crate::common::{TempMount, can_mount, schemas, sh, try_sh};
+use crate::help::{database, directory, run, text};
 
 /// What is wrong with a state by the schema; `None` if nothing is.
-fn complaint(status: &str) -> Option<String> {
-    let mut validator = python("jsonschema", VALIDATE)?;
-    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/status.schema.json");
-    complaint_of(validator.arg(schema), status)
+#[track_caller]
+fn complaint(status: &Value) -> Option<String> {
+    schemas::complaint("status.schema.json", "", &status.to_string())
 }
 
 #[track_caller]
 fn is_valid(mount: &TempMount) {
-    let status = fs::read_to_string(mount.path().join("@status")).unwrap();
+    let status = mount.status();
     assert_eq!(complaint(&status), None, "{status}");
 }
 
@@ -88,7 +77,7 @@ fn the_schema_leaves_nothing_open() {
     }
     let (_storage, mount) = directory(&[]);
     use_all(&mount);
-    if python("jsonschema", "").is_none() {
+    if !schemas::can_validate() {
         return;
     }
     let status = mount.status();
@@ -104,7 +93,7 @@ fn the_schema_leaves_nothing_open() {
     for (at, change) in changes.into_iter().enumerate() {
         let mut changed = status.clone();
         change(&mut changed);
-        assert!(complaint(&changed.to_string()).is_some(), "change {at}");
+        assert!(complaint(&changed).is_some(), "change {at}");
     }
 }
 
