@@ -86,6 +86,17 @@ fn file_of(value: &[u8]) -> File {
 
 /// Puts a text.
 fn put(database: &PostgresDatabase, key: &str, value: &[u8], over: PutOver) -> Result<Written> {
+    put_at(database, key, value, over, at(2_000_000))
+}
+
+/// The same, at a time.
+fn put_at(
+    database: &PostgresDatabase,
+    key: &str,
+    value: &[u8],
+    over: PutOver,
+    at: Timestamp,
+) -> Result<Written> {
     let value_file = file_of(value);
     database.put(&Put {
         internal_name: "s",
@@ -94,7 +105,7 @@ fn put(database: &PostgresDatabase, key: &str, value: &[u8], over: PutOver) -> R
         value: &value_file,
         size: value.len() as u64,
         over,
-        at: at(2_000_000),
+        at,
         durable: true,
     })
 }
