@@ -60,7 +60,7 @@ fn printed(storage: &TempStorage, arguments: &[&str]) -> String {
 fn shown(storage: &TempStorage, words: &str, variables: &[(&str, &str)]) -> String {
     let mut command = Command::new("script");
     clean_environment(&mut command);
-    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
         command.env_remove(name);
     }
     command.env("TERM", "xterm").env("STOREFS_SOURCE", storage.path());
