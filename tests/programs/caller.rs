@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount,
+};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{
     UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid, unshare_unsafe,
@@ -72,6 +74,7 @@ pub(crate) fn open_fuse_to_all(dir: &Path) {
     // SAFETY: the thread has not opened any file, nor does it share its working directory's changes with another.
     unsafe { unshare_unsafe(UnshareFlags::FS | UnshareFlags::NEWNS) }.unwrap();
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+    leave_mounts_of_others();
     fs::create_dir(dir).unwrap();
     mount("tmpfs", dir, "tmpfs", MountFlags::empty(), None).unwrap();
     let node = dir.join("fuse");
@@ -79,6 +82,19 @@ pub(crate) fn open_fuse_to_all(dir: &Path) {
     mknodat(CWD, &node, FileType::CharacterDevice, Mode::from_raw_mode(0o666), device).unwrap();
     fs::set_permissions(&node, fs::Permissions::from_mode(0o666)).unwrap();
     mount_bind(&node, FUSE).unwrap();
+}
+
+/// Detaches the mounts of other tests from the calling thread's own namespace: they would live as long as that does, and
+/// so would their daemons.
+fn leave_mounts_of_others() {
+    for line in fs::read_to_string("/proc/thread-self/mounts").unwrap().lines() {
+        let mut words = line.split(' ');
+        let (at, kind) = (words.nth(1).unwrap(), words.next().unwrap());
+        if kind.starts_with("fuse") {
+            // It may have gone by itself.
+            let _ = unmount(at, UnmountFlags::DETACH);
+        }
+    }
 }
 
 /// Makes the calling thread [`NOBODY`]'s, and all that it starts; the process's other threads stay what they are.
