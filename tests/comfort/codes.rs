@@ -46,7 +46,7 @@ fn who_may_not_is_told_by_the_status() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    super::common::sh("chmod 755 .. . && chmod -R a+rX storage", storage.beside());
+    super::common::sh("chmod 755 . && chmod -R a+rX storage", storage.beside());
     let mut command = storefs();
     command.arg("--source").arg(storage.path()).args(["create", "new"]).uid(NOBODY).gid(NOBODY);
     let output = command.output().unwrap();
