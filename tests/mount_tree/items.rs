@@ -10,7 +10,9 @@ use std::thread;
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
-use crate::common::{METADATA, TempMount, TempStorage, can_mount, names, sh, try_sh, wait_until};
+use crate::common::{
+    METADATA, TempMount, TempStorage, can_mount, names, sh, skipped, try_sh, wait_until,
+};
 use crate::help::{errno, storage_of, write};
 
 const TEXTS: [&str; 3] = ["@items.jsonl", "@items.json", "@items.csv"];
@@ -250,4 +252,52 @@ fn they_can_only_be_read() {
     assert_eq!(names(&disk), [METADATA, "000000001.json"].map(String::from).into());
     // A copy of the dataset, and its removal, meet none of them.
     sh("cp -r default copy && rm -r copy", &mount.path().join("datasets"));
+}
+
+/// What reads the texts in the end, while items are added: each reads one state of the dataset, from the first item on.
+#[test]
+fn programs_that_read_tables_and_lines_read_them_while_a_crawler_appends() {
+    const ITEMS: usize = 400;
+    const PANDAS: &str = "import pandas
+frame = pandas.read_json('@items.jsonl', lines=True)
+assert list(frame['n']) == list(range(1, len(frame) + 1)), frame
+assert list(pandas.read_csv('@items.csv')['n'])[:len(frame)] == list(frame['n'])
+print(len(frame))";
+    if !can_mount() {
+        return;
+    }
+    for (program, look) in
+        [("csvlook", "csvlook --version"), ("pandas", "/usr/bin/python3 -c 'import pandas'")]
+    {
+        if !try_sh(look, Path::new("/")).status.success() {
+            return skipped(&format!("{program} is missing: run scripts/install-test-deps"));
+        }
+    }
+    let (storage, disk) = dataset();
+    let mount = TempMount::new(&storage);
+    let dir = mount.path().join("datasets/default");
+    push_json(&disk, 1, &json!({"n": 1, "text": "a, \"b\""}));
+    thread::scope(|scope| {
+        let appending = scope.spawn(|| {
+            for number in 2..=ITEMS {
+                push_json(&disk, number, &json!({"n": number, "text": "a, \"b\""}));
+            }
+        });
+        loop {
+            let is_last = appending.is_finished();
+            let script = format!(
+                "set -o pipefail; csvlook --no-inference @items.csv | tail -n +3 | wc -l
+                 grep -c text @items.jsonl; jq -s length @items.jsonl; jq length @items.json
+                 /usr/bin/python3 -c \"{PANDAS}\""
+            );
+            let counts: Vec<usize> =
+                sh(&script, &dir).lines().map(|line| line.trim().parse().unwrap()).collect();
+            assert_eq!(counts.len(), 5);
+            assert!(counts.is_sorted() && counts[0] > 0, "{counts:?}");
+            if is_last {
+                assert_eq!(counts, [ITEMS; 5]);
+                break;
+            }
+        }
+    });
 }
