@@ -13,7 +13,7 @@ cd "$SECOND"; mv "$SECOND" "$SECOND-moved"; echo x > f; cat f; ls; ls "$SECOND-m
 exec 3> "$SECOND/f"; echo one >&3; rm -r "$SECOND"; echo two >&3; exec 3>&-; [ -e "$SECOND" ] || echo gone
 
 ### directory-made-again
-rm -r "$SECOND"; mkdir "$SECOND"; echo $?; echo x > "$SECOND/f"; ls "$SECOND/f" | sed 's|.*/||'; mkdir "$SECOND"; echo $?; mkdir -p "$SECOND"; echo $?; mkdir -m 700 "$SECOND-b"; stat -c %a "$SECOND-b"; rm -r "$SECOND-b"
+rm -r "$SECOND"; mkdir "$SECOND"; made=$?; echo $made; [ $made != 0 ] || echo x > "$SECOND/f"; ls "$SECOND/f" | sed 's|.*/||'; mkdir "$SECOND"; echo $?; mkdir -p "$SECOND"; echo $?; mkdir -m 700 "$SECOND-b"; stat -c %a "$SECOND-b"; rm -r "$SECOND-b"
 
 ### directory-not-empty
 echo x > "$SECOND/f"; rmdir "$SECOND" 2> /dev/null; echo $?; rm "$SECOND" 2> /dev/null; echo $?; ls "$SECOND/f" | sed 's|.*/||'; mv f "$SECOND" 2> /dev/null; echo $?; mv "$SECOND/f" .; ls
