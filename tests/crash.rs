@@ -114,31 +114,18 @@ fn on_disk(storage: &TempStorage) -> State {
 }
 
 fn store_on_disk(dir: &Path) -> BTreeMap<String, Record> {
-    let names = names(dir);
     let metadata: Value = serde_json::from_slice(&fs::read(dir.join(METADATA)).unwrap()).unwrap();
     let name = dir.file_name().unwrap().to_str().unwrap();
     let expected = if name == "default" { Value::Null } else { Value::from(name) };
     assert_eq!(metadata["name"], expected, "the metadata of '{name}'");
-    let mut records = BTreeMap::new();
-    for name in &names {
-        if name == METADATA || dir.join(name).is_dir() {
-            continue;
-        }
-        if let Some(value) = name.strip_suffix(&format!(".{METADATA}")) {
-            assert!(names.contains(value), "'{name}' has no value");
-            continue;
-        }
-        let value = fs::read_to_string(dir.join(name)).unwrap();
-        let sidecar = fs::read(dir.join(format!("{name}.{METADATA}")));
-        let sidecar = sidecar.unwrap_or_else(|error| panic!("the sidecar of '{name}': {error}"));
-        let sidecar: Value = serde_json::from_slice(&sidecar).unwrap();
-        assert_eq!(sidecar["size"], value.len(), "of '{name}'");
-        let key = sidecar["key"].as_str().unwrap();
-        assert_eq!(common::disk_name(key), *name);
-        records
-            .insert(key.to_owned(), (value, sidecar["contentType"].as_str().unwrap().to_owned()));
-    }
+    let records = common::on_disk::whole_records(dir).into_iter();
     records
+        .map(|(file, (value, sidecar))| {
+            let key = sidecar["key"].as_str().unwrap();
+            assert_eq!(common::disk_name(key), file);
+            (key.to_owned(), (value, sidecar["contentType"].as_str().unwrap().to_owned()))
+        })
+        .collect()
 }
 
 /// Mounts the storage after a crash and gives back the state that all who look agree on. The SDK, which is slow to

@@ -111,7 +111,7 @@ impl FileSystem {
             None => self.writers.types().get(&to_store, to.1)?,
             own_type => own_type,
         };
-        let size = from_store.record(from.1).map(|record| record.size).unwrap_or_default();
+        let size = || Ok(from_store.record(from.1)?.size);
         let waiting = self.waiting_type(to.0, to.1, size)?;
         let content_type = by_hand.as_ref().or(waiting.as_ref());
         let is_itself = from.0.ino == to.0.ino && from.1 == to.1;

@@ -198,11 +198,10 @@ impl FileSystem {
             // It may be for a value that is still to come.
             KeptSidecar::Type => {
                 let size = own.record(key).map(|record| record.size).unwrap_or_default();
-                match &mut held.waits_for {
-                    Some(awaited) if awaited.is_met_by(size) && may_be_followed => {
-                        awaited.waits = Waits::Perhaps;
-                    }
-                    waits_for => drop(waits_for.take_if(|awaited| awaited.is_met_by(size))),
+                let met = held.waits_for.take_if(|awaited| awaited.is_met_by(size));
+                if may_be_followed {
+                    let perhaps = |awaited| Awaited { waits: Waits::Perhaps, ..awaited };
+                    held.waits_for = held.waits_for.or(met.map(perhaps));
                 }
             }
             KeptSidecar::Not => {}
@@ -225,15 +224,18 @@ impl FileSystem {
         }
     }
 
-    /// The type that a sidecar says which has come before its value, of `size` bytes, that is about to be published. For who
-    /// holds the record.
+    /// The type that a sidecar says which has come before its value, which is about to be published; `size` tells the value's
+    /// length in bytes, and is asked only where a sidecar may be for it. For who holds the record.
     pub(super) fn waiting_type(
         &self,
         store: &StoreNode,
         key: &Key,
-        size: u64,
+        size: impl FnOnce() -> Result<u64>,
     ) -> FsResult<Option<ContentType>> {
         let own = self.store(store);
+        if !self.sidecars.has_any(own.name()) {
+            return Ok(None);
+        }
         if let Some((_, held)) = self.sidecars.waiting(own.name(), key)
             && let Some(awaited) = &held.waits_for
         {
@@ -244,7 +246,7 @@ impl FileSystem {
                     record => record.map(|_| false)?,
                 },
                 Waits::AsLeft => false,
-                Waits::Perhaps => awaited.is_met_by(size),
+                Waits::Perhaps => awaited.is_met_by(size()?),
             };
             return Ok(is_said.then(|| awaited.content_type.clone()));
         }
@@ -253,9 +255,12 @@ impl FileSystem {
                 self.sidecars.get(own.name(), &file)
                 && let Some(text) = self.brought_sidecar(store, &file)?
                 && let Ok(says) = read_sidecar(&file, &text.bytes)
-                && says.size.is_none_or(|said| said == size)
             {
-                return Ok(Some(says.content_type));
+                let is_for_it = match says.size {
+                    Some(said) => said == size()?,
+                    None => true,
+                };
+                return Ok(is_for_it.then_some(says.content_type));
             }
         }
         Ok(None)
@@ -263,8 +268,11 @@ impl FileSystem {
 
     /// A value was published. For who holds the record.
     pub(super) fn end_waiting(&self, store: &StoreNode, key: &Key) {
-        for file in files_of(key) {
-            self.sidecars.note_followed(&store.name(), &file);
+        let name = store.name();
+        if self.sidecars.has_any(&name) {
+            for file in files_of(key) {
+                self.sidecars.note_followed(&name, &file);
+            }
         }
     }
 

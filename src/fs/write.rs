@@ -266,11 +266,11 @@ impl FileSystem {
     ) -> FsResult<()> {
         let store = self.store(node);
         let is_published = Cell::new(false);
-        let content_type = |size| {
+        let content_type = |staged: &Staged| {
             is_published.set(true);
             match self.writers.types().get(&store, key)? {
                 // Or under that of a sidecar that has come before its value.
-                None => self.waiting_type(node, key, size),
+                None => self.waiting_type(node, key, || Ok(staged.attributes()?.size)),
                 by_hand => Ok(by_hand),
             }
         };

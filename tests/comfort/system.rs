@@ -17,7 +17,9 @@ fn the_machine_is_looked_at() {
         let check = checks.as_array().unwrap().iter().find(|check| check["check"] == name);
         check.unwrap_or_else(|| panic!("{name}: {checks}"))["state"].as_str().unwrap().to_owned()
     };
-    for name in ["fusermount3", "user_allow_other", "inotify", "passthrough", "epoch", "prune"] {
+    for name in
+        ["fusermount3", "user_allow_other", "inotify", "passthrough", "resend", "epoch", "prune"]
+    {
         assert!(["ok", "absent", "missing"].contains(&state(name).as_str()), "{name}");
     }
     let can_open = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok();

@@ -39,3 +39,27 @@ pub(crate) fn records_of(dir: &Path) -> BTreeMap<String, (Vec<u8>, String)> {
     assert!(left.is_empty(), "{}: without a sidecar: {left:?}", dir.display());
     records
 }
+
+/// The records of a store on disk by the names of their files, each of which must be whole: a value, and the sidecar that says
+/// its size; and no sidecar alone.
+#[track_caller]
+pub(crate) fn whole_records(dir: &Path) -> BTreeMap<String, (String, Value)> {
+    let names = names(dir);
+    let mut records = BTreeMap::new();
+    for name in &names {
+        if name == METADATA || dir.join(name).is_dir() {
+            continue;
+        }
+        if let Some(value) = name.strip_suffix(&format!(".{METADATA}")) {
+            assert!(names.contains(value), "'{name}' has no value");
+            continue;
+        }
+        let value = fs::read_to_string(dir.join(name)).unwrap();
+        let sidecar = fs::read(dir.join(format!("{name}.{METADATA}")));
+        let sidecar = sidecar.unwrap_or_else(|error| panic!("the sidecar of '{name}': {error}"));
+        let sidecar: Value = serde_json::from_slice(&sidecar).unwrap();
+        assert_eq!(sidecar["size"], value.len(), "of '{name}'");
+        records.insert(name.clone(), (value, sidecar));
+    }
+    records
+}

@@ -7,7 +7,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::common::{METADATA, TempStorage, names, storefs};
+use crate::common::on_disk::whole_records;
+use crate::common::{METADATA, TempStorage, storefs};
 
 /// A record: value and content type.
 pub(crate) type Record = (String, String);
@@ -70,24 +71,9 @@ pub(crate) fn seeded() -> TempStorage {
 /// The records of a store on disk, each of which must be whole: a value with its sidecar, and no sidecar alone.
 #[track_caller]
 pub(crate) fn records(dir: &Path) -> Records {
-    let names = names(dir);
-    let mut records = Records::new();
-    for name in &names {
-        if name == METADATA || dir.join(name).is_dir() {
-            continue;
-        }
-        if let Some(value) = name.strip_suffix(&format!(".{METADATA}")) {
-            assert!(names.contains(value), "'{name}' has no value");
-            continue;
-        }
-        let value = fs::read_to_string(dir.join(name)).unwrap();
-        let sidecar = fs::read(dir.join(format!("{name}.{METADATA}")));
-        let sidecar = sidecar.unwrap_or_else(|error| panic!("the sidecar of '{name}': {error}"));
-        let sidecar: Value = serde_json::from_slice(&sidecar).unwrap();
-        assert_eq!(sidecar["size"], value.len(), "of '{name}'");
-        records.insert(name.clone(), (value, sidecar["contentType"].as_str().unwrap().to_owned()));
-    }
-    records
+    let content_type = |sidecar: Value| sidecar["contentType"].as_str().unwrap().to_owned();
+    let records = whole_records(dir).into_iter();
+    records.map(|(name, (value, sidecar))| (name, (value, content_type(sidecar)))).collect()
 }
 
 pub(crate) fn metadata(dir: &Path) -> Value {

@@ -5,7 +5,7 @@
 //! others do in the store while its files are linked is taken over afterwards, as at a purge. What is kept stays as it is
 //! until the store has everything, so that an undoing that fails or dies has changed nothing.
 //!
-//! The links take time with each record that comes back, some microseconds; the gate is closed only while those are linked
+//! The links take time with each record that comes back, some tens of microseconds; the gate is closed only while those are linked
 //! that were made since.
 
 use std::collections::BTreeSet;

@@ -19,7 +19,7 @@ const MAY_MOUNT: u64 = 1 << 21;
 const SET_USER_ID: u32 = 0o4000;
 
 /// From which kernel on something is there, what it is, what it buys, and whether it needs the right to mount.
-const KERNELS: [(Kernel, &str, &str, bool); 4] = [
+const KERNELS: [(Kernel, &str, &str, bool); 5] = [
     ((6, 9), "passthrough", "the kernel reads large records by itself", true),
     (
         (6, 9),
@@ -27,6 +27,7 @@ const KERNELS: [(Kernel, &str, &str, bool); 4] = [
         "what is open for writing bypasses the kernel's cache, so that small writes cost less",
         false,
     ),
+    ((6, 9), "resend", "mounts in the background survive the process that serves them", false),
     (
         (6, 16),
         "epoch",

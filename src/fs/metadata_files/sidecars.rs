@@ -113,6 +113,11 @@ impl HeldSidecar {
 }
 
 impl Sidecars {
+    /// Whether any sidecar of a store was brought that is still known.
+    pub(in crate::fs) fn has_any(&self, store: &StoreName) -> bool {
+        self.all.lock().by_store.contains_key(store)
+    }
+
     /// What has become of the sidecar of this name.
     pub(in crate::fs) fn get(&self, store: &StoreName, file: &[u8]) -> Option<Brought> {
         self.all.lock().by_store.get(store)?.by_file.get(file).cloned()

@@ -5,7 +5,7 @@ use std::io;
 use super::session::WriteSession;
 use super::share::Share;
 use super::state::{Change, Content, Place, State};
-use crate::engine::{Over, PublishAs, Store};
+use crate::engine::{Over, PublishAs, Staged, Store};
 use crate::fs::error::FsResult;
 use crate::fs::options::FsOptions;
 use crate::fs::permits::Access;
@@ -15,9 +15,9 @@ use crate::ranks::MutexGuard;
 /// Where a session publishes to, and how.
 pub(in crate::fs) struct Target<'a> {
     pub(in crate::fs) store: &'a Store,
-    /// Tells the content type of a value of so many bytes, if it is not for the bytes to tell. Asked if something is
-    /// published, and just before.
-    pub(in crate::fs) content_type: &'a dyn Fn(u64) -> FsResult<Option<ContentType>>,
+    /// Tells the content type of what is staged, if it is not for the bytes to tell. Asked if something is published, and just
+    /// before.
+    pub(in crate::fs) content_type: &'a dyn Fn(&Staged) -> FsResult<Option<ContentType>>,
     /// How owner and mode are shown.
     pub(in crate::fs) options: &'a FsOptions,
 }
@@ -164,7 +164,7 @@ impl WriteSession {
                 None if state.is_exclusive || target.options.no_overwrite => Over::Nothing,
                 None => Over::Anything,
             };
-            Ok((over, (target.content_type)(staging.attributes()?.size)?))
+            Ok((over, (target.content_type)(&staging)?))
         };
         let (over, content_type) = match decided() {
             Ok(decided) => decided,
