@@ -9,6 +9,8 @@
 //! trait of its own; how it keeps the promises, its [`Traits`] say. Every implementation passes the same suite,
 //! `tests/backend_suite`, which takes both as they are declared.
 
+#[cfg(feature = "s3")]
+mod bucket;
 mod capabilities;
 pub mod directory;
 mod document;
@@ -38,6 +40,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+#[cfg(feature = "s3")]
+pub use bucket::{AwsOptions, BucketOptions, open as open_bucket};
 pub use capabilities::{
     Dialects, Durability, Findings, Keep, KeptPurges, MetadataFiles, PlainDirectories, Posix,
     Repair, Watchable, capabilities_of,
