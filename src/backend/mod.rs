@@ -14,6 +14,8 @@ mod bucket;
 mod capabilities;
 pub mod directory;
 mod document;
+#[cfg(any(feature = "sql", feature = "s3"))]
+mod elsewhere;
 mod items;
 mod listed;
 mod local_file;

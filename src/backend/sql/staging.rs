@@ -7,10 +7,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rustix::fs::Mode;
 
-use super::database::{Put, PutOver, RecordRow, Written};
-use super::shared::{RECORD_MODE, Shared, time};
-use super::value::{Bytes, INLINE, SqlValue};
-use super::versions::{RecordId, Seen};
+use super::database::{Put, PutOver, RecordRow, Version, Written};
+use super::shared::{Shared, time};
+use crate::backend::elsewhere::{Bytes, INLINE, RECORD_MODE, RecordId, RemoteValue, Seen};
 use crate::backend::spool::Fetched;
 use crate::backend::{Over, Publish, PublishError, Staged, Unnamed, Value};
 use crate::model::{Error, RecordType, Result, this_moment};
@@ -114,7 +113,7 @@ struct Published {
     /// Holds all bytes.
     file: File,
     /// What was known of the record before.
-    before: Option<Seen>,
+    before: Option<Seen<Version>>,
     at: Timestamp,
 }
 
@@ -133,7 +132,8 @@ impl Published {
         if let Some(version) = row.version {
             shared.kept.keep(&record, version, &bytes);
         }
-        Arc::new(SqlValue { bytes, attributes: shared.record_attributes(&seen), record_type })
+        let (attributes, record_type) = (shared.record_attributes(&seen), Some(record_type));
+        Arc::new(RemoteValue { bytes, attributes, record_type })
     }
 }
 

@@ -1,17 +1,16 @@
-//! Published values of a database: small ones in memory, large ones in the spool.
+//! Published values of a storage that is elsewhere: small ones in memory, large ones in the spool.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::database::Version;
 use super::generations::Generations;
 use super::versions::RecordId;
 use crate::backend::Value;
-use crate::backend::spool::Fetched;
 use crate::model::{Attributes, RecordType, Result};
 use crate::ranks::{Mutex, Table};
 
 /// Values up to this length in bytes are held in memory, and come in the round trip that opens them.
-pub(super) const INLINE: u64 = 256 * 1024;
+pub(in crate::backend) const INLINE: u64 = 256 * 1024;
 
 /// So many bytes of values that are not open are kept in memory at most.
 const MOST_IN_MEMORY: u64 = 64 * 1024 * 1024;
@@ -19,11 +18,32 @@ const MOST_IN_MEMORY: u64 = 64 * 1024 * 1024;
 /// So many bytes of such values are kept in the spool at most.
 const MOST_IN_SPOOL: u64 = 1024 * 1024 * 1024;
 
+/// A value in the spool, of which parts may still come.
+pub(in crate::backend) trait Large: Debug + Send + Sync {
+    /// Reads at an offset, as soon as the bytes have come; fewer than asked for only at the end.
+    ///
+    /// # Errors
+    /// Why they do not come.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
+
+    /// Whether all of it has come or may still come.
+    fn is_sound(&self) -> bool;
+
+    /// Whether these bytes are at hand.
+    fn has(&self, offset: u64, len: u64) -> bool;
+
+    /// Length in bytes.
+    fn size(&self) -> u64;
+
+    /// Whether bytes that nobody asks for do not come: then it is no good to copy all of them.
+    fn comes_by_parts(&self) -> bool;
+}
+
 /// The bytes of one version.
 #[derive(Clone, Debug)]
-pub(super) enum Bytes {
+pub(in crate::backend) enum Bytes {
     Memory(Arc<[u8]>),
-    Spool(Arc<Fetched>),
+    Spool(Arc<dyn Large>),
 }
 
 impl Bytes {
@@ -58,7 +78,8 @@ impl Bytes {
         }
     }
 
-    fn len(&self) -> u64 {
+    /// Length in bytes.
+    pub(in crate::backend) fn len(&self) -> u64 {
         match self {
             Self::Memory(bytes) => bytes.len() as u64,
             Self::Spool(fetched) => fetched.size(),
@@ -68,13 +89,14 @@ impl Bytes {
 
 /// A version that is open.
 #[derive(Debug)]
-pub(super) struct SqlValue {
-    pub(super) bytes: Bytes,
-    pub(super) attributes: Attributes,
-    pub(super) record_type: RecordType,
+pub(in crate::backend) struct RemoteValue {
+    pub(in crate::backend) bytes: Bytes,
+    pub(in crate::backend) attributes: Attributes,
+    /// `None` if this look has not told it.
+    pub(in crate::backend) record_type: Option<RecordType>,
 }
 
-impl Value for SqlValue {
+impl Value for RemoteValue {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         self.bytes.read_at(buffer, offset)
     }
@@ -88,27 +110,27 @@ impl Value for SqlValue {
     }
 
     fn record_type(&self) -> Option<RecordType> {
-        Some(self.record_type.clone())
+        self.record_type.clone()
     }
 }
 
 /// Bytes of versions that may be asked for again.
 #[derive(Debug)]
-pub(super) struct KeptBytes {
-    memory: Mutex<Table, Generations<RecordId, (Version, Bytes)>>,
-    spool: Mutex<Table, Generations<RecordId, (Version, Bytes)>>,
+pub(in crate::backend) struct KeptBytes<V> {
+    memory: Mutex<Table, Generations<RecordId, (V, Bytes)>>,
+    spool: Mutex<Table, Generations<RecordId, (V, Bytes)>>,
 }
 
-impl Default for KeptBytes {
+impl<V> Default for KeptBytes<V> {
     fn default() -> Self {
         let bounded = |most| Mutex::new(Generations::new(most));
         Self { memory: bounded(MOST_IN_MEMORY), spool: bounded(MOST_IN_SPOOL) }
     }
 }
 
-impl KeptBytes {
+impl<V: Clone> KeptBytes<V> {
     /// The bytes of a record that are kept, and of which version they are.
-    pub(super) fn find(&self, record: &RecordId) -> Option<(Version, Bytes)> {
+    pub(in crate::backend) fn find(&self, record: &RecordId) -> Option<(V, Bytes)> {
         let in_memory = self.memory.lock().get(record).cloned();
         let kept = in_memory.or_else(|| self.spool.lock().get(record).cloned());
         // What broke off is fetched again.
@@ -116,7 +138,7 @@ impl KeptBytes {
     }
 
     /// Keeps the bytes of a record's version, and no others of that record.
-    pub(super) fn keep(&self, record: &RecordId, version: Version, bytes: &Bytes) {
+    pub(in crate::backend) fn keep(&self, record: &RecordId, version: V, bytes: &Bytes) {
         let weight = bytes.len();
         let (kept, other) = match bytes {
             Bytes::Memory(_) => (&self.memory, &self.spool),
@@ -128,13 +150,13 @@ impl KeptBytes {
     }
 
     /// How many are kept in memory, and in local files.
-    pub(super) fn bytes(&self) -> (u64, u64) {
+    pub(in crate::backend) fn bytes(&self) -> (u64, u64) {
         let memory = self.memory.lock().weight();
         (memory, self.spool.lock().weight())
     }
 
     /// A record is gone.
-    pub(super) fn forget(&self, record: &RecordId) {
+    pub(in crate::backend) fn forget(&self, record: &RecordId) {
         self.memory.lock().remove(record);
         self.spool.lock().remove(record);
     }

@@ -1,0 +1,11 @@
+//! What is kept on this machine of a storage that is elsewhere: which versions of its records were seen, and bytes of them.
+
+mod bytes;
+mod generations;
+mod shown;
+mod versions;
+
+pub(super) use bytes::{Bytes, INLINE, KeptBytes, Large, RemoteValue};
+pub(super) use generations::Generations;
+pub(super) use shown::{RECORD_MODE, Shown};
+pub(super) use versions::{Moment, RecordId, Seen, Sight, Versions};
