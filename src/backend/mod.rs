@@ -66,7 +66,7 @@ pub(crate) use traits::describe;
 pub use traits::{KeyOrder, Limits, OpenValues, Precision, Steps, Traits};
 pub use unpublished::{KeptAside, StagedFor};
 pub use versions::Value;
-#[cfg(feature = "sql")]
+#[cfg(any(feature = "sql", feature = "s3"))]
 pub(crate) use work::Calls;
 pub use work::Work;
 

@@ -1,6 +1,12 @@
 //! A storage in a bucket: the storage directory, byte for byte, as objects.
 
 mod aws;
+mod calls;
+mod failure;
+mod listing;
+mod mark;
+mod requests;
+mod xml;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -2,10 +2,14 @@
 
 mod bytes;
 mod generations;
+#[cfg(any(feature = "postgres", feature = "s3"))]
+mod pauses;
 mod shown;
 mod versions;
 
 pub(super) use bytes::{Bytes, INLINE, KeptBytes, Large, RemoteValue};
 pub(super) use generations::Generations;
+#[cfg(any(feature = "postgres", feature = "s3"))]
+pub(super) use pauses::Pauses;
 pub(super) use shown::{RECORD_MODE, Shown};
 pub(super) use versions::{Moment, RecordId, Seen, Sight, Versions};
