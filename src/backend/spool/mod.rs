@@ -5,6 +5,8 @@
 
 #[cfg(feature = "sql")]
 mod fetched;
+#[cfg(feature = "s3")]
+mod parts;
 
 use std::fs::{DirBuilder, File};
 use std::io;
@@ -16,6 +18,8 @@ use rustix::io::Errno;
 
 #[cfg(feature = "sql")]
 pub(super) use fetched::Fetched;
+#[cfg(feature = "s3")]
+pub(super) use parts::{Arriving, FetchPart, PartCache, Parted};
 
 use crate::model::{Error, Result};
 
