@@ -59,7 +59,7 @@ pub use purging::{Counting, Purge, Purged, Purging, WouldPurge, is_input_key, is
 pub use reader::Reader;
 #[cfg(feature = "sql")]
 pub use sql::{SqlOptions, open as open_database};
-pub use staged::{Staged, StagedPlace, Unnamed};
+pub use staged::{Kept, Partial, Staged, StagedPlace, Unnamed};
 pub use texts::{KeptSidecar, MetadataText, SidecarSays};
 #[cfg(feature = "mount")]
 pub(crate) use traits::describe;

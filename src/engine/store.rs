@@ -118,7 +118,7 @@ impl Store {
         if self.storage.traits().keeps_owner_and_mode
             && let Ok(old) = self.backend().open_value(&self.name, &key)
         {
-            staging.begin_with(&*old, 0)?;
+            staging.begin_with(&old, 0)?;
         }
         copy(value, &staging)?;
         let publish = PublishAs { content_type, ..PublishAs::default() };

@@ -162,7 +162,7 @@ impl State {
                 }
                 Place::Nowhere => None,
             })?;
-            staging.begin_with(&*base, copied)?;
+            staging.begin_with(&base, copied)?;
             self.holds_base = copied > 0;
             let change = Change::Reserved;
             self.content = Content::Staged { staging, base: Some(base), change };
