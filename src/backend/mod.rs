@@ -43,7 +43,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 #[cfg(feature = "s3")]
-pub use bucket::{AwsOptions, BucketOptions, open as open_bucket};
+pub use bucket::{AwsOptions, BucketOptions, DEFAULT_CACHE_BYTES, open as open_bucket};
 pub use capabilities::{
     Dialects, Durability, Findings, Keep, KeptPurges, MetadataFiles, PlainDirectories, Posix,
     Repair, Watchable, capabilities_of,

@@ -61,12 +61,7 @@ impl KnownStores {
     }
 
     /// Notes what a look has told that began at a moment. What was changed here meanwhile stays newer.
-    pub(super) fn note(
-        &self,
-        store: &StoreName,
-        known: KnownStore,
-        looked: Instant,
-    ) -> KnownStore {
+    pub(super) fn note(&self, store: &StoreName, known: KnownStore, looked: Instant) -> KnownStore {
         let mut table = self.table.lock();
         let before = table.get(store).copied();
         let modified = before.map_or(known.modified, |b| b.known.modified.max(known.modified));

@@ -15,6 +15,7 @@ use crate::backend::directory::DialectChoice;
 use crate::backend::directory::dialect::Dialect;
 use crate::backend::directory::layout;
 use crate::backend::document::Document;
+use crate::backend::elsewhere::file_time;
 use crate::backend::is_input_key;
 use crate::model::{Error, Result, StoreName};
 
@@ -79,7 +80,7 @@ impl Shared {
         let key = self.tree.metadata(store);
         if let Some((object, text)) = self.calls.get_small(&key, MOST_METADATA, deadline).await? {
             let said = Document::parse(&text).ok().map(|document| document.metadata().times);
-            let modified = said.map_or(object.modified, |times| times.modified_at.into_time());
+            let modified = said.map_or(object.modified, |times| file_time(times.modified_at));
             let dialect = match self.dialect {
                 DialectChoice::Js3 => Dialect::Js3,
                 _ => Dialect::Sidecars,
@@ -99,7 +100,8 @@ impl Shared {
         Ok(Some(KnownStore { dialect, has_metadata: false, modified }))
     }
 
-    fn given_dialect(&self) -> Option<Dialect> {
+    /// The layout that all stores are said to have.
+    pub(super) fn given_dialect(&self) -> Option<Dialect> {
         match self.dialect {
             DialectChoice::Auto => None,
             DialectChoice::Sidecars => Some(Dialect::Sidecars),
@@ -134,7 +136,8 @@ impl Shared {
             return Ok(given);
         }
         let (stores, own) = (self.tree.stores(), self.tree.directory(store));
-        let page = self.calls.list(Listing::of(&stores).at_most(OTHERS + 1), None, deadline).await?;
+        let page =
+            self.calls.list(Listing::of(&stores).at_most(OTHERS + 1), None, deadline).await?;
         let mut is_js3 = false;
         for directory in page.prefixes.iter().filter(|directory| **directory != own).take(OTHERS) {
             let page = self.calls.list(Listing::of(directory), None, deadline).await?;

@@ -12,6 +12,9 @@ use crate::model::{ContentType, Origin, RecordType};
 /// The header of the mark: `TYPE`, `TYPE guessed`, or `TYPE guessed GIVEN`, each type percent-encoded.
 const MARK: &str = "x-amz-meta-storefs-type";
 
+/// Longest mark in bytes: an object has 2 KiB of user metadata, and bears more than the mark. Without one the sidecar says all.
+const MOST_BYTES: usize = 1600;
+
 /// What follows a type that was guessed.
 const GUESSED: &str = "guessed";
 
@@ -34,6 +37,17 @@ pub(super) enum Told {
     Nothing,
 }
 
+impl Told {
+    /// The type that a copy is given which cannot take it along.
+    pub(super) fn record_type(&self) -> RecordType {
+        match self {
+            Self::Marked(record_type) => record_type.clone(),
+            Self::Set(content_type) => RecordType::given(content_type.clone()),
+            Self::Nothing => RecordType::given(ContentType::bytes()),
+        }
+    }
+}
+
 /// The same request, whose object gets a type.
 pub(super) fn with_type<'a>(ask: Ask<'a>, record_type: &RecordType) -> Ask<'a> {
     let escaped = |of: &ContentType| utf8_percent_encode(of.as_str(), ESCAPED).to_string();
@@ -41,12 +55,15 @@ pub(super) fn with_type<'a>(ask: Ask<'a>, record_type: &RecordType) -> Ask<'a> {
     if let Origin::Guessed { given } = &record_type.origin {
         mark.push(' ');
         mark.push_str(GUESSED);
-        if let Some(given) = given {
+        if let Some(given) = given.as_ref().map(escaped)
+            && mark.len() + given.len() < MOST_BYTES
+        {
             mark.push(' ');
-            mark.push_str(&escaped(given));
+            mark.push_str(&given);
         }
     }
-    ask.with_header("content-type", header_of(&record_type.content_type)).with_header(MARK, &mark)
+    let ask = ask.with_header("content-type", header_of(&record_type.content_type));
+    if mark.len() > MOST_BYTES { ask } else { ask.with_header(MARK, &mark) }
 }
 
 /// The type as a header can say it.

@@ -183,14 +183,27 @@ impl Calls {
             let tag = tag.ok_or_else(|| Failure::Unreadable("it has no ETag".to_owned()))?;
             return Ok(Written::Done(tag.into(), served_at(&answer)));
         }
-        if answer.is_repeated {
-            let there = self.ask(&Ask::new(Method::HEAD, key).expecting(&[404]), deadline).await?;
-            if there.refusal.is_none() && there.header(NONCE) == Some(nonce) {
-                let object = object(&there, 0)?;
-                return Ok(Written::Done(object.tag, object.modified));
-            }
+        if answer.is_repeated
+            && let Some(done) = self.is_ours(key, nonce, deadline).await?
+        {
+            return Ok(done);
         }
         Ok(Written::Refused)
+    }
+
+    /// The object that is there, if it was made by the write of this nonce.
+    pub(super) async fn is_ours(
+        &self,
+        key: &str,
+        nonce: &str,
+        deadline: Instant,
+    ) -> Result<Option<Written>, Failure> {
+        let there = self.ask(&Ask::new(Method::HEAD, key).expecting(&[404]), deadline).await?;
+        if there.refusal.is_some() || nonce.is_empty() || there.header(NONCE) != Some(nonce) {
+            return Ok(None);
+        }
+        let object = object(&there, 0)?;
+        Ok(Some(Written::Done(object.tag, object.modified)))
     }
 
     /// Copies an object of at most 5 GiB at the server, and gives it a type.
@@ -298,10 +311,8 @@ fn object(answer: &Answer, size: u64) -> Result<Object, Failure> {
 }
 
 /// The moment of an answer by the server's clock, which also dates the objects; else by ours. In whole seconds.
-fn served_at(answer: &Answer) -> SystemTime {
-    answer.header("date").and_then(time).unwrap_or_else(|| {
-        at_second(Timestamp::now().as_second())
-    })
+pub(super) fn served_at(answer: &Answer) -> SystemTime {
+    answer.header("date").and_then(time).unwrap_or_else(|| at_second(Timestamp::now().as_second()))
 }
 
 /// A time as HTTP writes it.

@@ -1,6 +1,7 @@
 //! What all parts of an open bucket share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use super::calls::Calls;
@@ -8,12 +9,14 @@ use super::known_stores::KnownStores;
 use super::listing::ListedObject;
 use super::requests::{Object, Tag};
 use super::tree::Tree;
+use super::upload::Room;
 use crate::backend::directory::DialectChoice;
 use crate::backend::elsewhere::{
-    KeptBytes, Moment, RecordId, Seen, Shown, Sight, Versions,
+    Generations, KeptBytes, Moment, RecordId, Seen, Shown, Sight, Versions,
 };
 use crate::backend::spool::{PartCache, Spool};
 use crate::model::{Attributes, Error, StoreName};
+use crate::ranks::{Mutex, Table};
 
 /// Whether the server keeps a condition on what a write takes the place of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,19 @@ pub(super) enum Conditions {
     Ignored,
     /// Nobody has asked: nothing is written.
     Unknown,
+}
+
+/// What is known of a bucket when it is opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) calls: Calls,
+    pub(super) tree: Tree,
+    pub(super) conditions: Conditions,
+    pub(super) read_only: Option<String>,
+    pub(super) dialect: DialectChoice,
+    pub(super) input_key: String,
+    pub(super) spool: Spool,
+    pub(super) cache: Arc<PartCache>,
 }
 
 /// An open bucket.
@@ -41,7 +57,16 @@ pub(super) struct Shared {
     pub(super) kept: KeptBytes<Tag>,
     pub(super) stores: KnownStores,
     pub(super) shown: Shown,
+    /// Room in memory for what is sent.
+    pub(super) room: Room,
+    /// Whether the server copies parts of objects, as far as is known.
+    pub(super) copies_parts: AtomicBool,
+    /// Records whose value is written and whose sidecar is not yet.
+    pub(super) lacking: Mutex<Table, Generations<RecordId, ()>>,
 }
+
+/// So many records are remembered whose sidecar is lacking. `doctor` finds the others.
+const MOST_LACKING: u64 = 1 << 16;
 
 impl Sight<Tag> for Object {
     fn size(&self) -> u64 {
@@ -64,6 +89,29 @@ impl Sight<Tag> for ListedObject {
 }
 
 impl Shared {
+    /// An open bucket of which nothing is known yet.
+    pub(super) fn new(opened: Opened) -> Self {
+        let Opened { calls, tree, conditions, read_only, dialect, input_key, spool, cache } =
+            opened;
+        Self {
+            calls,
+            tree,
+            conditions,
+            read_only,
+            dialect,
+            input_key,
+            spool,
+            cache,
+            versions: Versions::default(),
+            kept: KeptBytes::default(),
+            stores: KnownStores::default(),
+            shown: Shown::default(),
+            room: Room::default(),
+            copies_parts: AtomicBool::new(true),
+            lacking: Mutex::new(Generations::new(MOST_LACKING)),
+        }
+    }
+
     /// Attributes of a version that a look has told which began at a moment. It keeps the time that it was seen with first.
     pub(super) fn attributes(
         &self,

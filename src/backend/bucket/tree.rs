@@ -94,7 +94,8 @@ impl Place {
             Dialect::Plain => layout::check_file_name(key)?,
             _ => layout::check_value_name(&name, key)?,
         }
-        let most = MOST_KEY_BYTES.saturating_sub(self.directory.len() + layout::SIDECAR_SUFFIX.len());
+        let most =
+            MOST_KEY_BYTES.saturating_sub(self.directory.len() + layout::SIDECAR_SUFFIX.len());
         if name.len() > most {
             return Err(Error::NameTooLong { name: key.to_string(), limit: most });
         }

@@ -89,7 +89,11 @@ impl Sidecar {
 
 /// The text of the sidecar that the Apify SDK makes for an input without one when it opens a store (FORMAT 8.2): its own
 /// spelling, and the input key in place of the record's.
-pub(in crate::backend) fn input_text(input_key: &str, content_type: &ContentType, size: u64) -> Vec<u8> {
+pub(in crate::backend) fn input_text(
+    input_key: &str,
+    content_type: &ContentType,
+    size: u64,
+) -> Vec<u8> {
     pretty(vec![
         ("key", input_key.into()),
         ("content_type", content_type.as_str().into()),

@@ -105,6 +105,10 @@ impl Value for RemoteValue {
         self.bytes.has(offset, len)
     }
 
+    fn is_far(&self) -> bool {
+        matches!(&self.bytes, Bytes::Spool(large) if large.comes_by_parts())
+    }
+
     fn attributes(&self) -> Result<Attributes> {
         Ok(self.attributes)
     }

@@ -11,5 +11,5 @@ pub(super) use bytes::{Bytes, INLINE, KeptBytes, Large, RemoteValue};
 pub(super) use generations::Generations;
 #[cfg(any(feature = "postgres", feature = "s3"))]
 pub(super) use pauses::Pauses;
-pub(super) use shown::{RECORD_MODE, Shown};
+pub(super) use shown::{RECORD_MODE, Shown, file_time};
 pub(super) use versions::{Moment, RecordId, Seen, Sight, Versions};

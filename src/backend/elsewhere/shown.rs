@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
-use crate::model::{Attributes, Stamp, epoch_ns};
+use jiff::Timestamp;
+
+use crate::model::{Attributes, Stamp, epoch_ns, system_time};
 
 /// Permissions of a record and of a store.
 pub(in crate::backend) const RECORD_MODE: u32 = 0o644;
@@ -66,4 +68,9 @@ impl Shown {
             stamp: Stamp { object, size, modified_ns, changed_ns: modified_ns },
         }
     }
+}
+
+/// A moment as a file has it.
+pub(in crate::backend) fn file_time(moment: Timestamp) -> SystemTime {
+    system_time(i64::try_from(moment.as_nanosecond()).unwrap_or(i64::MAX))
 }

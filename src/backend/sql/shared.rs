@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use super::database::{Changed, Database, Lookup, Opened, RecordRow, StoreRow, Version, Written};
 use crate::backend::elsewhere::{
     Bytes, Generations, INLINE, KeptBytes, Moment, RecordId, RemoteValue, Seen, Shown, Versions,
+    file_time,
 };
 use crate::backend::spool::{Fetched, Spool};
 use crate::model::{
     Attributes, BackendErrorKind, ContentType, Error, Key, RecordType, Result, Stamp, StoreName,
-    system_time,
 };
 use crate::ranks::{Mutex, Table};
 
@@ -97,7 +97,7 @@ impl Shared {
             Some(committed) => committed,
             None => modified()?,
         };
-        Ok(self.versions.note(record, row, time(modified), began))
+        Ok(self.versions.note(record, row, file_time(modified), began))
     }
 
     // Looks
@@ -367,9 +367,4 @@ impl Shared {
         let text = record.1.as_str().filter(|text| !text.contains('\0'));
         text.ok_or_else(|| self.no_such_record(record))
     }
-}
-
-/// A moment as a file has it.
-pub(super) fn time(moment: Timestamp) -> SystemTime {
-    system_time(i64::try_from(moment.as_nanosecond()).unwrap_or(i64::MAX))
 }

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use rustix::fs::Mode;
 
 use super::database::{Put, PutOver, RecordRow, Version, Written};
-use super::shared::{Shared, time};
-use crate::backend::elsewhere::{Bytes, INLINE, RECORD_MODE, RecordId, RemoteValue, Seen};
+use super::shared::Shared;
+use crate::backend::elsewhere::{
+    Bytes, INLINE, RECORD_MODE, RecordId, RemoteValue, Seen, file_time,
+};
 use crate::backend::spool::Fetched;
 use crate::backend::{Over, Publish, PublishError, Staged, Unnamed, Value};
 use crate::model::{Error, RecordType, Result, this_moment};
@@ -126,7 +128,7 @@ impl Published {
             None => Bytes::Spool(Arc::new(Fetched::whole(file, row.size))),
         };
         let guessed = Some(&record_type).filter(|record_type| is_guessed(record_type));
-        let facts = (time(row.committed_at.unwrap_or(at)), guessed.cloned());
+        let facts = (file_time(row.committed_at.unwrap_or(at)), guessed.cloned());
         let seen = shared.versions.published(&record, &row, facts, before.as_ref());
         shared.note_published(&record.0, at);
         if let Some(version) = row.version {
