@@ -59,8 +59,8 @@ impl Arriving {
         self.rest.start += len;
         kept.cache.state.lock().note_come(kept.number, self.part, len);
         if self.rest.is_empty() {
-            // Not at the end of the fetch only: the part may go now.
-            self.close(None);
+            self.has_ended = true;
+            kept.cache.trim();
         }
         true
     }

@@ -296,13 +296,17 @@ impl State {
         Step::Begin(start + part.filled..start + len)
     }
 
-    /// More bytes of a part are in the file.
+    /// More bytes of a part are in the file. With the last of them its fetch has ended.
     pub(super) fn note_come(&mut self, value: u64, number: u64, bytes: u64) {
         let Some(entry) = self.values.get_mut(&value) else { return };
         if let Some(part) = entry.parts.get_mut(&number) {
             part.filled += bytes;
             self.present += bytes;
             self.coming -= bytes;
+            // In the same step, so that the part may go as soon as a reader has done with it.
+            if part.filled == bounds(number, self.part_bytes, entry.size).1 {
+                return self.note_end(value, number, None);
+            }
         }
         entry.moved.notify_all();
     }

@@ -115,8 +115,11 @@ mod tests {
         assert_eq!(windows(&mut streams, [(6400, 16), (9600, 130), (640, 1)]), [1, 3, 1]);
         assert_eq!(windows(&mut streams, [(128, 16)]), [8]);
         // Of too many the one that was seen longest ago begins anew.
-        std::thread::sleep(Duration::from_millis(1));
-        windows(&mut streams, (1..=4).map(|number| (number * 64_000, 16)));
+        let later = Instant::now() + Duration::from_secs(1);
+        for number in 1..=4 {
+            streams.note(number * 64_000..number * 64_000 + 16, PART, later);
+        }
+        assert!(streams.await_part(1000, later) && !streams.await_part(1000, later + AWAITED_FOR));
         assert_eq!(windows(&mut streams, [(144, 16)]), [1]);
     }
 }
