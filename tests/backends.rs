@@ -236,6 +236,14 @@ mod postgres {
     }
 }
 
+#[cfg(feature = "s3")]
+#[path = "common/buckets.rs"]
+mod bucket_servers;
+
+#[cfg(feature = "s3")]
+#[path = "backends/bucket.rs"]
+mod bucket;
+
 /// `cp -r` of a store copies its metadata too: an SDK must find two stores afterwards.
 #[cfg(feature = "sql")]
 fn a_copy_of_a_store_keeps_an_id_and_a_name_of_its_own(backend: &dyn storefs::backend::Backend) {
