@@ -31,6 +31,7 @@ pub(super) enum Piece {
     Copied(Range<u64>),
 }
 
+#[cfg(test)]
 impl Piece {
     /// Where the part is in the value.
     pub(super) fn range(&self) -> &Range<u64> {

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes as Piece;
 
-use super::failure::Failure;
 use super::fetch::{Fetch, reading};
 use super::known_stores::LATE;
 use super::mark::Told;
 use super::requests::{Got, Object, Wanted};
-use super::shared::{Shared, no_such_record};
+use super::shared::Shared;
 use super::tree::{Place, sidecar_of};
 use crate::backend::directory::dialect::Dialect;
 use crate::backend::directory::sidecar::{self, Sidecar};
@@ -203,19 +202,6 @@ impl Shared {
     pub(super) fn tag_of(&self, record: &RecordId, object: u64) -> Result<super::requests::Tag> {
         let seen = self.versions.numbered(record, object);
         seen.and_then(|seen| seen.version).ok_or_else(|| super::shared::replaced(record))
-    }
-
-    /// What a request about a record came to that may find none.
-    pub(super) fn found<T>(
-        &self,
-        record: &RecordId,
-        found: Result<Option<T>, Failure>,
-        action: &str,
-    ) -> Result<T> {
-        let found = found.map_err(|failure| {
-            failure.into_error(format!("{action} record '{}' of store '{}'", record.1, record.0))
-        })?;
-        found.ok_or_else(|| no_such_record(record))
     }
 }
 
