@@ -79,7 +79,7 @@ impl Spool {
     }
 
     /// Bytes that are free where the spool is.
-    #[cfg(feature = "sql")]
+    #[cfg(any(feature = "sql", feature = "s3"))]
     pub(super) fn free(&self) -> Option<u64> {
         let space = rustix::fs::statvfs(&self.directory).ok()?;
         Some(space.f_bavail.saturating_mul(space.f_frsize))
