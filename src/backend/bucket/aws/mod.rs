@@ -1,51 +1,68 @@
 //! Where a bucket is and by whose keys it is opened, as the tools of AWS are told it.
+//!
+//! What boto3 and aws-cli find by the environment and by the files of `~/.aws`, this finds too, in their order. The
+//! environment is read by [`AwsOptions::from_env`] alone.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `options` | what the environment says |
+//! | `ini` | the grammar of the files |
+//! | `profiles` | what a profile says in both files, and whether they have changed |
+//! | `place` | server, region and certificates |
+//! | `chain` | which way leads to keys, in which order |
+//! | `fetch`, `process`, `container`, `roles` | going such a way |
+//! | `credentials` | keys in use: until when they hold, and whether the server takes them |
+//! | `http` | how servers are spoken to |
+
+mod chain;
+mod container;
+mod credentials;
+mod failure;
+mod fetch;
+mod http;
+mod ini;
+mod options;
+mod place;
+mod process;
+mod profiles;
+mod roles;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
-use object_store::aws::AwsCredentialProvider;
+pub(super) use credentials::Credentials;
+pub(super) use http::client_builder;
+pub use options::AwsOptions;
 
 use crate::model::Result;
-
-/// What the environment of AWS's tools says. What is not said here is looked up in the files of `~/.aws`, by the profile.
-#[derive(Clone, Default)]
-pub struct AwsOptions {
-    /// The server's URL (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`); `None` is AWS itself.
-    pub endpoint: Option<String>,
-    /// The region (`AWS_REGION`, `AWS_DEFAULT_REGION`).
-    pub region: Option<String>,
-    /// `AWS_ACCESS_KEY_ID`.
-    pub access_key_id: Option<String>,
-    /// `AWS_SECRET_ACCESS_KEY`. Never shown.
-    pub secret_access_key: Option<String>,
-    /// `AWS_SESSION_TOKEN`. Never shown.
-    pub session_token: Option<String>,
-    /// `AWS_PROFILE`; `None` is `default`.
-    pub profile: Option<String>,
-    /// `AWS_CONFIG_FILE`, else `~/.aws/config`.
-    pub config_file: Option<PathBuf>,
-    /// `AWS_SHARED_CREDENTIALS_FILE`, else `~/.aws/credentials`.
-    pub credentials_file: Option<PathBuf>,
-}
-
-impl std::fmt::Debug for AwsOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AwsOptions").field("endpoint", &self.endpoint).finish_non_exhaustive()
-    }
-}
 
 /// Where a bucket is, and who asks.
 #[derive(Debug)]
 pub(super) struct Access {
-    /// The server's URL without a slash at its end; `None` is AWS itself.
+    /// The server's URL, `SCHEME://HOST[:PORT]` without a slash at its end; `None` is AWS itself.
     pub(super) endpoint: Option<String>,
-    /// The region that requests are signed for.
+    /// The region that requests are signed for. Letters, digits and hyphens, so that it may stand in a host name.
     pub(super) region: String,
-    /// Keys, renewed before they expire; `None` is nobody: requests are not signed.
-    pub(super) credentials: Option<AwsCredentialProvider>,
+    /// Certificates in PEM that servers are checked by in place of the system's, for [`client_builder`].
+    pub(super) ca_bundle: Option<PathBuf>,
+    /// Keys, asked for before each request.
+    pub(super) credentials: Credentials,
 }
 
-/// Finds out where the bucket is and by whose keys it is opened. Asks no server yet, and starts no program.
+/// Finds out where the bucket is and by whose keys it is opened. Reads files; asks no server yet, and starts no program.
+///
+/// # Errors
+/// [`Error::Backend`](crate::Error::Backend) in one line: a profile, a file or a setting is wrong, or nothing leads to keys.
 pub(super) fn access(options: &AwsOptions) -> Result<Access> {
-    let _ = options;
-    unimplemented!()
+    let files = profiles::Files::read(options)?;
+    let profile = files.profile(options)?;
+    let place = place::place(options, &files, &profile)?;
+    let way = chain::way(options, &profile)?;
+    Ok(Access {
+        endpoint: place.endpoint,
+        credentials: Credentials::new(options.clone(), place.region.clone(), way, files.stamps()),
+        region: place.region,
+        ca_bundle: place.ca_bundle,
+    })
 }

@@ -1,0 +1,245 @@
+//! Keys in use: until when they hold, whether they still stand where they were found, and whether the server takes them.
+
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use object_store::aws::{AwsCredential, AwsCredentialProvider};
+use tokio::sync::Mutex;
+
+use super::chain::{self, Way};
+use super::failure::{no_keys, told, with_sources};
+use super::fetch::Fetched;
+use super::options::AwsOptions;
+use super::profiles::{Files, Stamps};
+use super::{process, roles};
+use crate::model::{BackendErrorKind, Error, Result};
+
+/// Keys are renewed so long before they expire, or in the middle of a shorter life.
+const AHEAD: SignedDuration = SignedDuration::from_mins(5);
+
+/// A renewal that has failed while keys still hold, or has brought what the server refuses, is tried again after so long.
+const AGAIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// A program or server that has no keys is asked again after so long. Many requests may want them at once.
+const AGAIN_WITHOUT: SignedDuration = SignedDuration::from_secs(2);
+
+/// The keys that a bucket is opened by. To be used within a runtime of tokio with time and I/O.
+///
+/// Files are looked at before each use, by their stamps: keys that a tool changes there while the bucket is open are taken up.
+/// Server and region stay as they were.
+pub(in crate::backend::bucket) struct Credentials {
+    options: AwsOptions,
+    region: String,
+    /// Held while keys are looked for, and over no request to the bucket: who comes meanwhile needs the same keys. Nothing
+    /// is taken beneath it.
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The files as they were when they were read last.
+    stamps: Stamps,
+    way: Way,
+    have: Option<Have>,
+    /// The keys that were given out last.
+    given: Option<Arc<AwsCredential>>,
+    /// The server has refused keys that have been fetched anew for that; until then, they are not fetched again.
+    refused: Option<Timestamp>,
+    /// Why there were none, and until when that stands.
+    failed: Option<(Timestamp, BackendErrorKind, String)>,
+}
+
+/// What was fetched on the way.
+enum Have {
+    Keys {
+        fetched: Fetched,
+        /// When others are to be fetched.
+        renew: Option<Timestamp>,
+    },
+    /// A provider that renews them itself.
+    Provider(AwsCredentialProvider),
+}
+
+impl Credentials {
+    pub(super) fn new(options: AwsOptions, region: String, way: Way, stamps: Stamps) -> Self {
+        let state = State { stamps, way, have: None, given: None, refused: None, failed: None };
+        Self { options, region, state: Mutex::new(state) }
+    }
+
+    /// The keys to sign the next request by; `None` if requests are not signed. Runs a program or asks a server if it has
+    /// none that hold. Cheap otherwise: it looks at two files.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] in one line.
+    pub(in crate::backend::bucket) async fn get(&self) -> Result<Option<Arc<AwsCredential>>> {
+        self.get_at(Timestamp::now()).await
+    }
+
+    /// Looks for others than `used`, which the server has just refused (`ExpiredToken`, `InvalidAccessKeyId` and their like).
+    /// `None` if there are no others, so that the server's word is the last. Many may say so at once: others are looked for
+    /// once.
+    ///
+    /// # Errors
+    /// As of [`Self::get`].
+    pub(in crate::backend::bucket) async fn refused(
+        &self,
+        used: &AwsCredential,
+    ) -> Result<Option<Arc<AwsCredential>>> {
+        self.refused_at(used, Timestamp::now()).await
+    }
+
+    pub(super) async fn get_at(&self, now: Timestamp) -> Result<Option<Arc<AwsCredential>>> {
+        let mut state = self.state.lock().await;
+        let stamps = Stamps::of(&self.options);
+        if stamps != state.stamps {
+            state.look_again(&self.options, stamps)?;
+        }
+        self.given(&mut state, now).await
+    }
+
+    pub(super) async fn refused_at(
+        &self,
+        used: &AwsCredential,
+        now: Timestamp,
+    ) -> Result<Option<Arc<AwsCredential>>> {
+        let mut state = self.state.lock().await;
+        // Whatever the stamps say: a file may have changed twice within one tick of its clock.
+        state.look_again(&self.options, Stamps::of(&self.options))?;
+        let is_last = state.given.as_ref().is_some_and(|given| **given == *used);
+        if is_last && state.refused.is_none_or(|until| until <= now) {
+            state.have = None;
+            state.refused = Some(later(now, AGAIN));
+        }
+        let keys = self.given(&mut state, now).await?;
+        Ok(keys.filter(|keys| **keys != *used))
+    }
+
+    async fn given(&self, state: &mut State, now: Timestamp) -> Result<Option<Arc<AwsCredential>>> {
+        if state.way == Way::Unsigned {
+            return Ok(None);
+        }
+        let keys = state.keys(&self.options, &self.region, now).await?;
+        if state.given.as_ref() != Some(&keys) {
+            state.given = Some(Arc::clone(&keys));
+        }
+        Ok(Some(keys))
+    }
+}
+
+impl State {
+    /// Reads the files again. If nothing can be made of them, all stays as it is while there are keys: a tool may be in the
+    /// middle of writing.
+    fn look_again(&mut self, options: &AwsOptions, stamps: Stamps) -> Result<()> {
+        let found =
+            Files::read(options).and_then(|files| chain::way(options, &files.profile(options)?));
+        match found {
+            Ok(way) if way == self.way => {}
+            Ok(way) => {
+                log::info!("keys for the bucket are taken anew from the profile");
+                self.way = way;
+                (self.have, self.refused, self.failed) = (None, None, None);
+            }
+            Err(error) if self.have.is_none() => return Err(error),
+            Err(error) => log::warn!("keys for the bucket stay as they are: {error}"),
+        }
+        self.stamps = stamps;
+        Ok(())
+    }
+
+    /// Keys that hold.
+    async fn keys(
+        &mut self,
+        options: &AwsOptions,
+        region: &str,
+        now: Timestamp,
+    ) -> Result<Arc<AwsCredential>> {
+        if self.have.as_ref().is_none_or(|have| have.is_due(now)) {
+            if let Some((until, kind, reason)) = &self.failed
+                && now < *until
+            {
+                return Err(no_keys(*kind, reason.as_str()));
+            }
+            match fetch(&self.way, options, region, now).await {
+                Ok(have) => (self.have, self.failed) = (Some(have), None),
+                Err(error) => self.go_on_without(error, now)?,
+            }
+        }
+        match &self.have {
+            Some(Have::Keys { fetched, .. }) => Ok(Arc::clone(&fetched.keys)),
+            Some(Have::Provider(provider)) => {
+                let keys = provider.get_credential().await;
+                keys.map_err(|error| unprovided(&self.way, self.given.is_none(), &error))
+            }
+            None => Err(no_keys(BackendErrorKind::Denied, chain::NONE)),
+        }
+    }
+
+    /// Takes the error back if the keys that were to be renewed still hold.
+    fn go_on_without(&mut self, error: Error, now: Timestamp) -> Result<()> {
+        match &mut self.have {
+            Some(Have::Keys { fetched, renew }) if fetched.hold(now) => {
+                log::warn!("keys for the bucket are not renewed yet: {error}");
+                *renew = Some(later(now, AGAIN));
+                Ok(())
+            }
+            _ => {
+                if let Error::Backend { kind, source, .. } = &error {
+                    self.failed = Some((later(now, AGAIN_WITHOUT), *kind, source.to_string()));
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Have {
+    fn new(fetched: Fetched, now: Timestamp) -> Self {
+        let renew = fetched.expires.map(|expires| {
+            let life = expires.duration_since(now);
+            let ahead = AHEAD.min(life / 2);
+            expires.saturating_sub(ahead).unwrap_or(expires)
+        });
+        Self::Keys { fetched, renew }
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        matches!(self, Self::Keys { renew: Some(renew), .. } if *renew <= now)
+    }
+}
+
+/// Goes the way. A provider is only made, not asked.
+async fn fetch(way: &Way, options: &AwsOptions, region: &str, now: Timestamp) -> Result<Have> {
+    let fetched = match way {
+        Way::Unsigned => return Err(no_keys(BackendErrorKind::Denied, chain::NONE)),
+        Way::Keys(keys) => Fetched { keys: Arc::clone(keys), expires: None },
+        Way::Process(program) => process::run(program, now).await?,
+        Way::Container(container) => container.fetch(now).await?,
+        Way::WebIdentity(way) => {
+            return Ok(Have::Provider(roles::by_token(way, options, region)?));
+        }
+        Way::Instance(metadata) => return Ok(Have::Provider(roles::of_instance(metadata)?)),
+    };
+    Ok(Have::new(fetched, now))
+}
+
+/// What is said where the crate's provider has none.
+fn unprovided(way: &Way, is_first: bool, error: &object_store::Error) -> Error {
+    let reason = told(&with_sources(error));
+    match way {
+        Way::Instance(_) if is_first => no_keys(
+            BackendErrorKind::Denied,
+            format!("{}; this is no instance of EC2 with a role either ({reason})", chain::NONE),
+        ),
+        _ => no_keys(BackendErrorKind::Unreachable, reason),
+    }
+}
+
+fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
+    now.saturating_add(by).unwrap_or(now)
+}
+
+impl Debug for Credentials {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,41 @@
+//! What went wrong on the way to a bucket's keys, in one line.
+
+use crate::model::{BackendErrorKind, Error};
+
+/// Longest part of another program's or server's words that is told, in characters.
+const MOST_TOLD: usize = 300;
+
+/// The environment or a file says something that cannot be.
+pub(super) fn wrong(reason: impl Into<String>) -> Error {
+    Error::backend(BackendErrorKind::Other, "tell how the bucket is opened", reason.into())
+}
+
+/// There are no keys, or they cannot be had.
+pub(super) fn no_keys(kind: BackendErrorKind, reason: impl Into<String>) -> Error {
+    Error::backend(kind, "get keys for the bucket", reason.into())
+}
+
+/// Another's words in one line, cut off where they are long.
+pub(super) fn told(words: &str) -> String {
+    let words = words.split(|c: char| c.is_whitespace() || c.is_control());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let words = words.join(" ");
+    match words.char_indices().nth(MOST_TOLD) {
+        Some((end, _)) => format!("{}...", words.get(..end).unwrap_or_default()),
+        None => words,
+    }
+}
+
+/// An error with what it comes from, of which each repeats none of the others.
+pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = error.source();
+    }
+    text
+}
