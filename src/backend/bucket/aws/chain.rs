@@ -129,7 +129,8 @@ pub(super) fn credential(
     whose: &str,
 ) -> Result<Arc<AwsCredential>> {
     let is_visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-    if ![id, secret].into_iter().chain(token).all(is_visible) {
+    // The secret itself stands in no header.
+    if ![id].into_iter().chain(token).all(is_visible) || secret.contains(char::is_control) {
         return Err(wrong(format!("a key of {whose} has signs in it that no key has")));
     }
     Ok(Arc::new(AwsCredential {

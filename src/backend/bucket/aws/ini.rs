@@ -16,11 +16,11 @@ pub(super) enum Value {
     Nested(BTreeMap<String, String>),
 }
 
-/// Takes a file's text apart.
+/// Takes a file's text apart, into its sections in their order.
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence that begins with its name. No setting is repeated: it may be a secret.
-pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Section>, String> {
+pub(super) fn parse(text: &str) -> Result<Vec<(String, Section)>, String> {
     let mut grammar = IniDefault::default();
     // What stands before the first section would be taken for the profile `default`.
     grammar.default_section = String::new();
@@ -29,7 +29,7 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Section>, String> {
     grammar.enable_inline_comments = false;
     let mut grammar = Ini::new_from_defaults(grammar);
     let parsed = grammar.read(text.to_owned())?;
-    let mut sections = BTreeMap::new();
+    let mut sections = Vec::new();
     for (name, lines) in parsed {
         if name.is_empty() {
             return Err(
@@ -43,7 +43,7 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Section>, String> {
                 value.ok_or_else(|| format!("has a line in section [{name}] that sets nothing"))?;
             section.insert(key.to_lowercase(), value);
         }
-        sections.insert(name, section);
+        sections.push((name, section));
     }
     Ok(sections)
 }

@@ -52,15 +52,15 @@ fn stamp(metadata: &fs::Metadata) -> Stamp {
 impl Files {
     /// Reads both. One that is not there, is no file or may not be read says nothing.
     pub(super) fn read(options: &AwsOptions) -> Result<Self> {
-        let sections = |path: Option<&Path>| path.map_or_else(|| Ok(BTreeMap::new()), read);
+        let sections = |path: Option<&Path>| path.map_or_else(|| Ok(Vec::new()), read);
         // Before they are read: what changes meanwhile is seen as a change.
         let stamps = Stamps::of(options);
         let mut files = Self {
-            credentials: sections(options.credentials_file.as_deref())?,
+            credentials: sections(options.credentials_file.as_deref())?.into_iter().collect(),
             stamps,
             ..Self::default()
         };
-        // In ascending order, so that `[profile default]` wins over `[default]`.
+        // Of `[default]` and `[profile default]`, the last one counts.
         for (heading, section) in sections(options.config_file.as_deref())? {
             if heading == DEFAULT {
                 files.config.insert(heading, section);
@@ -114,12 +114,12 @@ impl Files {
     }
 }
 
-fn read(path: &Path) -> Result<BTreeMap<String, Section>> {
+fn read(path: &Path) -> Result<Vec<(String, Section)>> {
     let text = match text(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             log::warn!("{} may not be read: {error}", path.display());
-            return Ok(BTreeMap::new());
+            return Ok(Vec::new());
         }
         Err(error) => return Err(wrong(format!("{} cannot be read: {error}", path.display()))),
     };
