@@ -39,3 +39,15 @@ pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anothers_words_are_one_line_of_some_length() {
+        assert_eq!(told(" a\tb\r\n\u{1b}[31mc\0 "), "a b [31mc");
+        assert_eq!(told(&"\u{e9}".repeat(300)), "\u{e9}".repeat(300));
+        assert_eq!(told(&"\u{e9}".repeat(301)), format!("{}...", "\u{e9}".repeat(300)));
+    }
+}

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fmt::{self, Debug, Formatter};
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 /// Where the metadata of an instance of EC2 are.
 const INSTANCE_METADATA: &str = "http://169.254.169.254";
@@ -56,7 +56,8 @@ pub struct AwsOptions {
 }
 
 impl AwsOptions {
-    /// What the environment says. A variable that is empty counts as none.
+    /// What the environment says. A variable that is empty counts as none. Paths are made absolute, since the process that
+    /// opens the bucket may be in another directory by then.
     #[must_use]
     pub fn from_env() -> Self {
         Self::from_variables(|name| env::var_os(name), env::home_dir().as_deref())
@@ -68,13 +69,14 @@ impl AwsOptions {
     ) -> Self {
         let raw = |name: &str| variable(name).filter(|value| !value.is_empty());
         let text = |name: &str| raw(name)?.into_string().ok();
-        let path = |name: &str| raw(name).map(PathBuf::from);
+        let named = |name: &str| raw(name).map(PathBuf::from);
+        let path = |name: &str| named(name).map(absolute);
         let file = |name: &str, usual: &str| {
-            let named = path(name).map(|path| match (path.strip_prefix("~"), home) {
+            let file = named(name).map(|path| match (path.strip_prefix("~"), home) {
                 (Ok(rest), Some(home)) => home.join(rest),
-                _ => path,
+                _ => absolute(path),
             });
-            named.or_else(|| Some(home?.join(".aws").join(usual)))
+            file.or_else(|| Some(home?.join(".aws").join(usual)))
         };
         let is_true = |name: &str| text(name).map(|value| value.eq_ignore_ascii_case("true"));
         let metadata = || text("AWS_EC2_METADATA_SERVICE_ENDPOINT");
@@ -104,6 +106,10 @@ impl AwsOptions {
             },
         }
     }
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    path::absolute(&path).unwrap_or(path)
 }
 
 /// As GDAL has it.

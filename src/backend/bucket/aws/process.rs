@@ -8,8 +8,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::chain::Process;
 use super::failure::{no_keys, told};
@@ -22,7 +23,8 @@ const MOST_TIME: Duration = Duration::from_secs(60);
 /// Longest output in bytes.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// Runs the program. It is killed if it takes too long, or if nobody waits for it any more.
+/// Runs the program. It is killed, with all that it has started, if it takes too long or prints too much, or if nobody waits
+/// for it any more.
 pub(super) async fn run(process: &Process, now: Timestamp) -> Result<Fetched> {
     let no = |kind, reason: String| {
         no_keys(kind, format!("the credential_process of profile '{}' {reason}", process.profile))
@@ -43,10 +45,14 @@ pub(super) async fn run(process: &Process, now: Timestamp) -> Result<Fetched> {
         .spawn();
     let mut child =
         child.map_err(|error| denied(format!("cannot be started: {}: {error}", told(program))))?;
+    let group = Group::of(&child);
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let output = async {
         let (stdout, stderr) = futures_util::future::join(all(stdout), all(stderr)).await;
-        Ok::<_, std::io::Error>((child.wait().await?, stdout?, stderr?))
+        let (stdout, stderr) = (stdout?, stderr?);
+        let status = child.wait().await;
+        group.has_ended();
+        Ok::<_, std::io::Error>((status?, stdout, stderr))
     };
     let output = tokio::time::timeout(MOST_TIME, output).await;
     let (status, stdout, stderr) = match output {
@@ -62,6 +68,30 @@ pub(super) async fn run(process: &Process, now: Timestamp) -> Result<Fetched> {
     }
     let keys = brought(&stdout, now);
     keys.map_err(|reason| -> Error { denied(format!("has printed {reason}")) })
+}
+
+/// The program with all that it has started. Killed when dropped, unless the program has ended.
+struct Group(Option<Pid>);
+
+impl Group {
+    /// That of a child that leads one.
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)))
+    }
+
+    /// The child was waited for: its number may be another's by now.
+    fn has_ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // An error says that nobody is there.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
 }
 
 async fn all(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {

@@ -33,7 +33,8 @@ fn variables_are_read_in_their_order() {
     ]);
     assert_eq!((some.region.as_deref(), some.endpoint.as_deref()), (Some("one"), Some("http://b")));
     assert_eq!(some.config_file, Some(PathBuf::from("/home/me/elsewhere")));
-    assert_eq!(some.credentials_file, Some(PathBuf::from("relative")));
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(some.credentials_file, Some(here.join("relative")));
     assert_eq!((some.instance_metadata, some.no_sign_request), (None, true));
     assert_eq!(some.ignore_endpoints, Some(false));
 }

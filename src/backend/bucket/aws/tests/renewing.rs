@@ -1,7 +1,10 @@
 //! Keys that are changed by a tool, expire, or are refused, while the bucket is open.
 
 use std::fs;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
+use futures_util::future::Either;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Home, refusal, waited};
@@ -137,6 +140,41 @@ fn a_program_whose_keys_are_refused_is_run_again_once() {
     // Whoever has used the old ones besides is given the new ones, and it is not run for that.
     assert_eq!(id_at(&access, later).as_deref(), Ok("AKTWO"));
     assert_eq!(runs(&home), 3);
+}
+
+#[test]
+fn a_program_that_nobody_waits_for_is_killed_with_all_that_it_has_started() {
+    let home = Home::new("", "");
+    let path = home.path().display();
+    home.write("program", "cd \"$1\"; sleep 1000 & echo $$ $! > new; mv new pids; wait");
+    home.write("config", &format!("[default]\ncredential_process = sh '{path}/program' {path}\n"));
+    let access = access(&home.options()).unwrap();
+    let pids = waited(async {
+        let written = async {
+            loop {
+                if let Ok(pids) = fs::read_to_string(home.path().join("pids")) {
+                    return pids;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let (get, written) = (pin!(access.credentials.get()), pin!(written));
+        match futures_util::future::select(get, written).await {
+            Either::Left((keys, _)) => panic!("{keys:?}"),
+            Either::Right((pids, _)) => pids,
+        }
+    });
+    let has_ended = |pid: &str| {
+        // Whom nobody has waited for yet is a zombie.
+        let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        state.rsplit(") ").next().is_none_or(|state| state.is_empty() || state.starts_with('Z'))
+    };
+    let begin = Instant::now();
+    while !pids.split_whitespace().all(has_ended) {
+        assert!(begin.elapsed() < Duration::from_secs(30), "{pids}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(pids.split_whitespace().count(), 2);
 }
 
 #[test]
