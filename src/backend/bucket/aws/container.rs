@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION};
 
-use super::failure::{no_keys, told, wrong};
+use super::failure::{innermost, no_keys, told, wrong};
 use super::fetch::{self, Fetched};
 use super::http::client_builder;
 use super::options::AwsOptions;
@@ -101,15 +101,6 @@ impl Container {
         }
         Ok(Some(text))
     }
-}
-
-/// What the system said; the crate's own text repeats the URL.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut error: &dyn std::error::Error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    told(&error.to_string())
 }
 
 impl Debug for Container {

@@ -8,7 +8,7 @@ use object_store::aws::{AwsCredential, AwsCredentialProvider};
 use tokio::sync::Mutex;
 
 use super::chain::{self, Way};
-use super::failure::{no_keys, told, with_sources};
+use super::failure::{innermost, no_keys};
 use super::fetch::Fetched;
 use super::options::AwsOptions;
 use super::profiles::{Files, Stamps};
@@ -224,11 +224,15 @@ async fn fetch(way: &Way, options: &AwsOptions, region: &str, now: Timestamp) ->
 
 /// What is said where the crate's provider has none.
 fn unprovided(way: &Way, is_first: bool, error: &object_store::Error) -> Error {
-    let reason = told(&with_sources(error));
+    let reason = innermost(error);
     match way {
         Way::Instance(_) if is_first => no_keys(
             BackendErrorKind::Denied,
             format!("{}; this is no instance of EC2 with a role either ({reason})", chain::NONE),
+        ),
+        Way::WebIdentity(_) => no_keys(
+            BackendErrorKind::Unreachable,
+            format!("the token of AWS_WEB_IDENTITY_TOKEN_FILE is changed for none: {reason}"),
         ),
         _ => no_keys(BackendErrorKind::Unreachable, reason),
     }

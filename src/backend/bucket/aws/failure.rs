@@ -26,18 +26,13 @@ pub(super) fn told(words: &str) -> String {
     }
 }
 
-/// An error with what it comes from, of which each repeats none of the others.
-pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        source = error.source();
+/// What was at the bottom of it. Crates put URLs and their own counts above that.
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
     }
-    text
+    told(&error.to_string())
 }
 
 #[cfg(test)]

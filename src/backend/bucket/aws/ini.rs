@@ -28,7 +28,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<(String, Section)>, String> {
     grammar.multiline = true;
     grammar.enable_inline_comments = false;
     let mut grammar = Ini::new_from_defaults(grammar);
-    let parsed = grammar.read(text.to_owned())?;
+    let parsed = grammar.read(text.to_owned());
+    // The crate says in which line, and repeats none.
+    let parsed = parsed.map_err(|reason| format!("is wrong in {reason}"))?;
     let mut sections = Vec::new();
     for (name, lines) in parsed {
         if name.is_empty() {

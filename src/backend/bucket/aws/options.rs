@@ -28,7 +28,7 @@ pub struct AwsOptions {
     pub secret_access_key: Option<String>,
     /// `AWS_SESSION_TOKEN`. Never shown.
     pub session_token: Option<String>,
-    /// `AWS_PROFILE`; `None` is `default`, which need not be there.
+    /// `AWS_DEFAULT_PROFILE`, which counts in boto3 where both are set, or `AWS_PROFILE`; `None` is `default`, which need not be there.
     pub profile: Option<String>,
     /// `AWS_CONFIG_FILE`, else `~/.aws/config`; `None` is none.
     pub config_file: Option<PathBuf>,
@@ -89,7 +89,7 @@ impl AwsOptions {
             access_key_id: text("AWS_ACCESS_KEY_ID"),
             secret_access_key: text("AWS_SECRET_ACCESS_KEY"),
             session_token: text("AWS_SECURITY_TOKEN").or_else(|| text("AWS_SESSION_TOKEN")),
-            profile: text("AWS_PROFILE").or_else(|| text("AWS_DEFAULT_PROFILE")),
+            profile: text("AWS_DEFAULT_PROFILE").or_else(|| text("AWS_PROFILE")),
             config_file: file("AWS_CONFIG_FILE", "config"),
             credentials_file: file("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
             web_identity_token_file: path("AWS_WEB_IDENTITY_TOKEN_FILE"),

@@ -21,6 +21,8 @@ fn variables_are_read_in_their_order() {
     assert_eq!(none.credentials_file, Some(PathBuf::from("/home/me/.aws/credentials")));
     assert_eq!(none.instance_metadata.as_deref(), Some("http://169.254.169.254"));
     let some = from(&[
+        ("AWS_PROFILE", "one"),
+        ("AWS_DEFAULT_PROFILE", "two"),
         ("AWS_REGION", "one"),
         ("AWS_DEFAULT_REGION", "two"),
         ("AWS_ENDPOINT_URL", "http://a"),
@@ -32,6 +34,7 @@ fn variables_are_read_in_their_order() {
         ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "false"),
     ]);
     assert_eq!((some.region.as_deref(), some.endpoint.as_deref()), (Some("one"), Some("http://b")));
+    assert_eq!(some.profile.as_deref(), Some("two"));
     assert_eq!(some.config_file, Some(PathBuf::from("/home/me/elsewhere")));
     let here = std::env::current_dir().unwrap();
     assert_eq!(some.credentials_file, Some(here.join("relative")));
