@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use object_store::aws::{AwsCredential, AwsCredentialProvider};
@@ -28,12 +29,14 @@ const AGAIN_WITHOUT: SignedDuration = SignedDuration::from_secs(2);
 ///
 /// Files are looked at before each use, by their stamps: keys that a tool changes there while the bucket is open are taken up.
 /// Server and region stay as they were.
-pub(in crate::backend::bucket) struct Credentials {
+pub(super) struct Credentials {
     options: AwsOptions,
     region: String,
     /// Held while keys are looked for, and over no request to the bucket: who comes meanwhile needs the same keys. Nothing
     /// is taken beneath it.
     state: Mutex<State>,
+    /// The server refuses the keys that were given last.
+    are_refused: AtomicBool,
 }
 
 struct State {
@@ -41,10 +44,8 @@ struct State {
     stamps: Stamps,
     way: Way,
     have: Option<Have>,
-    /// The keys that were given out last.
-    given: Option<Arc<AwsCredential>>,
-    /// The server has refused keys that have been fetched anew for that; until then, they are not fetched again.
-    refused: Option<Timestamp>,
+    /// Keys were fetched anew since the server has refused some; until then, that is not done again.
+    again: Option<Timestamp>,
     /// Why there were none, and until when that stands.
     failed: Option<(Timestamp, BackendErrorKind, String)>,
 }
@@ -57,72 +58,45 @@ enum Have {
         renew: Option<Timestamp>,
     },
     /// A provider that renews them itself.
-    Provider(AwsCredentialProvider),
+    Provider {
+        provider: AwsCredentialProvider,
+        /// Whether it has had some.
+        has_given: bool,
+    },
 }
 
 impl Credentials {
     pub(super) fn new(options: AwsOptions, region: String, way: Way, stamps: Stamps) -> Self {
-        let state = State { stamps, way, have: None, given: None, refused: None, failed: None };
-        Self { options, region, state: Mutex::new(state) }
+        let state = State { stamps, way, have: None, again: None, failed: None };
+        Self { options, region, state: Mutex::new(state), are_refused: AtomicBool::new(false) }
     }
 
-    /// The keys to sign the next request by; `None` if requests are not signed. Runs a program or asks a server if it has
-    /// none that hold. Cheap otherwise: it looks at two files.
-    ///
-    /// # Errors
-    /// [`Error::Backend`] in one line.
-    pub(in crate::backend::bucket) async fn get(&self) -> Result<Option<Arc<AwsCredential>>> {
+    /// As [`Access::credential`](super::Access::credential).
+    pub(super) async fn get(&self) -> Result<Option<Arc<AwsCredential>>> {
         self.get_at(Timestamp::now()).await
     }
 
-    /// Looks for others than `used`, which the server has just refused (`ExpiredToken`, `InvalidAccessKeyId` and their like).
-    /// `None` if there are no others, so that the server's word is the last. Many may say so at once: others are looked for
-    /// once.
-    ///
-    /// # Errors
-    /// As of [`Self::get`].
-    pub(in crate::backend::bucket) async fn refused(
-        &self,
-        used: &AwsCredential,
-    ) -> Result<Option<Arc<AwsCredential>>> {
-        self.refused_at(used, Timestamp::now()).await
+    /// As [`Access::refused`](super::Access::refused). Many may say so of the same keys: others are looked for once.
+    pub(super) fn refused(&self) {
+        self.are_refused.store(true, Ordering::Release);
     }
 
     pub(super) async fn get_at(&self, now: Timestamp) -> Result<Option<Arc<AwsCredential>>> {
         let mut state = self.state.lock().await;
+        let are_refused = self.are_refused.swap(false, Ordering::AcqRel);
         let stamps = Stamps::of(&self.options);
-        if stamps != state.stamps {
+        // Refused ones, whatever the stamps say: a file may have changed twice within one tick of its clock.
+        if are_refused || stamps != state.stamps {
             state.look_again(&self.options, stamps)?;
         }
-        self.given(&mut state, now).await
-    }
-
-    pub(super) async fn refused_at(
-        &self,
-        used: &AwsCredential,
-        now: Timestamp,
-    ) -> Result<Option<Arc<AwsCredential>>> {
-        let mut state = self.state.lock().await;
-        // Whatever the stamps say: a file may have changed twice within one tick of its clock.
-        state.look_again(&self.options, Stamps::of(&self.options))?;
-        let is_last = state.given.as_ref().is_some_and(|given| **given == *used);
-        if is_last && state.refused.is_none_or(|until| until <= now) {
+        if are_refused && state.again.is_none_or(|again| again <= now) {
             state.have = None;
-            state.refused = Some(later(now, AGAIN));
+            state.again = Some(later(now, AGAIN));
         }
-        let keys = self.given(&mut state, now).await?;
-        Ok(keys.filter(|keys| **keys != *used))
-    }
-
-    async fn given(&self, state: &mut State, now: Timestamp) -> Result<Option<Arc<AwsCredential>>> {
         if state.way == Way::Unsigned {
             return Ok(None);
         }
-        let keys = state.keys(&self.options, &self.region, now).await?;
-        if state.given.as_ref() != Some(&keys) {
-            state.given = Some(Arc::clone(&keys));
-        }
-        Ok(Some(keys))
+        state.keys(&self.options, &self.region, now).await.map(Some)
     }
 }
 
@@ -137,7 +111,7 @@ impl State {
             Ok(way) => {
                 log::info!("keys for the bucket are taken anew from the profile");
                 self.way = way;
-                (self.have, self.refused, self.failed) = (None, None, None);
+                (self.have, self.again, self.failed) = (None, None, None);
             }
             Err(error) if self.have.is_none() => return Err(error),
             Err(error) => log::warn!("keys for the bucket stay as they are: {error}"),
@@ -164,11 +138,13 @@ impl State {
                 Err(error) => self.go_on_without(error, now)?,
             }
         }
-        match &self.have {
+        match &mut self.have {
             Some(Have::Keys { fetched, .. }) => Ok(Arc::clone(&fetched.keys)),
-            Some(Have::Provider(provider)) => {
+            Some(Have::Provider { provider, has_given }) => {
                 let keys = provider.get_credential().await;
-                keys.map_err(|error| unprovided(&self.way, self.given.is_none(), &error))
+                let keys = keys.map_err(|error| unprovided(&self.way, *has_given, &error))?;
+                *has_given = true;
+                Ok(keys)
             }
             None => Err(no_keys(BackendErrorKind::Denied, chain::NONE)),
         }
@@ -202,6 +178,10 @@ impl Have {
         Self::Keys { fetched, renew }
     }
 
+    fn of(provider: AwsCredentialProvider) -> Self {
+        Self::Provider { provider, has_given: false }
+    }
+
     fn is_due(&self, now: Timestamp) -> bool {
         matches!(self, Self::Keys { renew: Some(renew), .. } if *renew <= now)
     }
@@ -215,18 +195,18 @@ async fn fetch(way: &Way, options: &AwsOptions, region: &str, now: Timestamp) ->
         Way::Process(program) => process::run(program, now).await?,
         Way::Container(container) => container.fetch(now).await?,
         Way::WebIdentity(way) => {
-            return Ok(Have::Provider(roles::by_token(way, options, region)?));
+            return Ok(Have::of(roles::by_token(way, options, region)?));
         }
-        Way::Instance(metadata) => return Ok(Have::Provider(roles::of_instance(metadata)?)),
+        Way::Instance(metadata) => return Ok(Have::of(roles::of_instance(metadata)?)),
     };
     Ok(Have::new(fetched, now))
 }
 
 /// What is said where the crate's provider has none.
-fn unprovided(way: &Way, is_first: bool, error: &object_store::Error) -> Error {
+fn unprovided(way: &Way, has_given: bool, error: &object_store::Error) -> Error {
     let reason = innermost(error);
     match way {
-        Way::Instance(_) if is_first => no_keys(
+        Way::Instance(_) if !has_given => no_keys(
             BackendErrorKind::Denied,
             format!("{}; this is no instance of EC2 with a role either ({reason})", chain::NONE),
         ),

@@ -12,9 +12,7 @@ use crate::model::Result;
 ///
 /// # Errors
 /// The certificates cannot be read, or are none.
-pub(in crate::backend::bucket) fn client_builder(
-    ca_bundle: Option<&Path>,
-) -> Result<reqwest::ClientBuilder> {
+pub(super) fn client_builder(ca_bundle: Option<&Path>) -> Result<reqwest::ClientBuilder> {
     if CryptoProvider::get_default().is_none() {
         // The crate takes that of the process. An error says that another thread was first.
         let _ = ring::default_provider().install_default();

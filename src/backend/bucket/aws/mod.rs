@@ -31,8 +31,10 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub(super) use credentials::Credentials;
-pub(super) use http::client_builder;
+use std::sync::Arc;
+
+use credentials::Credentials;
+use object_store::aws::AwsCredential;
 pub use options::AwsOptions;
 
 use crate::model::Result;
@@ -44,10 +46,34 @@ pub(super) struct Access {
     pub(super) endpoint: Option<String>,
     /// The region that requests are signed for. Letters, digits and hyphens, so that it may stand in a host name.
     pub(super) region: String,
-    /// Certificates in PEM that servers are checked by in place of the system's, for [`client_builder`].
-    pub(super) ca_bundle: Option<PathBuf>,
-    /// Keys, asked for before each request.
-    pub(super) credentials: Credentials,
+    /// Certificates in PEM that servers are checked by in place of the system's.
+    ca_bundle: Option<PathBuf>,
+    credentials: Credentials,
+}
+
+impl Access {
+    /// Begins a client of HTTP that trusts what the bucket's server is to be trusted by.
+    ///
+    /// # Errors
+    /// The certificates that are named cannot be read, or are none.
+    pub(super) fn client_builder(&self) -> Result<reqwest::ClientBuilder> {
+        http::client_builder(self.ca_bundle.as_deref())
+    }
+
+    /// The keys to sign the next request by; `None` if requests are not signed. Runs a program or asks a server if there are
+    /// none that hold, within a runtime of tokio with time and I/O. Cheap otherwise: it looks at two files.
+    ///
+    /// # Errors
+    /// [`Error::Backend`](crate::Error::Backend) in one line.
+    pub(super) async fn credential(&self) -> Result<Option<Arc<AwsCredential>>> {
+        self.credentials.get().await
+    }
+
+    /// Says that the server refuses the keys that were given last (`ExpiredToken`, `InvalidAccessKeyId` and their like): others
+    /// are looked for before the next are given. Those may be the same.
+    pub(super) fn refused(&self) {
+        self.credentials.refused();
+    }
 }
 
 /// Finds out where the bucket is and by whose keys it is opened. Reads files; asks no server yet, and starts no program.

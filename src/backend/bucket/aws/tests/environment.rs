@@ -148,8 +148,11 @@ fn certificates_are_named_by_the_environment_or_the_profile() {
     assert_eq!(found(named), Some("/env.pem".into()));
     home.write("empty.pem", "no certificate");
     for name in ["empty.pem", "missing.pem"] {
-        let error = super::super::client_builder(Some(&home.path().join(name))).unwrap_err();
+        let ca_bundle = Some(home.path().join(name));
+        let named = access(&AwsOptions { ca_bundle, ..home.options() }).unwrap();
+        let error = named.client_builder().unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
     }
-    super::super::client_builder(None).unwrap().build().unwrap();
+    let home = Home::new("", "[default]\naws_access_key_id = AK\naws_secret_access_key = s");
+    access(&home.options()).unwrap().client_builder().unwrap().build().unwrap();
 }
