@@ -78,8 +78,8 @@ fn keys_that_a_tool_replaces_are_taken_up() {
 }
 
 #[test]
-fn refused_keys_are_looked_for_again_whatever_the_stamps_say() {
-    // Within one tick of the file system's clock, mostly.
+fn keys_of_one_length_that_are_written_in_place_are_found_once_the_old_ones_are_refused() {
+    // Where the clock of files ticks (before Linux 6.13), mostly within one tick: then the stamps say nothing.
     for _ in 0..50 {
         let home = Home::new("", &keys("AKONE"));
         let access = access(&home.options()).unwrap();
