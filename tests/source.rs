@@ -58,6 +58,13 @@ fn storefs_in(place: &Path) -> Command {
     command
 }
 
+/// What is said of a bucket with keys in it.
+const BUCKET: &str = if cfg!(feature = "s3") {
+    "'s3:' has more than a name before its prefix"
+} else {
+    "'s3:' is a bucket, and this program was built without the feature 's3'"
+};
+
 /// Each source that can be none, with what is said of it wherever it is named.
 const REFUSED: [(&str, &str); 21] = [
     ("sqlite:///absent.db", "'sqlite:///absent.db' does not exist"),
@@ -72,7 +79,7 @@ const REFUSED: [(&str, &str); 21] = [
     ("mysql+pymysql://u:hunter2@h/d", "'mysql:' is a MySQL or MariaDB database"),
     ("mariadb://u:hunter2@h/d", "'mariadb:' is a MySQL or MariaDB database"),
     ("redis://:hunter2@h", "'redis:' is a Redis database, which is not built in"),
-    ("s3://key:hunter2@bucket", "'s3:' is a bucket, which is not built in"),
+    ("s3://key:hunter2@bucket", BUCKET),
     ("apify:hunter2", "'apify:' is on the Apify platform, which is not built in"),
     (
         "https://u:hunter2@h/d",

@@ -1,14 +1,15 @@
 //! A bucket and a prefix in it: `s3://BUCKET[/PREFIX]`.
 //!
-//! The text stands as other tools take it (`aws s3`, s3fs): no escapes, no query, no secret. Where the bucket is and by whose
-//! keys it is opened, the environment says.
+//! The text stands as aws-cli and rclone take it: a percent sign is one, and there is no secret in it. Where the bucket is and by
+//! whose keys it is opened, the environment says. What stands behind a question mark in URLs of other programs (regions,
+//! servers, keys) is refused and not repeated.
 
 use std::fmt::{self, Debug, Formatter};
 
 use crate::model::{Error, Result};
 
-/// Longest key of an object in bytes.
-const MOST_KEY_BYTES: usize = 1024;
+/// Longest prefix in bytes. A key has 1024, and what follows the prefix needs its part of them.
+const MOST_PREFIX_BYTES: usize = 512;
 
 /// A storage in a bucket.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,19 +38,26 @@ impl BucketSource {
                 "names no bucket: that has 3 to 63 lower-case letters, digits, dots and hyphens",
             ));
         }
+        if prefix.contains('?') {
+            // Not repeated either.
+            return Err(refused(
+                "has a question mark in its prefix: regions and servers are told by the environment (AWS_REGION, \
+                 AWS_ENDPOINT_URL)",
+            ));
+        }
         let prefix = prefix.trim_end_matches('/');
         let is_component = |part: &str| !matches!(part, "" | "." | "..");
         if !prefix.is_empty() && !prefix.split('/').all(is_component) {
             return Err(refused("has a prefix with an empty part, or with '.' or '..'"));
         }
-        if prefix.contains('\0') || prefix.len() > MOST_KEY_BYTES / 2 {
-            return Err(refused("has a prefix that no object can have"));
+        if prefix.contains(char::is_control) || prefix.len() > MOST_PREFIX_BYTES {
+            return Err(refused("has a prefix with control characters, or of more than 512 bytes"));
         }
         let end = if prefix.is_empty() { "" } else { "/" };
         Ok(Self { bucket: bucket.to_owned(), prefix: format!("{prefix}{end}") })
     }
 
-    /// The text that it was taken from.
+    /// A text that it is taken from.
     pub(super) fn shown(&self) -> String {
         let Self { bucket, prefix } = self;
         match prefix.strip_suffix('/') {

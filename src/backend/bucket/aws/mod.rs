@@ -1,94 +1,94 @@
 //! Where a bucket is and by whose keys it is opened, as the tools of AWS are told it.
+//!
+//! What boto3 and aws-cli find by the environment and by the files of `~/.aws`, this finds too, in their order. The
+//! environment is read by [`AwsOptions::from_env`] alone.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `options` | what the environment says |
+//! | `ini` | the grammar of the files |
+//! | `profiles` | what a profile says in both files, and whether they have changed |
+//! | `place` | server, region and certificates |
+//! | `chain` | which way leads to keys, in which order |
+//! | `fetch`, `process`, `container`, `roles` | going such a way |
+//! | `credentials` | keys in use: until when they hold, and whether the server takes them |
+//! | `http` | how servers are spoken to |
+
+mod chain;
+mod container;
+mod credentials;
+mod failure;
+mod fetch;
+mod http;
+mod ini;
+mod options;
+mod place;
+mod process;
+mod profiles;
+mod roles;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
-use object_store::aws::AwsCredentialProvider;
+use std::sync::Arc;
+
+use credentials::Credentials;
+use object_store::aws::AwsCredential;
+pub use options::AwsOptions;
 
 use crate::model::Result;
-
-/// What the environment of AWS's tools says. What is not said here is looked up in the files of `~/.aws`, by the profile.
-#[derive(Clone, Default)]
-pub struct AwsOptions {
-    /// The server's URL (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`); `None` is AWS itself.
-    pub endpoint: Option<String>,
-    /// The region (`AWS_REGION`, `AWS_DEFAULT_REGION`).
-    pub region: Option<String>,
-    /// `AWS_ACCESS_KEY_ID`.
-    pub access_key_id: Option<String>,
-    /// `AWS_SECRET_ACCESS_KEY`. Never shown.
-    pub secret_access_key: Option<String>,
-    /// `AWS_SESSION_TOKEN`. Never shown.
-    pub session_token: Option<String>,
-    /// `AWS_PROFILE`; `None` is `default`.
-    pub profile: Option<String>,
-    /// `AWS_CONFIG_FILE`, else `~/.aws/config`.
-    pub config_file: Option<PathBuf>,
-    /// `AWS_SHARED_CREDENTIALS_FILE`, else `~/.aws/credentials`.
-    pub credentials_file: Option<PathBuf>,
-}
-
-impl AwsOptions {
-    /// What the environment says.
-    #[must_use]
-    pub fn from_env() -> Self {
-        let var = |name| std::env::var(name).ok();
-        Self {
-            endpoint: var("AWS_ENDPOINT_URL"),
-            region: var("AWS_REGION"),
-            access_key_id: var("AWS_ACCESS_KEY_ID"),
-            secret_access_key: var("AWS_SECRET_ACCESS_KEY"),
-            ..Self::default()
-        }
-    }
-}
-
-impl std::fmt::Debug for AwsOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AwsOptions").field("endpoint", &self.endpoint).finish_non_exhaustive()
-    }
-}
 
 /// Where a bucket is, and who asks.
 #[derive(Debug)]
 pub(super) struct Access {
-    /// The server's URL without a slash at its end; `None` is AWS itself.
+    /// The server's URL, `SCHEME://HOST[:PORT]` without a slash at its end; `None` is AWS itself.
     pub(super) endpoint: Option<String>,
-    /// The region that requests are signed for.
+    /// The region that requests are signed for. Letters, digits and hyphens, so that it may stand in a host name.
     pub(super) region: String,
-    /// Keys, renewed before they expire; `None` is nobody: requests are not signed.
-    pub(super) credentials: Option<AwsCredentialProvider>,
+    /// Certificates in PEM that servers are checked by in place of the system's.
+    ca_bundle: Option<PathBuf>,
+    credentials: Credentials,
 }
 
 impl Access {
-    /// The keys to sign with; `None` is nobody.
-    pub(super) async fn credential(
-        &self,
-    ) -> Result<Option<std::sync::Arc<object_store::aws::AwsCredential>>> {
-        match &self.credentials {
-            Some(credentials) => credentials.get_credential().await.map(Some).map_err(|error| {
-                crate::model::Error::backend(
-                    crate::model::BackendErrorKind::Denied,
-                    "find the keys",
-                    error.to_string(),
-                )
-            }),
-            None => Ok(None),
-        }
+    /// Begins a client of HTTP that trusts what the bucket's server is to be trusted by.
+    ///
+    /// # Errors
+    /// The certificates that are named cannot be read, or are none.
+    pub(super) fn client_builder(&self) -> Result<reqwest::ClientBuilder> {
+        http::client_builder(self.ca_bundle.as_deref())
     }
-    /// The server refuses the keys in use: the next ask for them looks anew.
-    pub(super) fn refused(&self) {}
+
+    /// The keys to sign the next request by; `None` if requests are not signed. Runs a program or asks a server if there are
+    /// none that hold, within a runtime of tokio with time and I/O. Cheap otherwise: it looks at two files.
+    ///
+    /// # Errors
+    /// [`Error::Backend`](crate::Error::Backend) in one line.
+    pub(super) async fn credential(&self) -> Result<Option<Arc<AwsCredential>>> {
+        self.credentials.get().await
+    }
+
+    /// Says that the server refuses the keys that were given last (`ExpiredToken`, `InvalidAccessKeyId` and their like): others
+    /// are looked for before the next are given. Those may be the same.
+    pub(super) fn refused(&self) {
+        self.credentials.refused();
+    }
 }
 
-/// Finds out where the bucket is and by whose keys it is opened. Asks no server yet, and starts no program.
+/// Finds out where the bucket is and by whose keys it is opened. Reads files; asks no server yet, and starts no program.
+///
+/// # Errors
+/// [`Error::Backend`](crate::Error::Backend) in one line: a profile, a file or a setting is wrong, or nothing leads to keys.
 pub(super) fn access(options: &AwsOptions) -> Result<Access> {
-    let key = object_store::aws::AwsCredential {
-        key_id: options.access_key_id.clone().unwrap_or_default(),
-        secret_key: options.secret_access_key.clone().unwrap_or_default(),
-        token: options.session_token.clone(),
-    };
+    let files = profiles::Files::read(options)?;
+    let profile = files.profile(options)?;
+    let place = place::place(options, &files, &profile)?;
+    let way = chain::way(options, &profile)?;
     Ok(Access {
-        endpoint: options.endpoint.clone(),
-        region: options.region.clone().unwrap_or_else(|| "us-east-1".to_owned()),
-        credentials: Some(std::sync::Arc::new(object_store::StaticCredentialProvider::new(key))),
+        endpoint: place.endpoint,
+        credentials: Credentials::new(options.clone(), place.region.clone(), way, files.stamps()),
+        region: place.region,
+        ca_bundle: place.ca_bundle,
     })
 }
