@@ -137,7 +137,12 @@ fn read_all(value: &dyn Value, buffer: &mut [u8], offset: u64) -> Result<()> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match value.read_at(rest, offset.saturating_add(filled as u64))? {
-            0 => return Err(Error::io("read on in a version that is shorter than it was", Errno::IO)),
+            0 => {
+                return Err(Error::io(
+                    "read on in a version that is shorter than it was",
+                    Errno::IO,
+                ));
+            }
             count => filled += count,
         }
     }

@@ -101,8 +101,7 @@ impl Staged {
     /// # Errors
     /// [`Error::Io`].
     pub fn next_data(&self, offset: u64) -> Result<u64> {
-        self.next_data_of_both(offset)
-            .map_err(|error| failed("look for the holes of", error))
+        self.next_data_of_both(offset).map_err(|error| failed("look for the holes of", error))
     }
 
     /// Where the next hole begins, as [`Value::next_hole`].
@@ -110,8 +109,7 @@ impl Staged {
     /// # Errors
     /// [`Error::Io`].
     pub fn next_hole(&self, offset: u64) -> Result<u64> {
-        self.next_hole_of_both(offset)
-            .map_err(|error| failed("look for the holes of", error))
+        self.next_hole_of_both(offset).map_err(|error| failed("look for the holes of", error))
     }
 
     /// Makes zeros of `len` bytes from `offset`, and a hole where the file system has such. The value's length stays:
