@@ -68,7 +68,7 @@ impl Read for Reader<Arc<dyn Value>> {
 }
 
 /// The system's answer inside an error, or the error itself as an I/O error.
-fn into_io(error: Error) -> io::Error {
+pub(crate) fn into_io(error: Error) -> io::Error {
     match error {
         Error::Io { source, .. } => source,
         other => io::Error::other(other),

@@ -10,7 +10,7 @@ use crate::backend::is_input_key;
 use crate::model::{ContentType, Key, RecordType, may_begin_text, seems_text};
 
 /// So many first bytes of a value tell its format, if it has a signature.
-const HEAD: u64 = 8 * 1024;
+const HEAD: usize = 8 * 1024;
 
 /// Formats whose files may be text from one end to the other, and are recognised all the same.
 const TEXTUAL_FORMATS: [&str; 3] = ["application/pdf", "application/postscript", "application/rtf"];
@@ -90,7 +90,7 @@ pub(super) fn fits(content_type: &ContentType, value: &impl LookedAt) -> io::Res
         Ok(may_be_json(value)? && content_type.fits(&mut value.all())?)
     } else if content_type.is_text() {
         let is_known = value.is_known_not_to_fit(content_type);
-        Ok(!is_known && content_type.fits(&mut value.as_text())?)
+        Ok(!is_known && content_type.fits(&mut value.as_text()?)?)
     } else {
         content_type.fits(&mut value.all())
     }
@@ -114,10 +114,10 @@ fn of_bytes(value: &impl LookedAt) -> io::Result<ContentType> {
     }
     let mut head = Vec::new();
     // In one piece.
-    io::BufReader::with_capacity(HEAD as usize, value.all().take(HEAD)).read_to_end(&mut head)?;
+    io::BufReader::with_capacity(HEAD, value.all().take(HEAD as u64)).read_to_end(&mut head)?;
     if let Some(content_type) = of_signature(&head) {
         Ok(content_type)
-    } else if may_begin_text(&head) && !value.is_no_text() && seems_text(&mut value.as_text())? {
+    } else if may_begin_text(&head) && !value.is_no_text() && seems_text(&mut value.as_text()?)? {
         Ok(ContentType::text())
     } else {
         Ok(ContentType::bytes())

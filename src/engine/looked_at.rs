@@ -12,10 +12,12 @@
 //! JSON is never believed. Whether a document is whole can be told by no part of it, except that one whose last letter can
 //! end none is not.
 
+use std::cell::OnceCell;
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::ops::Range;
 
-use crate::backend::{Kept, Reader, Staged};
+use crate::backend::{Kept, Reader, Staged, into_io};
 use crate::model::{ContentType, Origin, RecordType, Result};
 
 /// Parts of a far version are passed over if they have so many bytes: fewer cost no more than to ask for their ends.
@@ -34,8 +36,11 @@ pub(super) trait LookedAt {
     fn all(&self) -> impl Read;
 
     /// So many of them that these are UTF-8 only if all are; and so, whether there is a NUL.
-    fn as_text(&self) -> impl Read {
-        self.all()
+    ///
+    /// # Errors
+    /// What reading them fails with.
+    fn as_text(&self) -> io::Result<impl Read> {
+        Ok(self.all())
     }
 
     /// Whether they are known to be no UTF-8 without a NUL.
@@ -67,8 +72,10 @@ pub(super) struct StagedBytes<'a> {
     size: u64,
     /// Where what was changed begins that nothing unchanged follows.
     last_own: u64,
-    /// How it is looked through for text.
-    text: Vec<Part>,
+    /// What is kept, if that is text.
+    kept_text: Option<Kept>,
+    /// How it is looked through for text, once somebody has asked.
+    parts: OnceCell<Vec<Part>>,
     /// The version's type, if that says that what is staged is no text.
     no_text: Option<RecordType>,
 }
@@ -85,23 +92,23 @@ enum Part {
 impl<'a> StagedBytes<'a> {
     pub(super) fn of(staged: &'a Staged) -> Result<Self> {
         let size = staged.attributes()?.size;
-        let mut bytes =
-            Self { staged, size, last_own: 0, text: vec![Part::Range(0..size)], no_text: None };
+        let parts = OnceCell::new();
+        let mut bytes = Self { staged, size, last_own: 0, kept_text: None, parts, no_text: None };
         if let Some(kept) = staged.kept() {
             bytes.last_own = kept.ranges.last().map_or(0, |range| range.end);
-            bytes.believe(&kept)?;
+            bytes.believe(kept)?;
         }
         Ok(bytes)
     }
 
     /// Believes a version's type.
-    fn believe(&mut self, kept: &Kept) -> Result<()> {
+    fn believe(&mut self, kept: Kept) -> Result<()> {
         let Some(record_type) = kept.value.record_type() else { return Ok(()) };
         if record_type.content_type.is_text() || record_type.content_type.is_json() {
-            self.text = text_parts(kept, self.size)?;
+            self.kept_text = Some(kept);
         } else if record_type.content_type == ContentType::bytes()
             && record_type.origin != Origin::Given
-            && is_untouched(kept)?
+            && is_untouched(&kept)?
         {
             self.no_text = Some(record_type);
         }
@@ -119,9 +126,19 @@ impl LookedAt for StagedBytes<'_> {
         Reader::shortening_holes(self.staged)
     }
 
-    fn as_text(&self) -> impl Read {
-        let parts = self.text.iter().cloned().collect();
-        Parts { staged: self.staged, parts, now: None }
+    fn as_text(&self) -> io::Result<impl Read> {
+        let parts = match self.parts.get() {
+            Some(parts) => parts,
+            None => {
+                let parts = match &self.kept_text {
+                    Some(kept) => text_parts(kept, self.size).map_err(into_io)?,
+                    None => vec![Part::Range(0..self.size)],
+                };
+                self.parts.get_or_init(|| parts)
+            }
+        };
+        let parts = parts.iter().cloned().collect();
+        Ok(Parts { staged: self.staged, parts, now: None })
     }
 
     fn is_no_text(&self) -> bool {
@@ -154,7 +171,7 @@ impl LookedAt for StagedBytes<'_> {
 /// Reads parts one after the other.
 struct Parts<'a> {
     staged: &'a Staged,
-    parts: std::collections::VecDeque<Part>,
+    parts: VecDeque<Part>,
     now: Option<Reader<&'a Staged>>,
 }
 
