@@ -1,6 +1,6 @@
 //! Values that are said to be far: what is read of them is counted, and fails if a test wants it to.
 
-// Not each test asks all of it.
+// No test asks for all of it.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 use std::ops::Range;
