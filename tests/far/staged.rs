@@ -91,9 +91,9 @@ fn a_copy_is_one_also_of_what_is_far() {
 
 #[test]
 fn p06_nobody_reads_zeros_for_bytes_that_are_far() {
-    const PIECE: u64 = 4096;
+    const PIECE: u64 = 128 * 1024;
     let (room, value) = room_with_value();
-    for _ in 0..20 {
+    for _ in 0..100 {
         let staged = room.over(&value);
         let at = AtomicU64::new(0);
         thread::scope(|scope| {
@@ -104,8 +104,9 @@ fn p06_nobody_reads_zeros_for_bytes_that_are_far() {
                         if now >= SIZE as u64 {
                             break;
                         }
-                        let bytes = read(&staged, now..now + PIECE);
-                        assert!(bytes.iter().all(|byte| b"on".contains(byte)), "at {now}");
+                        // The last of it, which is written last; and few, so as to look often.
+                        let bytes = read(&staged, now + PIECE - 4..now + PIECE);
+                        assert!(bytes == b"oooo" || bytes == b"nnnn", "{bytes:?} at {now}");
                     }
                 });
             }
