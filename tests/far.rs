@@ -2,6 +2,8 @@
 
 // Clippy's leave for tests does not reach helper functions of an integration test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+// That one range was read is what is said.
+#![allow(clippy::single_range_in_vec_init)]
 
 #[path = "common/far.rs"]
 mod common_far;

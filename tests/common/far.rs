@@ -1,11 +1,12 @@
 //! Values that are said to be far: what is read of them is counted, and fails if a test wants it to.
 
 // No test asks for all of it.
-#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
+#![allow(dead_code)]
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use storefs::backend::Value;
 use storefs::backend::memory::MemoryBackend;
 use storefs::model::{Attributes, Error, RecordType, Result};
@@ -39,7 +40,7 @@ impl Far {
 
     /// Which ranges were read since this was asked last, and begins anew.
     pub(crate) fn read(&self) -> Vec<Range<u64>> {
-        std::mem::take(&mut *self.read.lock().unwrap())
+        std::mem::take(&mut *self.read.lock())
     }
 
     /// How many bytes were read since this was asked last.
@@ -49,7 +50,7 @@ impl Far {
 
     /// Lets each read of a value fail, or none any more.
     pub(crate) fn fail(&self, failure: Option<Failure>) {
-        *self.fails.lock().unwrap() = failure;
+        *self.fails.lock() = failure;
     }
 }
 
@@ -62,11 +63,11 @@ struct FarValue {
 
 impl Value for FarValue {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        if let Some(failure) = *self.far.fails.lock().unwrap() {
+        if let Some(failure) = *self.far.fails.lock() {
             return Err(failure());
         }
         let count = self.value.read_at(buffer, offset)?;
-        self.far.read.lock().unwrap().push(offset..offset + count as u64);
+        self.far.read.lock().push(offset..offset + count as u64);
         Ok(count)
     }
 
