@@ -57,6 +57,7 @@ pub use listed::{Listed, Scan};
 pub use publishing::{DecideType, Over, Publish, PublishError, PublishType, RenameRecord};
 pub use purging::{Counting, Purge, Purged, Purging, WouldPurge, is_input_key, is_item, is_spared};
 pub use reader::Reader;
+pub(crate) use reader::into_io;
 #[cfg(feature = "sql")]
 pub use sql::{SqlOptions, open as open_database};
 pub use staged::{Kept, Partial, Staged, StagedPlace, Unnamed};

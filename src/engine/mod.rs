@@ -11,6 +11,7 @@ mod copy;
 mod examine;
 mod input;
 mod iterate;
+mod looked_at;
 mod moved_aside;
 mod open;
 mod options;

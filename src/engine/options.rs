@@ -7,9 +7,9 @@ use std::time::Duration;
 
 #[cfg(feature = "sql")]
 use crate::backend::SqlOptions;
+use crate::backend::directory::DirectoryOptions;
 #[cfg(feature = "s3")]
 use crate::backend::{AwsOptions, BucketOptions, DEFAULT_CACHE_BYTES};
-use crate::backend::directory::DirectoryOptions;
 use crate::model::DEFAULT_INPUT_KEY;
 
 /// Environment variables that name the input key, the first one set winning (FORMAT 8.1).

@@ -1,11 +1,12 @@
 //! Values that are said to be far: what is read of them is counted, and fails if a test wants it to.
 
-// Not each test asks all of it.
-#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
+// No test asks for all of it.
+#![allow(dead_code)]
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use storefs::backend::Value;
 use storefs::backend::memory::MemoryBackend;
 use storefs::model::{Attributes, Error, RecordType, Result};
@@ -15,7 +16,7 @@ type Failure = fn() -> Error;
 
 /// What is asked of far values.
 #[derive(Clone, Debug, Default)]
-pub struct Far {
+pub(crate) struct Far {
     /// Each range that was read.
     read: Arc<Mutex<Vec<Range<u64>>>>,
     fails: Arc<Mutex<Option<Failure>>>,
@@ -23,29 +24,33 @@ pub struct Far {
 
 impl Far {
     /// An empty storage in memory, all values of which are far.
-    pub fn backend(&self) -> MemoryBackend {
+    pub(crate) fn backend(&self) -> MemoryBackend {
         let far = self.clone();
         MemoryBackend::showing(move |value, record_type| far.value(value, record_type))
     }
 
     /// A value with its type, far.
-    pub fn value(&self, value: Arc<dyn Value>, record_type: Option<RecordType>) -> Arc<dyn Value> {
+    pub(crate) fn value(
+        &self,
+        value: Arc<dyn Value>,
+        record_type: Option<RecordType>,
+    ) -> Arc<dyn Value> {
         Arc::new(FarValue { value, record_type, far: self.clone() })
     }
 
     /// Which ranges were read since this was asked last, and begins anew.
-    pub fn read(&self) -> Vec<Range<u64>> {
-        std::mem::take(&mut *self.read.lock().unwrap())
+    pub(crate) fn read(&self) -> Vec<Range<u64>> {
+        std::mem::take(&mut *self.read.lock())
     }
 
     /// How many bytes were read since this was asked last.
-    pub fn bytes_read(&self) -> u64 {
+    pub(crate) fn bytes_read(&self) -> u64 {
         self.read().into_iter().map(|range| range.end - range.start).sum()
     }
 
     /// Lets each read of a value fail, or none any more.
-    pub fn fail(&self, failure: Option<Failure>) {
-        *self.fails.lock().unwrap() = failure;
+    pub(crate) fn fail(&self, failure: Option<Failure>) {
+        *self.fails.lock() = failure;
     }
 }
 
@@ -58,13 +63,11 @@ struct FarValue {
 
 impl Value for FarValue {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        if let Some(failure) = *self.far.fails.lock().unwrap() {
+        if let Some(failure) = *self.far.fails.lock() {
             return Err(failure());
         }
-        // As from a network: less than was asked for comes at a time.
-        let most = if buffer.len() > 10_000 { buffer.len() / 2 } else { buffer.len() };
-        let count = self.value.read_at(&mut buffer[..most], offset)?;
-        self.far.read.lock().unwrap().push(offset..offset + count as u64);
+        let count = self.value.read_at(buffer, offset)?;
+        self.far.read.lock().push(offset..offset + count as u64);
         Ok(count)
     }
 

@@ -17,11 +17,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use log::debug;
-use object_store::ClientOptions;
 use object_store::aws::AwsAuthorizer;
-use object_store::client::{
-    HttpClient, HttpConnector, HttpRequest, HttpRequestBody, HttpResponseBody, ReqwestConnector,
-};
+use object_store::client::{HttpClient, HttpRequest, HttpRequestBody, HttpResponseBody};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -34,6 +31,9 @@ use crate::model::{BackendErrorKind, Error, Result};
 
 /// Threads that serve all connections, and check and sign what goes over them.
 const WORKERS: usize = 2;
+
+/// So many connections are held open that nothing goes over.
+const MOST_IDLE: usize = 64;
 
 /// Least time in which a request must show progress.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
@@ -148,16 +148,14 @@ impl Calls {
             .enable_all()
             .build()
             .map_err(|error| failed(error.to_string()))?;
-        let options = ClientOptions::new()
-            .with_allow_http(true)
-            .with_timeout_disabled()
-            .with_connect_timeout(patience(timeout))
-            .with_pool_max_idle_per_host(64);
         let client = {
             let _entered = runtime.enter();
-            ReqwestConnector::default()
-                .connect(&options)
-                .map_err(|error| failed(error.to_string()))?
+            let builder = access.client_builder()?;
+            let builder = builder
+                .connect_timeout(patience(timeout))
+                .pool_max_idle_per_host(MOST_IDLE)
+                .redirect(reqwest::redirect::Policy::none());
+            HttpClient::new(builder.build().map_err(|error| failed(error.to_string()))?)
         };
         let url = url_of(&access, bucket);
         let (runtime, counted, bucket) = (Some(runtime), Counted::default(), bucket.to_owned());

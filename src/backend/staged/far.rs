@@ -23,9 +23,9 @@ impl Staged {
         // Another version's bytes, if any are kept, cannot be told from this one's.
         self.fill(end..u64::MAX)?;
         // In this order: the file is never so long that its zeros would be read for bytes of the version.
-        self.base.begin(Arc::clone(value), end);
+        self.state.base.begin(Arc::clone(value), end);
         copying::extend_to(self, end).map_err(|error| {
-            let given_up = self.base.change(0..u64::MAX, || Ok::<_, Error>(()));
+            let given_up = self.state.base.change(0..u64::MAX, || Ok::<_, Error>(()));
             debug_assert!(given_up.is_ok(), "nothing was tried");
             failed("extend", error)
         })
@@ -35,15 +35,17 @@ impl Staged {
     /// the file. Who publishes takes these bytes from there, or asks for them by [`fill`](Self::fill).
     #[must_use]
     pub fn kept(&self) -> Option<Kept> {
-        self.base.kept(0..u64::MAX)
+        self.state.base.kept(0..u64::MAX)
     }
 
     /// Whether these bytes are on this machine, so that to read them waits for no network, as [`Value::has`].
     #[must_use]
     pub fn has(&self, offset: u64, len: u64) -> bool {
-        self.base.kept(offset..offset.saturating_add(len)).is_none_or(|Kept { value, ranges }| {
-            ranges.iter().all(|range| value.has(range.start, range.end - range.start))
-        })
+        self.state.base.kept(offset..offset.saturating_add(len)).is_none_or(
+            |Kept { value, ranges }| {
+                ranges.iter().all(|range| value.has(range.start, range.end - range.start))
+            },
+        )
     }
 
     /// Fetches what is missing of a range of offsets, so that the file holds all of it. What is written meanwhile stays as
@@ -53,7 +55,7 @@ impl Staged {
     /// What reading the version fails with, such as [`Error::RecordReplaced`] if its bytes are gone; [`Error::Io`]. What was
     /// fetched until then is in the file, and what is staged has not changed.
     pub fn fill(&self, range: Range<u64>) -> Result<()> {
-        let Some(Kept { value, ranges }) = self.base.kept(range) else { return Ok(()) };
+        let Some(Kept { value, ranges }) = self.state.base.kept(range) else { return Ok(()) };
         let mut buffer = Vec::new();
         for range in ranges {
             let mut at = range.start;
@@ -63,7 +65,7 @@ impl Staged {
                 read_all(&*value, &mut buffer, at)?;
                 self.with_room(|| {
                     let write = |bytes: &[u8], at| write_all_at(&*self.file, bytes, at);
-                    self.base.give(&value, (at, &buffer), write)
+                    self.state.base.give(&value, (at, &buffer), write)
                 })
                 .and_then(|()| self.place.written(at + len))
                 .map_err(|error| failed("write", error))?;
@@ -101,7 +103,7 @@ impl Staged {
 
     /// Where the next bytes begin that may be other than zero: what is kept counts as such.
     pub(super) fn next_data_of_both(&self, offset: u64) -> rustix::io::Result<u64> {
-        let kept = self.base.next(offset).map_or(u64::MAX, |kept| kept.start);
+        let kept = self.state.base.next(offset).map_or(u64::MAX, |kept| kept.start);
         if kept == offset {
             return Ok(offset);
         }
@@ -112,7 +114,7 @@ impl Staged {
     pub(super) fn next_hole_of_both(&self, offset: u64) -> rustix::io::Result<u64> {
         let mut at = offset;
         loop {
-            let kept = self.base.next(at);
+            let kept = self.state.base.next(at);
             if let Some(kept) = kept.as_ref().filter(|kept| kept.start == at) {
                 at = kept.end;
                 continue;

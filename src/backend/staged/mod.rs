@@ -44,9 +44,16 @@ pub struct Staged {
     file: Arc<OwnedFd>,
     /// The most bytes that it may have.
     limit: u64,
+    place: Box<dyn StagedPlace>,
+    /// Boxed, since what is staged comes back with each error of a publish, which should not be large.
+    state: Box<State>,
+}
+
+/// What changes while bytes are staged, besides the file.
+#[derive(Debug, Default)]
+struct State {
     /// Whether the modification time was set by hand, so that publishing keeps it.
     is_dated: AtomicBool,
-    place: Box<dyn StagedPlace>,
     base: Base,
 }
 
@@ -58,8 +65,8 @@ impl Staged {
         limit: Option<u64>,
         place: Box<dyn StagedPlace>,
     ) -> Self {
-        let (limit, is_dated) = (limit.unwrap_or(u64::MAX), AtomicBool::new(false));
-        Self { file: file.into(), limit, is_dated, place, base: Base::default() }
+        let limit = limit.unwrap_or(u64::MAX);
+        Self { file: file.into(), limit, place, state: Box::default() }
     }
 
     /// The file. Who publishes may take it for the new version's. It holds all bytes, unless its place lets it be partial
@@ -90,7 +97,8 @@ impl Staged {
     /// # Errors
     /// [`Error::Io`]; for bytes that are still in a far version, what reading that fails with.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        if let Some(kept) = self.base.kept(offset..offset.saturating_add(buffer.len() as u64)) {
+        if let Some(kept) = self.state.base.kept(offset..offset.saturating_add(buffer.len() as u64))
+        {
             return self.read_both(&kept, buffer, offset);
         }
         local_file::read_at(&*self.file, buffer, offset).map_err(|error| failed("read", error))
@@ -120,7 +128,11 @@ impl Staged {
     pub fn zero(&self, offset: u64, len: u64) -> Result<()> {
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         let range = offset..offset.saturating_add(len);
-        match self.base.change(range, || rustix::fs::fallocate(&*self.file, hole, offset, len)) {
+        match self
+            .state
+            .base
+            .change(range, || rustix::fs::fallocate(&*self.file, hole, offset, len))
+        {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.write_zeros(offset, len),
             punched => punched.map_err(|error| failed("punch a hole into", error)),
         }
@@ -147,7 +159,7 @@ impl Staged {
         failpoint::fail("stage: write")
             .and_then(|()| {
                 let write = || write_all_at(&*self.file, data, offset);
-                self.with_room(|| self.base.change(offset..end, write))
+                self.with_room(|| self.state.base.change(offset..end, write))
             })
             .and_then(|()| self.place.written(end))
             .map_err(|error| failed("write", error))
@@ -161,7 +173,7 @@ impl Staged {
         self.refuse_over_limit(len)?;
         failpoint::fail("stage: truncate")
             .and_then(|()| {
-                self.base.change(len..u64::MAX, || rustix::fs::ftruncate(&*self.file, len))
+                self.state.base.change(len..u64::MAX, || rustix::fs::ftruncate(&*self.file, len))
             })
             .map_err(|error| failed("truncate", error))
     }
@@ -220,7 +232,7 @@ impl Staged {
         local_file::change_attributes(&*self.file, change)
             .map_err(|error| failed("change attributes of", error))?;
         if change.modified.is_some() {
-            self.is_dated.store(true, Ordering::Relaxed);
+            self.state.is_dated.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -228,7 +240,7 @@ impl Staged {
     /// Whether the modification time was set by hand, and is to be that of the published version.
     #[must_use]
     pub fn is_dated(&self) -> bool {
-        self.is_dated.load(Ordering::Relaxed)
+        self.state.is_dated.load(Ordering::Relaxed)
     }
 
     /// Attributes of what is staged. What is missing in the file takes room all the same: some programs take a file without
@@ -240,7 +252,7 @@ impl Staged {
         rustix::fs::fstat(&*self.file)
             .map(|stat| {
                 let own = local_file::attributes(&stat);
-                Attributes { blocks: own.blocks + self.base.count().div_ceil(BLOCK), ..own }
+                Attributes { blocks: own.blocks + self.state.base.count().div_ceil(BLOCK), ..own }
             })
             .map_err(|error| failed("look at", error))
     }

@@ -149,7 +149,8 @@ impl State {
         }
     }
 
-    /// What is staged, beginning with as many as `most` bytes of the published version if nothing was.
+    /// What is staged, beginning with as many as `most` bytes of the published version if nothing was. Those of a far
+    /// version stay where they are.
     pub(super) fn stage(&mut self, stage: Stage<'_>, most: u64) -> FsResult<&Staged> {
         if let Content::Published(base) = &self.content {
             let base = Arc::clone(base);
