@@ -1,5 +1,7 @@
 //! What a storage is: what it keeps of the promises, and what it has room for.
 
+use std::time::Duration;
+
 #[cfg(feature = "mount")]
 use serde_json::{Value, json};
 
@@ -35,6 +37,8 @@ pub struct Traits {
     pub keeps_owner_and_mode: bool,
     /// Whether times that are set by hand are kept.
     pub keeps_times: bool,
+    /// How far a time that is told may lie before the moment: what the storage's times are cut to.
+    pub time_granularity: Duration,
     /// Whether each change of a record moves the times in the metadata of its store, in the same step. Else they are moved
     /// by a purge, and by [`Backend::touch_store`](super::Backend::touch_store).
     pub times_follow_changes: bool,
@@ -112,6 +116,7 @@ impl Traits {
             key_order: KeyOrder::None,
             keeps_owner_and_mode: true,
             keeps_times: true,
+            time_granularity: Duration::ZERO,
             times_follow_changes: false,
             tells_versions: true,
             limits: Limits {
@@ -155,6 +160,7 @@ pub(crate) fn describe(backend: &dyn Backend) -> Value {
         },
         "keeps_owner_and_mode": traits.keeps_owner_and_mode,
         "keeps_times": traits.keeps_times,
+        "time_granularity_seconds": traits.time_granularity.as_secs_f64(),
         "times_follow_changes": traits.times_follow_changes,
         "tells_versions": traits.tells_versions,
         "most_key_chars": traits.limits.key_chars,

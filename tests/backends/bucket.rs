@@ -57,8 +57,10 @@ fn declared(precision: Precision) -> Traits {
     traits.key_order = KeyOrder::Own;
     traits.keeps_owner_and_mode = false;
     traits.keeps_times = false;
+    traits.time_granularity = Duration::from_secs(1);
     traits.tells_versions = false;
     traits.limits.key_bytes = Some(237);
+    traits.limits.content_type_chars = Some(1024);
     traits.limits.value_bytes = Some(5 << 40);
     traits
 }
@@ -66,7 +68,8 @@ fn declared(precision: Precision) -> Traits {
 #[test]
 fn it_is_what_it_declares() {
     run(|backend| {
-        assert_eq!(capabilities_of(backend), ["plain-directories"]);
+        let all = ["metadata-files", "plain-directories", "repair", "dialects"];
+        assert_eq!(capabilities_of(backend), all);
         assert_eq!(backend.traits(), declared(Precision::Exact));
     });
 }

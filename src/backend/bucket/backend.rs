@@ -58,6 +58,7 @@ impl Backend for BucketBackend {
         traits.key_order = KeyOrder::Own;
         traits.keeps_owner_and_mode = false;
         traits.keeps_times = false;
+        traits.time_granularity = Duration::from_secs(1);
         // Equal bytes are one version to S3.
         traits.tells_versions = false;
         traits.limits.key_bytes = Some(layout::MAX_VALUE_NAME);

@@ -93,7 +93,7 @@ impl MetadataFiles for BucketBackend {
 
 impl PlainDirectories for BucketBackend {
     fn directories(&self, directory: &StoreName) -> Result<Vec<String>> {
-        let is_root = directory.components().next().is_none();
+        let is_root = directory.is_plain() && directory.components().next().is_none();
         if !is_root {
             self.shared.store_of_late(directory, super::known_stores::LATE)?;
         }

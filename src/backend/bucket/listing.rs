@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::calls::{Ask, Calls};
 use super::failure::Failure;
-use super::requests::{Tag, at_second};
+use super::requests::{Tag, at_second, tag};
 use super::xml::{self, ListPage};
 use crate::model::{BackendErrorKind, Error};
 
@@ -93,7 +93,7 @@ impl Calls {
             modified: time(&contents.last_modified),
             key: contents.key,
             size: contents.size,
-            tag: contents.e_tag.into(),
+            tag: tag(&contents.e_tag),
         });
         let prefixes = page.common_prefixes.into_iter().map(|common| common.prefix);
         Ok(Page { objects: objects.collect(), prefixes: prefixes.collect(), next })

@@ -132,7 +132,9 @@ impl Shared {
                     break;
                 }
             }
-            calls.delete_all(&goes_last, calls.deadline()).await
+            calls.delete_all(&goes_last, calls.deadline()).await?;
+            // Also where it is not listed: some servers keep a directory of their own for what was in it.
+            calls.delete(&directory, calls.deadline()).await
         };
         calls.wait(|| format!("remove '{store}'"), remove)?;
         self.stores.forget(store);
@@ -306,7 +308,8 @@ impl Shared {
                     break;
                 }
             }
-            calls.delete_all(&goes_last, calls.deadline()).await
+            calls.delete_all(&goes_last, calls.deadline()).await?;
+            calls.delete(source, calls.deadline()).await
         };
         calls.wait(|| format!("remove what was renamed from '{from}'"), remove)
     }

@@ -179,9 +179,7 @@ impl Calls {
         deadline: Instant,
     ) -> Result<Written, Failure> {
         if answer.refusal.is_none() {
-            let tag = answer.header("etag");
-            let tag = tag.ok_or_else(|| Failure::Unreadable("it has no ETag".to_owned()))?;
-            return Ok(Written::Done(tag.into(), served_at(&answer)));
+            return Ok(Written::Done(tag_of(&answer)?, served_at(&answer)));
         }
         if answer.is_repeated
             && let Some(done) = self.is_ours(key, nonce, deadline).await?
@@ -301,10 +299,24 @@ pub(super) fn conditional<'a>(ask: Ask<'a>, condition: Condition<'_>) -> Ask<'a>
     }
 }
 
+/// The version that an answer tells.
+pub(super) fn tag_of(answer: &Answer) -> Result<Tag, Failure> {
+    let text = answer.header("etag");
+    text.map(tag).ok_or_else(|| Failure::Unreadable("it has no ETag".to_owned()))
+}
+
+/// A version as all answers should spell it. Some leave the quotes away.
+pub(super) fn tag(text: &str) -> Tag {
+    if text.starts_with('"') || text.starts_with("W/") {
+        text.into()
+    } else {
+        format!("\"{text}\"").into()
+    }
+}
+
 /// What an answer tells of its object.
 fn object(answer: &Answer, size: u64) -> Result<Object, Failure> {
-    let tag = answer.header("etag");
-    let tag = tag.ok_or_else(|| Failure::Unreadable("it has no ETag".to_owned()))?.into();
+    let tag = tag_of(answer)?;
     let modified = answer.header("last-modified").and_then(time);
     let modified = modified.unwrap_or(SystemTime::UNIX_EPOCH);
     Ok(Object { size, tag, modified, told: mark::told(answer) })

@@ -116,18 +116,19 @@ impl Shared {
             return Ok(false);
         }
         let metadata = self.metadata_object(store)?;
-        let mut keys = Vec::new();
-        let list = async {
-            let listing = Listing::of(&place.directory);
-            self.calls.list(listing, None, self.calls.deadline()).await
-        };
+        let list = self.calls.list(Listing::of(&place.directory), None, self.calls.deadline());
         let page = self.calls.wait(|| format!("list store '{store}'"), list)?;
-        keys.extend(page.objects.into_iter().map(|object| object.key));
+        let keys: Vec<String> = page.objects.into_iter().map(|object| object.key).collect();
         if keys.iter().any(|key| place.record(key).is_some()) {
             return Ok(false);
         }
         let action = || format!("remove store '{store}'");
-        self.calls.wait(action, self.calls.delete_all(&keys, self.calls.deadline()))?;
+        let deadline = self.calls.deadline();
+        let remove = async {
+            self.calls.delete_all(&keys, deadline).await?;
+            self.calls.delete(&place.directory, deadline).await
+        };
+        self.calls.wait(action, remove)?;
         self.stores.forget(store);
         // Who has published meanwhile keeps the store, and its metadata.
         if self.calls.wait(action, self.is_there(store, &self.calls, self.calls.deadline()))? {

@@ -13,7 +13,7 @@ use super::calls::{Ask, Calls};
 use super::failure::Failure;
 use super::mark;
 use super::pieces::Piece;
-use super::requests::{Condition, Tag, Written, conditional, nonce, with_mtime};
+use super::requests::{Condition, Tag, Written, conditional, nonce, tag_of, with_mtime};
 use super::xml::{self, Upload, Uploads};
 use crate::backend::local_file;
 use crate::model::{Error, RecordType, Result};
@@ -119,8 +119,7 @@ impl Calls {
                 let _held = room.take(range.end - range.start).await;
                 let bytes = read(file, range.start, range.end - range.start)?;
                 let answer = self.ask(&part.with_body(bytes), self.deadline()).await?;
-                let tag = answer.header("etag");
-                Ok(tag.ok_or_else(|| Failure::Unreadable("a part has no ETag".to_owned()))?.into())
+                Ok(tag_of(&answer)?)
             }
             (Piece::Copied(range), Source { copied: Some(from), .. }) => {
                 let last = range.end.saturating_sub(1);

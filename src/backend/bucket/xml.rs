@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
-use super::requests::Tag;
+use super::requests::{Tag, tag};
 
 /// A page of a listing.
 #[derive(Debug, Default, Deserialize)]
@@ -125,7 +125,7 @@ pub(super) fn copied_tag(text: &[u8]) -> Result<Tag, Failure> {
         true => {
             Err(Failure::Unreadable("the server has not said which version it made".to_owned()))
         }
-        false => Ok(copied.e_tag.into()),
+        false => Ok(tag(&copied.e_tag)),
     }
 }
 
