@@ -42,6 +42,8 @@ pub struct Traits {
     /// Whether each change of a record moves the times in the metadata of its store, in the same step. Else they are moved
     /// by a purge, and by [`Backend::touch_store`](super::Backend::touch_store).
     pub times_follow_changes: bool,
+    /// Whether the name of a store may have a backslash, which some servers take for a slash.
+    pub keeps_backslashes: bool,
     /// Whether [`Backend::record`](super::Backend::record) can tell two versions of a record apart, however soon the one followed the other.
     /// Else two of one length may have the same stamp.
     pub tells_versions: bool,
@@ -118,6 +120,7 @@ impl Traits {
             keeps_times: true,
             time_granularity: Duration::ZERO,
             times_follow_changes: false,
+            keeps_backslashes: true,
             tells_versions: true,
             limits: Limits {
                 key_chars: None,
@@ -162,6 +165,7 @@ pub(crate) fn describe(backend: &dyn Backend) -> Value {
         "keeps_times": traits.keeps_times,
         "time_granularity_seconds": traits.time_granularity.as_secs_f64(),
         "times_follow_changes": traits.times_follow_changes,
+        "keeps_backslashes": traits.keeps_backslashes,
         "tells_versions": traits.tells_versions,
         "most_key_chars": traits.limits.key_chars,
         "most_key_bytes": traits.limits.key_bytes,

@@ -58,6 +58,7 @@ fn declared(precision: Precision) -> Traits {
     traits.keeps_owner_and_mode = false;
     traits.keeps_times = false;
     traits.time_granularity = Duration::from_secs(1);
+    traits.keeps_backslashes = false;
     traits.tells_versions = false;
     traits.limits.key_bytes = Some(237);
     traits.limits.content_type_chars = Some(1024);

@@ -59,6 +59,7 @@ impl Backend for BucketBackend {
         traits.keeps_owner_and_mode = false;
         traits.keeps_times = false;
         traits.time_granularity = Duration::from_secs(1);
+        traits.keeps_backslashes = false;
         // Equal bytes are one version to S3.
         traits.tells_versions = false;
         traits.limits.key_bytes = Some(layout::MAX_VALUE_NAME);

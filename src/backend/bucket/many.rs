@@ -12,6 +12,7 @@ use super::listing::{AT_ONCE, ListedObject, Listing, MOST_DELETED};
 use super::pieces::MOST_COPIED_AT_ONCE;
 use super::requests::{Condition, Object, Written};
 use super::shared::{Conditions, Shared};
+use super::stores::check_name;
 use super::tree::Place;
 use crate::backend::directory::dialect::Dialect;
 use crate::backend::directory::layout;
@@ -152,10 +153,7 @@ impl Shared {
         name: Option<&str>,
     ) -> Result<()> {
         self.store(from)?;
-        if to.as_str() == layout::PRIVATE {
-            let reason = "storefs keeps something else under this name";
-            return Err(Error::InvalidStoreName { name: to.to_string(), reason });
-        }
+        check_name(to)?;
         self.rename_all(from, to, name)
     }
 

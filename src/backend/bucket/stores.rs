@@ -57,10 +57,7 @@ impl Shared {
     pub(super) fn create_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
         let taken = || Error::StoreExists { store: store.to_string() };
         let action = || format!("make store '{store}'");
-        if store.as_str() == layout::PRIVATE {
-            let reason = "storefs keeps something else under this name";
-            return Err(Error::InvalidStoreName { name: store.to_string(), reason });
-        }
+        check_name(store)?;
         let deadline = self.calls.deadline();
         if self.calls.wait(action, self.is_there(store, &self.calls, deadline))? {
             return Err(taken());
@@ -235,6 +232,18 @@ impl Shared {
         let action = || format!("look at '{directory}'");
         Ok(self.calls.wait(action, self.calls.head(key, self.calls.deadline()))?.is_some())
     }
+}
+
+/// Checks the name of a store that is to be made.
+pub(super) fn check_name(store: &StoreName) -> Result<()> {
+    let invalid = |reason| Err(Error::InvalidStoreName { name: store.to_string(), reason });
+    if store.as_str() == layout::PRIVATE {
+        return invalid("storefs keeps something else under this name");
+    }
+    if store.as_str().contains('\\') {
+        return invalid("some servers of buckets take a backslash for a slash");
+    }
+    Ok(())
 }
 
 /// The plain directory in which another is; `None` for the storage's own.

@@ -94,6 +94,10 @@ impl Place {
             Dialect::Plain => layout::check_file_name(key)?,
             _ => layout::check_value_name(&name, key)?,
         }
+        if name.contains(&b'\\') {
+            let reason = "some servers of buckets take a backslash for a slash";
+            return Err(Error::InvalidKey { key: key.to_string(), reason });
+        }
         let most =
             MOST_KEY_BYTES.saturating_sub(self.directory.len() + layout::SIDECAR_SUFFIX.len());
         if name.len() > most {

@@ -39,6 +39,7 @@ impl Shown {
     }
 
     /// The same of what nobody may write.
+    #[cfg(feature = "sql")]
     pub(in crate::backend) fn read_only(
         self,
         object: u64,

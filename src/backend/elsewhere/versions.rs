@@ -61,7 +61,8 @@ impl<V: Clone + Eq> Seen<V> {
         }
     }
 
-    /// How the record came by the type that the database has for it.
+    /// How the record came by the type that the storage has for it.
+    #[cfg(feature = "sql")]
     pub(in crate::backend) fn record_type(&self, content_type: &str) -> RecordType {
         let is_it = |guessed: &&RecordType| guessed.content_type.as_str() == content_type;
         match self.guessed.as_ref().filter(is_it) {
