@@ -186,6 +186,12 @@ impl Database {
         "s3"
     }
 
+    /// Whether an open value may be read no more once it was replaced or removed.
+    #[allow(clippy::unused_self)]
+    pub(crate) fn may_go_stale(&self) -> bool {
+        true
+    }
+
     /// Whether nothing is left of any store.
     #[track_caller]
     pub(crate) fn is_empty(&self) -> bool {
@@ -209,13 +215,22 @@ impl Database {
         self.objects().head(&value_key(STORE, key))["size"].as_u64().unwrap()
     }
 
+    /// Puts a record into the store with its sidecar, past storefs.
+    #[track_caller]
+    pub(crate) fn put(&self, key: &str, value: &[u8], content_type: &str) {
+        let sidecar = json!({"key": key, "content_type": content_type, "size": value.len()});
+        let (mut objects, kind) = (self.objects(), "application/json");
+        objects.put(&value_key(STORE, key), value, content_type);
+        objects.put(&sidecar_key(STORE, key), sidecar.to_string().as_bytes(), kind);
+    }
+
     /// A record's value and type as they are in the bucket: the type that its sidecar says, which the object has too.
     #[track_caller]
     pub(crate) fn record(&self, key: &str) -> Option<(Vec<u8>, String)> {
         let mut objects = self.objects();
         let value = objects.get(&value_key(STORE, key))?;
         let sidecar = objects.sidecar(STORE, key);
-        let content_type = sidecar["content_type"].as_str().unwrap().to_owned();
+        let content_type = content_type_of(&sidecar);
         assert_eq!(value.content_type, content_type, "{key}: the object's type");
         assert_eq!(sidecar["size"], value.bytes.len(), "{key}: the sidecar's size");
         Some((value.bytes, content_type))
@@ -230,6 +245,12 @@ pub(crate) fn value_key(store: &str, key: &str) -> String {
 /// The key of the object that is a record's sidecar.
 pub(crate) fn sidecar_key(store: &str, key: &str) -> String {
     format!("{}.{METADATA}", value_key(store, key))
+}
+
+/// The type that a sidecar says, by either client's spelling.
+pub(crate) fn content_type_of(sidecar: &Value) -> String {
+    let found = sidecar.get("contentType").or(sidecar.get("content_type")).unwrap();
+    found.as_str().unwrap().to_owned()
 }
 
 #[track_caller]

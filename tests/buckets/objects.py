@@ -126,7 +126,8 @@ class Client:
     def get(self, key):
         path = f'{self.at}/{quote(key, safe="")}'
         value = bytes.fromhex(get(path)['hex'])
-        content_type = json.loads(bytes.fromhex(get(f'{path}.{METADATA}')['hex']))['content_type']
+        told = json.loads(bytes.fromhex(get(f'{path}.{METADATA}')['hex']))
+        content_type = told.get('contentType') or told['content_type']
         answer = {'key': key, 'content_type': content_type}
         if 'json' in content_type:
             return answer | {'value': json.loads(value)}

@@ -5,10 +5,12 @@
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// Something that was asked.
 #[derive(Clone, PartialEq, Eq)]
@@ -85,6 +87,8 @@ struct State {
     released: AtomicU64,
     /// Microseconds that everything takes on its way to the server, and back.
     ways: [AtomicU64; 2],
+    /// Bytes of answers' bodies that have been passed on.
+    answered: AtomicU64,
     rules: Mutex<Vec<Rule>>,
     seen: Mutex<Vec<Request>>,
 }
@@ -97,7 +101,11 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) fn to(target: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at(TcpListener::bind("127.0.0.1:0").unwrap(), target)
+    }
+
+    /// One that listens where it is told to.
+    pub(crate) fn at(listener: TcpListener, target: u16) -> Self {
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(State {
             target: AtomicU16::new(target),
@@ -105,6 +113,7 @@ impl Proxy {
             is_over: AtomicBool::new(false),
             released: AtomicU64::new(0),
             ways: [AtomicU64::new(0), AtomicU64::new(0)],
+            answered: AtomicU64::new(0),
             rules: Mutex::new(Vec::new()),
             seen: Mutex::new(Vec::new()),
         });
@@ -151,28 +160,33 @@ impl Proxy {
         fault: Fault,
     ) {
         let rule = Rule { left: times, is_meant: Box::new(is_meant), fault };
-        self.state.rules.lock().unwrap().push(rule);
+        self.state.rules.lock().push(rule);
     }
 
     /// How many requests are still to be befallen.
     pub(crate) fn to_come(&self) -> usize {
-        self.state.rules.lock().unwrap().iter().map(|rule| rule.left).sum()
+        self.state.rules.lock().iter().map(|rule| rule.left).sum()
     }
 
     /// Nothing befalls anything any more, and what is held goes on.
     pub(crate) fn release(&self) {
-        self.state.rules.lock().unwrap().clear();
+        self.state.rules.lock().clear();
         self.state.released.fetch_add(1, Ordering::SeqCst);
     }
 
     /// All that was asked, in the order in which it came.
     pub(crate) fn seen(&self) -> Vec<Request> {
-        self.state.seen.lock().unwrap().clone()
+        self.state.seen.lock().clone()
+    }
+
+    /// How many bytes the bodies of answers have had so far.
+    pub(crate) fn answered(&self) -> u64 {
+        self.state.answered.load(Ordering::SeqCst)
     }
 
     /// What is asked while something is done.
     pub(crate) fn during<T>(&self, work: impl FnOnce() -> T) -> (T, Vec<Request>) {
-        let before = self.state.seen.lock().unwrap().len();
+        let before = self.state.seen.lock().len();
         let done = work();
         (done, self.seen().split_off(before))
     }
@@ -279,16 +293,34 @@ fn exchange(
     let lines = String::from_utf8_lossy(&head).to_lowercase();
     let mut passed = Body::of_answer(&lines, status, &request.method);
     let most = if let Some(Fault::AnswerCut(most)) = fault { Some(most) } else { None };
-    let mut to_client = client;
+    let mut to_client = Counted { to: client, count: &state.answered };
     passed.pass(stream, &mut to_client, most, state)?;
     Ok(passed != Body::ToTheEnd && !lines.contains("\nconnection: close"))
+}
+
+/// Counts what is written.
+struct Counted<'a> {
+    to: &'a TcpStream,
+    count: &'a AtomicU64,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.count.fetch_add(written as u64, Ordering::SeqCst);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 impl State {
     /// Notes what is asked, and gives back what is to befall it.
     fn note(&self, request: &Request) -> Option<Fault> {
-        self.seen.lock().unwrap().push(request.clone());
-        let mut rules = self.rules.lock().unwrap();
+        self.seen.lock().push(request.clone());
+        let mut rules = self.rules.lock();
         let rule = rules.iter_mut().find(|rule| rule.left > 0 && (rule.is_meant)(request))?;
         rule.left -= 1;
         Some(rule.fault)

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::bucket::Database;
-use crate::cluster::Cluster;
 use crate::common::buckets::{self, Who};
+use crate::common::{fixture, temp_dir, tree};
+use crate::database::{Database, STORE};
 use crate::proxy::{Fault, Proxy, counted};
+use crate::weed::Cluster;
 
 #[test]
 fn the_other_side_reads_what_it_writes_through_the_proxy() {
@@ -93,6 +94,60 @@ fn one_server_keeps_conditions_and_one_does_not() {
         let stale = json!({"do": "put", "key": "k", "value": "x", "only_if": "\"stale\""});
         assert_eq!(objects.ask_or_refused(&stale), !is_kept);
     }
+}
+
+#[test]
+fn trees_go_there_and_back_by_either_program() {
+    let Some(server) = buckets::shared() else { return };
+    for name in ["python/odd-keys", "js-v3/plain", "crawlee-storage-v4/values"] {
+        let (from, expected) = (fixture(name), tree(&fixture(name)));
+        let from = from.to_str().unwrap();
+        let (by_aws, by_rclone) = (Database::at(server.place()), Database::at(server.place()));
+        by_aws.aws(&["s3", "sync", "--quiet", from, &by_aws.url()]);
+        by_rclone.rclone(&["copy", from, &by_rclone.remote()]);
+        // Each takes home what the other has brought.
+        let home = temp_dir();
+        by_aws.rclone(&["copy", &by_aws.remote(), home.path().to_str().unwrap()]);
+        assert!(tree(home.path()) == expected, "{name}");
+        let home = temp_dir();
+        let to = home.path().to_str().unwrap();
+        by_rclone.aws(&["s3", "sync", "--quiet", &by_rclone.url(), to]);
+        assert!(tree(home.path()) == expected, "{name}");
+        assert_eq!(by_aws.objects().keys("").len(), expected.len());
+    }
+}
+
+#[test]
+fn the_client_keeps_a_store_as_files_would_be() {
+    let Some(server) = buckets::shared() else { return };
+    let db = Database::at(server.place());
+    let mut client = db.client(STORE).unwrap();
+    client.set("k ey", &json!({"a": 1}));
+    client.set("text", &json!("text"));
+    client.set("INPUT", &json!({"hex": "00ff"}));
+    assert_eq!(client.get("k ey")["value"], json!({"a": 1}));
+    assert_eq!(client.get("INPUT")["hex"], "00ff");
+    assert_eq!(client.keys(), ["INPUT", "k ey", "text"].map(str::to_owned).into());
+    assert_eq!(db.record("text").unwrap(), (b"text".to_vec(), "text/plain; charset=utf-8".into()));
+    assert_eq!(db.size_of("text"), 4);
+    db.put("put", b"{}", "application/json");
+    assert_eq!(client.get("put")["content_type"], "application/json");
+    client.ask(&json!({"hammer": "text", "values": ["a", "b"], "times": 3}));
+    assert_eq!(client.get("text")["value"], "a");
+    client.ask(&json!({"delete": "text"}));
+    assert!(db.record("text").is_none());
+    client.ask(&json!({"purge": 1}));
+    assert_eq!(client.keys(), ["INPUT".to_owned()].into());
+    db.remove_records();
+    assert_eq!(client.keys().len(), 0);
+    client.ask(&json!({"drop": 1}));
+    assert!(db.is_empty());
+    let fill = json!({"do": "fill", "prefix": "key_value_stores/full", "count": 700, "value": "x"});
+    let mut objects = db.objects();
+    objects.ask(&fill);
+    assert_eq!(objects.keys("").len(), 1400);
+    objects.ask(&json!({"do": "upload", "key": "begun", "value": "x"}));
+    assert_eq!(objects.ask(&json!({"do": "uploads"})), json!(["begun"]));
 }
 
 #[test]

@@ -8,9 +8,10 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// How long a server may take to answer.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -64,13 +65,13 @@ impl Processes {
     pub(crate) fn start(&self, name: &str, program: &str, arguments: &[String]) {
         let (program, arguments) = (program.to_owned(), arguments.to_vec());
         let started = Started { program, arguments, child: None };
-        self.started.lock().unwrap().insert(name.to_owned(), started);
+        self.started.lock().insert(name.to_owned(), started);
         self.start_again(name);
     }
 
     /// Starts one again that was killed.
     pub(crate) fn start_again(&self, name: &str) {
-        let mut started = self.started.lock().unwrap();
+        let mut started = self.started.lock();
         let started = started.get_mut(name).unwrap();
         assert!(started.child.is_none(), "{name} runs");
         let path = |end: &str| self.directory.join(format!("{name}.{end}"));
@@ -96,7 +97,7 @@ impl Processes {
 
     /// Kills one at once, as a crash does.
     pub(crate) fn kill(&self, name: &str) {
-        let mut started = self.started.lock().unwrap();
+        let mut started = self.started.lock();
         let mut child = started.get_mut(name).unwrap().child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
@@ -127,7 +128,7 @@ impl Processes {
             if asked.stdout != b"000" {
                 return true;
             }
-            if let Some(child) = &mut self.started.lock().unwrap().get_mut(name).unwrap().child
+            if let Some(child) = &mut self.started.lock().get_mut(name).unwrap().child
                 && child.try_wait().unwrap().is_some()
             {
                 return false;
@@ -140,7 +141,7 @@ impl Processes {
 
 impl Drop for Processes {
     fn drop(&mut self) {
-        for started in self.started.lock().unwrap().values_mut() {
+        for started in self.started.lock().values_mut() {
             if let Some(child) = &mut started.child {
                 let _ = (child.kill(), child.wait());
             }
