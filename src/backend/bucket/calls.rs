@@ -271,6 +271,10 @@ impl Calls {
         *request.method_mut() = ask.method.clone();
         *request.uri_mut() = url.parse().map_err(|error: http::uri::InvalidUri| failed(&error))?;
         *request.headers_mut() = ask.headers.clone();
+        if matches!(ask.method, Method::PUT | Method::POST) {
+            // Also of nothing, which is not said otherwise.
+            request.headers_mut().insert("content-length", HeaderValue::from(ask.body.len()));
+        }
         if let Some(credential) = self.shared.access.credential().await? {
             AwsAuthorizer::new(&credential, "s3", &self.shared.access.region)
                 .try_authorize(&mut request, None)

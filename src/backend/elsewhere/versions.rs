@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use super::generations::Generations;
-use crate::model::{ContentType, Key, RecordType, StoreName};
+#[cfg(feature = "sql")]
+use crate::model::ContentType;
+use crate::model::{Key, RecordType, StoreName};
 use crate::ranks::{Mutex, Table};
 
 /// So many records are remembered; of those that were asked for last, half of them at least.
