@@ -95,6 +95,18 @@ impl Shared {
         self.calls.wait(|| format!("keep directory '{store}'"), put)
     }
 
+    /// Removes what keeps a directory from which all else was removed: the object that was made for that, or a directory that
+    /// the server has by itself for what was in it, and shows as an object.
+    pub(super) async fn remove_keeper(&self, directory: &str) -> Result<(), Failure> {
+        let listing = Listing::of(directory).at_most(2);
+        let page = self.calls.list(listing, None, self.calls.deadline()).await?;
+        let is_alone = page.prefixes.is_empty() && page.objects.len() == 1;
+        if is_alone && page.objects.iter().all(|object| object.key == directory) {
+            self.calls.delete(directory, self.calls.deadline()).await?;
+        }
+        Ok(())
+    }
+
     /// Sees to it that a store or directory stays when its last object goes.
     pub(super) fn keep_store(&self, store: &StoreName) -> Result<()> {
         let known = self.store_of_late(store, LATE)?;
@@ -123,7 +135,7 @@ impl Shared {
         let deadline = self.calls.deadline();
         let remove = async {
             self.calls.delete_all(&keys, deadline).await?;
-            self.calls.delete(&place.directory, deadline).await
+            self.remove_keeper(&place.directory).await
         };
         self.calls.wait(action, remove)?;
         self.stores.forget(store);
