@@ -61,6 +61,11 @@ impl Database {
         Self { dir: temp_dir(), direct: self.direct.clone(), place }
     }
 
+    /// Whether it can keep a record of this key: no object of SeaweedFS has these names.
+    pub(crate) fn keeps(&self, key: &str) -> bool {
+        !matches!(key, "." | "..")
+    }
+
     /// A directory for what else a test needs.
     pub(crate) fn beside(&self) -> PathBuf {
         let path = self.dir.path().join("beside");

@@ -32,6 +32,7 @@ pub(crate) fn p13_p14_p16_a_purge_spares_the_input_and_leaves_no_object(db: &Dat
     wait_until("all are listed", || names(&store).len() == 1207);
     let before = metadata(&store);
     fs::write(store.join("@purge"), "1\n").unwrap();
+    let after = metadata(&store);
     let spared = ["INPUT", "INPUT.of-mine", METADATA].map(str::to_owned);
     assert_eq!(names(&store), spared.clone().into());
     wait_until("another mount sees it", || names(&other.store(STORE)) == spared.clone().into());
@@ -43,7 +44,6 @@ pub(crate) fn p13_p14_p16_a_purge_spares_the_input_and_leaves_no_object(db: &Dat
     let mut found = objects_of(db, STORE);
     found.sort_unstable();
     assert_eq!(found, left);
-    let after = metadata(&store);
     for kept in ["id", "name", "createdAt"] {
         assert_eq!(after[kept], before[kept]);
     }

@@ -65,7 +65,12 @@ fn is_the_same_storage(bring: impl Fn(&Database, &str)) {
             }
         }
         assert_eq!(found.len(), expected.len(), "{name}");
-        assert!(found == expected, "{name}: there is more");
+        let more = |records: &BTreeMap<_, _>, there: &BTreeMap<_, _>| {
+            records.keys().filter(|record| !there.contains_key(*record)).cloned().collect()
+        };
+        let more: Vec<Vec<_>> =
+            found.iter().map(|(store, records)| more(records, &expected[store])).collect();
+        assert!(found == expected, "{name}: there is more: {more:?}");
     }
 }
 
@@ -171,7 +176,8 @@ fn p12_javascript_reads_what_was_written_here_and_brought_home() {
         assert_eq!(records.len(), before + 2, "{records:?}");
         assert_eq!(records["fresh"]["value"], json!({"n": 1}));
         assert_eq!(records["words"]["value"], "text");
-        assert_eq!(records["photo"]["hex"], hex(b"\xff\xd8\xff"));
+        // An extension that this layout does not have is a part of the key.
+        assert_eq!(records["photo.jpg"]["hex"], hex(b"\xff\xd8\xff"));
     });
 }
 

@@ -68,6 +68,11 @@ impl Database {
         matches!(self.kind, Kind::Sqlite)
     }
 
+    /// Whether it can keep a record of this key.
+    pub(crate) fn keeps(&self, _: &str) -> bool {
+        true
+    }
+
     /// A directory for what else a test needs.
     pub(crate) fn beside(&self) -> PathBuf {
         let path = self.dir.path().join("beside");

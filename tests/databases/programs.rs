@@ -63,7 +63,7 @@ pub(crate) fn ordinary_programs_find_a_file_system(db: &Database) {
     let mount = db.mount();
     assert!(all(&mount.store(STORE)) == seen);
     sh(
-        "cp -r work other; diff -r work other | grep -v metadata__ && false; rm -r other work",
+        "cp -r work other; diff -r -x __metadata__.json work other; rm -r other work",
         &mount.stores(),
     );
     assert_eq!(names(&mount.stores()).len(), 0);
@@ -131,7 +131,8 @@ pub(crate) fn a_record_has_any_key(db: &Database) {
         ".",
         "..",
     ];
-    for key in keys {
+    let keys: Vec<&str> = keys.into_iter().filter(|key| db.keeps(key)).collect();
+    for key in &keys {
         client.set(key, &serde_json::json!({"key": key}));
     }
     crate::common::wait_until("all are listed", || names(&store).len() == keys.len() + 1);
@@ -144,11 +145,11 @@ pub(crate) fn a_record_has_any_key(db: &Database) {
             value["key"].as_str().unwrap().to_owned()
         })
         .collect();
-    assert_eq!(found, keys.map(str::to_owned).into());
+    assert_eq!(found, keys.iter().map(|key| (*key).to_owned()).collect());
     for name in names(&store).iter().filter(|name| *name != METADATA) {
         fs::write(store.join(name), "changed").unwrap();
     }
-    for key in keys {
+    for key in &keys {
         assert_eq!(client.get(key)["value"], "changed", "{key}");
     }
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::failure::Failure;
 use super::listing::{AT_ONCE, ListedObject, Listing};
+use super::looks::is_empty;
 use super::mark::Told;
 use super::metadata::damaged;
 use super::records::{Found, id};
@@ -84,7 +85,7 @@ pub(super) fn examine_store(shared: &Arc<Shared>, store: &StoreName) -> Result<F
             shared.calls.deadline(),
         );
         let page = match shared.calls.wait(|| format!("list store '{store}'"), list) {
-            Ok(page) if page.objects.is_empty() && page.prefixes.is_empty() && from.is_none() => {
+            Ok(page) if from.is_none() && is_empty(&page, &place.directory) => {
                 return Some(vec![Err(no_such_store(&store))]);
             }
             Ok(page) => page,

@@ -1,5 +1,6 @@
 //! Looks at stores: whether they are there, how they are laid out, and what their metadata says.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use super::calls::Calls;
 use super::failure::Failure;
 use super::known_stores::{KnownStore, LATE};
-use super::listing::{Listing, Page};
+use super::listing::{ListedObject, Listing, Page};
 use super::requests::Object;
 use super::shared::{Shared, no_such_store};
 use super::tree::Place;
@@ -21,6 +22,9 @@ use crate::model::{Error, Result, StoreName};
 
 /// Longest store metadata that is read, in bytes. Real ones hold a few hundred.
 pub(super) const MOST_METADATA: u64 = 1024 * 1024;
+
+/// The version of what has none.
+const NO_TAG: &str = "\"\"";
 
 /// At so many other stores it is looked, for one that does not tell its layout.
 const OTHERS: usize = 8;
@@ -72,7 +76,7 @@ impl Shared {
             let listing = Listing::of(&directory).at_most(1);
             let is_root = store.components().next().is_none();
             let page = self.calls.list(listing, None, deadline).await?;
-            let is_there = is_root || !is_empty(&page);
+            let is_there = is_root || !is_empty(&page, &directory);
             let modified = page.objects.first().map_or(SystemTime::UNIX_EPOCH, |one| one.modified);
             let known = KnownStore { dialect: Dialect::Plain, has_metadata: false, modified };
             return Ok(is_there.then_some(known));
@@ -88,7 +92,8 @@ impl Shared {
             return Ok(Some(KnownStore { dialect, has_metadata: true, modified }));
         }
         let page = self.calls.list(Listing::of(&directory), None, deadline).await?;
-        if is_empty(&page) {
+        if is_empty(&page, &directory) {
+            self.keeps_names.fetch_or(!page.objects.is_empty(), Ordering::Relaxed);
             return Ok(None);
         }
         let modified = page.objects.iter().map(|object| object.modified).max();
@@ -163,7 +168,7 @@ impl Shared {
     ) -> Result<bool, Failure> {
         let directory = self.tree.directory(store);
         let page = calls.list(Listing::of(&directory).at_most(1), None, deadline).await?;
-        Ok(!is_empty(&page))
+        Ok(!is_empty(&page, &directory))
     }
 
     /// What is said of a record that is not there: it, or its store.
@@ -175,7 +180,13 @@ impl Shared {
     }
 }
 
-/// Whether a directory of which this is the first page is not there.
-fn is_empty(page: &Page) -> bool {
-    page.objects.is_empty() && page.prefixes.is_empty()
+/// Whether a directory of which this is the first page is not there. Some servers have directories of their own, and show one
+/// in which nothing is any more as an object without a version.
+pub(super) fn is_empty(page: &Page, directory: &str) -> bool {
+    page.prefixes.is_empty() && page.objects.iter().all(|object| is_servers(object, directory))
+}
+
+/// Whether an object is a directory that the server has by itself.
+fn is_servers(object: &ListedObject, directory: &str) -> bool {
+    object.key == directory && &*object.tag == NO_TAG
 }

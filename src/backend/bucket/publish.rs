@@ -12,14 +12,14 @@ use rustix::fs::Mode;
 
 use super::known_stores::LATE;
 use super::pieces::{MOST_AT_ONCE, MOST_BYTES, Piece, cut};
-use super::records::{Found, id};
+use super::records::{Found, MOST_WHOLE, id};
 use super::requests::{Condition, Object, Tag, Written};
 use super::shared::{Conditions, Shared, no_such_record, replaced};
 use super::tree::{Place, sidecar_of};
 use super::upload::{self, Source};
 use crate::backend::directory::dialect::Dialect;
 use crate::backend::directory::sidecar::Sidecar;
-use crate::backend::elsewhere::{Bytes, INLINE, RECORD_MODE, RecordId, RemoteValue, Seen};
+use crate::backend::elsewhere::{Bytes, RECORD_MODE, RecordId, RemoteValue, Seen};
 use crate::backend::spool::Parted;
 use crate::backend::{Over, Partial, Publish, PublishError, Staged, Value};
 use crate::model::{ContentType, Error, Key, RecordType, Result};
@@ -245,7 +245,7 @@ impl<'a> Putting<'a> {
         let told = super::mark::Told::Marked(record_type.clone());
         let object = Object { size: *size, tag: tag.clone(), modified, told };
         let bytes = match &self.body {
-            Some(body) if *size <= INLINE => Bytes::Memory((**body).into()),
+            Some(body) if *size <= MOST_WHOLE => Bytes::Memory((**body).into()),
             _ => self.large(&object, &key)?,
         };
         let facts = (modified, None);

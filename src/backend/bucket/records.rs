@@ -12,11 +12,14 @@ use super::shared::Shared;
 use super::tree::{Place, sidecar_of};
 use crate::backend::directory::dialect::Dialect;
 use crate::backend::directory::sidecar::{self, Sidecar};
-use crate::backend::elsewhere::{Bytes, INLINE, RecordId, RemoteValue};
+use crate::backend::elsewhere::{Bytes, RecordId, RemoteValue};
 use crate::backend::spool::Parted;
 use crate::model::{
     Attributes, BackendErrorKind, ContentType, Error, Key, RecordType, Result, StoreName,
 };
+
+/// Values up to this length in bytes come as a whole with the request that opens them, and are held in memory.
+pub(super) const MOST_WHOLE: u64 = 1 << 20;
 
 /// How often a record is opened anew that others change between two requests of one look.
 const MOST_TRIES: usize = 16;
@@ -151,7 +154,7 @@ impl Shared {
         let began = self.versions.now();
         let got = self.calls.wait(
             || reading(record),
-            self.calls.get(key, 0..INLINE, wanted, self.calls.deadline()),
+            self.calls.get(key, 0..MOST_WHOLE, wanted, self.calls.deadline()),
         )?;
         let (object, piece) = match got {
             Got::Some(object, piece) => (object, piece),

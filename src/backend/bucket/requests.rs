@@ -116,17 +116,8 @@ impl Calls {
                 Some(_) => Got::Changed,
                 None => Got::Absent,
             }),
-            206 => {
-                let total = answer.header("content-range").and_then(|text| text.rsplit('/').next());
-                let size = total.and_then(|text| text.parse().ok());
-                let size = size.ok_or_else(|| Failure::Unreadable("it has no range".to_owned()))?;
-                Ok(Got::Some(object(&answer, size)?, answer.body))
-            }
-            // A server that knows no ranges.
-            _ => {
-                let size = answer.body.len() as u64;
-                let at = |offset: u64| usize::try_from(offset.min(size)).unwrap_or(usize::MAX);
-                let bytes = answer.body.slice(at(range.start)..at(range.end));
+            status => {
+                let (size, bytes) = part_of(&answer, status == 206, &range)?;
                 Ok(Got::Some(object(&answer, size)?, bytes))
             }
         }
@@ -283,6 +274,32 @@ const NONCE: &str = "x-amz-meta-storefs-write";
 
 /// When the bytes were written, in seconds since the epoch: rclone and others keep it so, and show it.
 const MTIME: &str = "x-amz-meta-mtime";
+
+/// Length of an object, and the bytes of a range of it that an answer has. Some servers give a range without saying so by the
+/// status, and some know no ranges and give all.
+fn part_of(answer: &Answer, is_partial: bool, range: &Range<u64>) -> Result<(u64, Bytes), Failure> {
+    let unreadable = |reason: &str| Err(Failure::Unreadable(reason.to_owned()));
+    let came = answer.body.len() as u64;
+    let Some(given) = answer.header("content-range") else {
+        let at = |offset: u64| usize::try_from(offset.min(came)).unwrap_or(usize::MAX);
+        return match is_partial {
+            true => unreadable("it does not say of which range it is"),
+            false => Ok((came, answer.body.slice(at(range.start)..at(range.end)))),
+        };
+    };
+    let size = given.rsplit('/').next().and_then(|text| text.parse::<u64>().ok());
+    let first = given.strip_prefix("bytes ").and_then(|text| text.split('-').next());
+    let first = first.and_then(|text| text.parse::<u64>().ok());
+    match size {
+        Some(size)
+            if first == Some(range.start)
+                && came == range.end.min(size).saturating_sub(range.start) =>
+        {
+            Ok((size, answer.body.clone()))
+        }
+        _ => unreadable("it is of another range than was asked for"),
+    }
+}
 
 /// Whether the answer to a copy is no failure in the body of a success, which S3 gives when it has begun to answer.
 fn says_no_error(answer: &Answer) -> bool {

@@ -7,8 +7,9 @@ use std::vec;
 
 use super::known_stores::{KnownStore, LATE};
 use super::listing::{ListedObject, Listing, Page};
+use super::looks::is_empty;
 use super::shared::{Shared, no_such_store};
-use super::tree::Place;
+use super::tree::{Place, sidecar_of};
 use crate::backend::directory::dialect::Dialect;
 use crate::backend::directory::layout;
 use crate::backend::elsewhere::Moment;
@@ -48,7 +49,7 @@ pub(super) fn begin(shared: &Arc<Shared>, store: &StoreName) -> Result<Scan> {
         shared.calls.list(Listing::of(&place.directory), None, shared.calls.deadline()),
     )?;
     let is_root = place.directory == shared.tree.prefix();
-    if page.objects.is_empty() && page.prefixes.is_empty() && !is_root {
+    if is_empty(&page, &place.directory) && !is_root {
         shared.stores.forget(store);
         return Err(no_such_store(store));
     }
@@ -116,9 +117,25 @@ impl ObjectScan {
 
     fn listed(&self, object: &ListedObject) -> Option<Listed> {
         let key = self.place.record(&object.key)?;
+        if self.is_temporary(object) {
+            return None;
+        }
         let record = (self.store.clone(), key);
         let attributes = self.shared.attributes(&record, object, object.modified, self.began);
         Some(Listed { key: record.1, attributes: Some(attributes), record_type: None })
+    }
+}
+
+impl ObjectScan {
+    /// Whether this is what an SDK has left of a write: it is called so, and has no sidecar, which would follow soon. Of the
+    /// last of a page that is not known.
+    fn is_temporary(&self, object: &ListedObject) -> bool {
+        let name = object.key.strip_prefix(&self.place.directory).unwrap_or_default();
+        if self.place.dialect == Dialect::Plain || !layout::looks_temporary(name.as_bytes()) {
+            return false;
+        }
+        let (sidecar, rest) = (sidecar_of(&object.key), self.page.as_slice());
+        !rest.is_empty() && !rest.iter().any(|other| other.key == sidecar)
     }
 }
 

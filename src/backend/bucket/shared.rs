@@ -63,6 +63,8 @@ pub(super) struct Shared {
     pub(super) copies_parts: AtomicBool,
     /// Whether the server keeps an object whose key is that of a directory, once it was tried.
     pub(super) keeps_directories: OnceLock<bool>,
+    /// Whether the server was seen to show directories in which nothing is any more.
+    pub(super) keeps_names: AtomicBool,
     /// Held over look and write of what must not be there, where the server keeps no conditions.
     pub(super) making: Mutex<Metadata, ()>,
     /// Records whose value is written and whose sidecar is not yet.
@@ -113,6 +115,7 @@ impl Shared {
             room: Room::default(),
             copies_parts: AtomicBool::new(true),
             keeps_directories: OnceLock::new(),
+            keeps_names: AtomicBool::new(false),
             making: Mutex::new(()),
             lacking: Mutex::new(Generations::new(MOST_LACKING)),
         }

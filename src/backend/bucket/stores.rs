@@ -4,11 +4,15 @@
 //! keeps one without metadata, and a plain directory, is an empty object whose key is that of the directory, as other tools
 //! make them, too. It is written before the last object may go, and stays.
 
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
+
+use futures_util::{StreamExt, TryStreamExt};
 
 use super::failure::Failure;
 use super::known_stores::{KnownStore, LATE};
-use super::listing::{Listing, Page};
+use super::listing::{AT_ONCE, Listing, Page};
+use super::looks::is_empty;
 use super::requests::{Condition, Written};
 use super::shared::{Conditions, Shared, no_such_store};
 use crate::backend::directory::dialect::Dialect;
@@ -52,7 +56,18 @@ impl Shared {
                 Err(error) => log::debug!("a store that can be no directory is not shown: {error}"),
             }
         }
-        Ok(names)
+        if self.keeps_names.load(Ordering::Relaxed) { self.those_there(names) } else { Ok(names) }
+    }
+
+    /// Those of some stores in which there is anything.
+    fn those_there(&self, names: Vec<StoreName>) -> Result<Vec<StoreName>> {
+        let looks = names.into_iter().map(|name| async move {
+            let is_there = self.is_there(&name, &self.calls, self.calls.deadline()).await?;
+            Ok::<_, Failure>(is_there.then_some(name))
+        });
+        let there = futures_util::stream::iter(looks).buffered(AT_ONCE).try_collect::<Vec<_>>();
+        let there = self.calls.wait(|| "look which stores are there".to_owned(), there)?;
+        Ok(there.into_iter().flatten().collect())
     }
 
     /// Makes an empty store.
@@ -232,7 +247,7 @@ impl Shared {
         let action = || format!("remove directory '{directory}'");
         let list = self.calls.list(Listing::of(&key).at_most(2), None, self.calls.deadline());
         let page = self.calls.wait(action, list)?;
-        if page.objects.is_empty() && page.prefixes.is_empty() {
+        if is_empty(&page, &key) {
             return Err(no_such_store(directory));
         }
         if !page.prefixes.is_empty() || page.objects.iter().any(|object| object.key != key) {
