@@ -137,6 +137,4 @@ over! { rclone by crate::database::on_rclone:
         p2_the_next_open_sees_what_others_put
         p3_p4_what_is_published_is_an_object_with_its_type_and_sidecar
         p10_types_that_others_give_are_shown;
-    programs:
-        ordinary_programs_find_a_file_system;
 }

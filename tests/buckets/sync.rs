@@ -34,9 +34,10 @@ fn shown(stores: &Path) -> BTreeMap<String, Records> {
 /// What of a store's metadata says which store it is.
 fn identity(metadata: &[u8]) -> Vec<u8> {
     let metadata: Value = serde_json::from_slice(metadata).unwrap_or_default();
-    let kept: Vec<_> =
-        ["id", "name", "createdAt"].iter().map(|name| metadata[name].clone()).collect();
-    json!(kept).to_string().into_bytes()
+    // In either spelling, with a space or a T.
+    let created = metadata.get("createdAt").or(metadata.get("created_at")).and_then(Value::as_str);
+    let created = created.map(|time| time.replace(' ', "T"));
+    json!([metadata["id"], metadata["name"], created]).to_string().into_bytes()
 }
 
 /// Trees of each client, as they are on a disk and as a program has taken them to a bucket, are the same storage.

@@ -10,7 +10,7 @@ use super::mark::Told;
 use super::requests::{Got, Object, Wanted};
 use super::shared::Shared;
 use super::tree::{Place, sidecar_of};
-use crate::backend::directory::dialect::Dialect;
+use crate::backend::directory::dialect::{Dialect, js3_content_type};
 use crate::backend::directory::sidecar::{self, Sidecar};
 use crate::backend::elsewhere::{Bytes, RecordId, RemoteValue};
 use crate::backend::spool::Parted;
@@ -86,6 +86,9 @@ impl Shared {
         let set = match &object.told {
             Told::Marked(record_type) => return Ok(Some(record_type.clone())),
             _ if place.dialect == Dialect::Plain => return Ok(None),
+            _ if place.dialect == Dialect::Js3 => {
+                return Ok(js3_content_type(&record.1).map(RecordType::given));
+            }
             Told::Set(content_type) => Some(content_type),
             Told::Nothing => None,
         };
