@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::common::buckets::{self, Place};
 use crate::common::{METADATA, STORES, TempMount, can_mount, clean_environment, disk_name};
 use crate::common::{storefs, temp_dir};
+use crate::proxy::Proxy;
 use crate::sdk::Client;
 
 /// The store that most tests work in.
@@ -149,7 +150,11 @@ impl Database {
     /// AWS's own program; panics unless it succeeds.
     #[track_caller]
     pub(crate) fn aws(&self, arguments: &[&str]) -> String {
+        // It asks before it sends, also when there is nothing to send; SeaweedFS and it then wait a minute for each other. The
+        // proxy lets it send.
+        let proxy = Proxy::to(self.direct.port);
         let mut command = self.tool("python");
+        command.envs(self.direct.through(proxy.port()).variables());
         said(command.args(["-m", "awscli"]).args(arguments))
     }
 

@@ -191,7 +191,6 @@ fn rclone() -> Option<Server> {
             data.display().to_string(),
             format!("--addr=127.0.0.1:{port}"),
             format!("--auth-key={key},{secret}"),
-            "--dir-cache-time=0s".to_owned(),
         ];
         processes.start("rclone", "rclone", &arguments);
         let server = Server { processes, port };

@@ -134,8 +134,7 @@ impl Shared {
                 }
             }
             calls.delete_all(&goes_last, calls.deadline()).await?;
-            // Also where it is not listed: some servers keep a directory of their own for what was in it.
-            calls.delete(&directory, calls.deadline()).await
+            self.remove_keeper(&directory).await
         };
         calls.wait(|| format!("remove '{store}'"), remove)?;
         self.stores.forget(store);
@@ -307,7 +306,7 @@ impl Shared {
                 }
             }
             calls.delete_all(&goes_last, calls.deadline()).await?;
-            calls.delete(source, calls.deadline()).await
+            self.remove_keeper(source).await
         };
         calls.wait(|| format!("remove what was renamed from '{from}'"), remove)
     }

@@ -62,7 +62,8 @@ impl Shared {
         let known = self.store(store)?;
         let looked = Instant::now();
         let Some(text) = text else {
-            self.put_keeper(store, Condition::Anything)?;
+            self.stores.note(store, KnownStore { has_metadata: false, ..known }, looked);
+            self.keep_store(store)?;
             let key = self.tree.metadata(store);
             let action = || format!("remove the metadata of store '{store}'");
             self.calls.wait(action, self.calls.delete(&key, self.calls.deadline()))?;

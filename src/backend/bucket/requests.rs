@@ -251,10 +251,16 @@ impl Calls {
         let ask = Ask { headers: ask.headers.clone(), ..Ask::new(Method::PUT, to) };
         let answer = self.ask(&ask.expecting(&[404, 412]), deadline).await?;
         match &answer.refusal {
-            None => {
-                let tag = super::xml::copied_tag(&answer.body)?;
-                Ok(Written::Done(tag, served_at(&answer)))
-            }
+            None => match super::xml::copied_tag(&answer.body) {
+                Ok(tag) => Ok(Written::Done(tag, served_at(&answer))),
+                // Some servers do not say which version they made of an object that was copied onto itself.
+                Err(failure) => match self.head(to, deadline).await? {
+                    Some(object) if says_no_error(&answer) => {
+                        Ok(Written::Done(object.tag, object.modified))
+                    }
+                    _ => Err(failure),
+                },
+            },
             Some(refusal) if refusal.code == "NoSuchBucket" => {
                 Err(Failure::Refused(refusal.clone()))
             }
@@ -277,6 +283,11 @@ const NONCE: &str = "x-amz-meta-storefs-write";
 
 /// When the bytes were written, in seconds since the epoch: rclone and others keep it so, and show it.
 const MTIME: &str = "x-amz-meta-mtime";
+
+/// Whether the answer to a copy is no failure in the body of a success, which S3 gives when it has begun to answer.
+fn says_no_error(answer: &Answer) -> bool {
+    !answer.body.windows(7).any(|text| text == b"<Error>")
+}
 
 /// Something that no other write has; empty where there is no randomness, which no object bears.
 pub(super) fn nonce() -> String {

@@ -1,7 +1,7 @@
 //! What all parts of an open bucket share.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use super::calls::Calls;
@@ -16,7 +16,7 @@ use crate::backend::elsewhere::{
 };
 use crate::backend::spool::{PartCache, Spool};
 use crate::model::{Attributes, Error, StoreName};
-use crate::ranks::{Mutex, Table};
+use crate::ranks::{Metadata, Mutex, Table};
 
 /// Whether the server keeps a condition on what a write takes the place of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,10 @@ pub(super) struct Shared {
     pub(super) room: Room,
     /// Whether the server copies parts of objects, as far as is known.
     pub(super) copies_parts: AtomicBool,
+    /// Whether the server keeps an object whose key is that of a directory, once it was tried.
+    pub(super) keeps_directories: OnceLock<bool>,
+    /// Held over look and write of what must not be there, where the server keeps no conditions.
+    pub(super) making: Mutex<Metadata, ()>,
     /// Records whose value is written and whose sidecar is not yet.
     pub(super) lacking: Mutex<Table, Generations<RecordId, ()>>,
 }
@@ -108,6 +112,8 @@ impl Shared {
             shown: Shown::default(),
             room: Room::default(),
             copies_parts: AtomicBool::new(true),
+            keeps_directories: OnceLock::new(),
+            making: Mutex::new(()),
             lacking: Mutex::new(Generations::new(MOST_LACKING)),
         }
     }

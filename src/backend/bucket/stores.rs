@@ -15,7 +15,9 @@ use crate::backend::directory::dialect::Dialect;
 use crate::backend::directory::layout;
 use crate::backend::document::Document;
 use crate::backend::elsewhere::file_time;
-use crate::model::{ContentType, Error, RecordType, Result, StoreMetadata, StoreName};
+use crate::model::{
+    BackendErrorKind, ContentType, Error, RecordType, Result, StoreMetadata, StoreName,
+};
 
 impl Shared {
     /// All pages of the directories in a directory, by the keys with which they end in a slash.
@@ -58,6 +60,8 @@ impl Shared {
         let taken = || Error::StoreExists { store: store.to_string() };
         let action = || format!("make store '{store}'");
         check_name(store)?;
+        // One of several here makes it, also where the server would let all.
+        let _alone = (self.conditions != Conditions::Enforced).then(|| self.making.lock());
         let deadline = self.calls.deadline();
         if self.calls.wait(action, self.is_there(store, &self.calls, deadline))? {
             return Err(taken());
@@ -88,18 +92,57 @@ impl Shared {
         store: &StoreName,
         condition: Condition<'_>,
     ) -> Result<Written> {
+        let action = || format!("keep directory '{store}'");
+        if !self.keeps_directories()? {
+            let reason = "this server keeps no directory in which nothing is";
+            return Err(Error::backend(BackendErrorKind::Unsupported, action(), reason));
+        }
         let key = self.tree.directory(store);
+        self.calls.wait(action, self.put_directory(&key, condition))
+    }
+
+    async fn put_directory(&self, key: &str, condition: Condition<'_>) -> Result<Written, Failure> {
         let of = RecordType::given(ContentType::new("application/x-directory"));
         let body = bytes::Bytes::new();
-        let put = self.calls.put(&key, body, &of, condition, self.calls.deadline());
-        self.calls.wait(|| format!("keep directory '{store}'"), put)
+        self.calls.put(key, body, &of, condition, self.calls.deadline()).await
+    }
+
+    /// Whether the server keeps an object whose key is that of a directory. Some make a file of it. Tried once, with an object
+    /// of our own that is gone afterwards.
+    fn keeps_directories(&self) -> Result<bool> {
+        if let Some(known) = self.keeps_directories.get() {
+            return Ok(*known);
+        }
+        let private = self.tree.private();
+        let key = format!("{private}directory-{}/", super::requests::nonce());
+        let action = || "try whether the server keeps empty directories".to_owned();
+        let keeps = self.calls.wait(action, async {
+            self.put_directory(&key, Condition::Anything).await?;
+            let listing = Listing::of(&private);
+            let page = self.calls.list(listing, None, self.calls.deadline()).await?;
+            self.calls.delete(&key, self.calls.deadline()).await?;
+            Ok::<_, Failure>(page.prefixes.contains(&key))
+        })?;
+        Ok(*self.keeps_directories.get_or_init(|| keeps))
+    }
+
+    /// Removes what keeps a directory from which all else was removed: the object that was made for that, or a directory that
+    /// the server has by itself for what was in it, and shows as an object.
+    pub(super) async fn remove_keeper(&self, directory: &str) -> Result<(), Failure> {
+        let listing = Listing::of(directory).at_most(2);
+        let page = self.calls.list(listing, None, self.calls.deadline()).await?;
+        let is_alone = page.prefixes.is_empty() && page.objects.len() == 1;
+        if is_alone && page.objects.iter().all(|object| object.key == directory) {
+            self.calls.delete(directory, self.calls.deadline()).await?;
+        }
+        Ok(())
     }
 
     /// Sees to it that a store or directory stays when its last object goes.
     pub(super) fn keep_store(&self, store: &StoreName) -> Result<()> {
         let known = self.store_of_late(store, LATE)?;
         let is_root = store.is_plain() && store.components().next().is_none();
-        if known.has_metadata || is_root {
+        if known.has_metadata || is_root || !self.keeps_directories()? {
             return Ok(());
         }
         self.put_keeper(store, Condition::Anything).map(drop)
@@ -123,7 +166,7 @@ impl Shared {
         let deadline = self.calls.deadline();
         let remove = async {
             self.calls.delete_all(&keys, deadline).await?;
-            self.calls.delete(&place.directory, deadline).await
+            self.remove_keeper(&place.directory).await
         };
         self.calls.wait(action, remove)?;
         self.stores.forget(store);
