@@ -246,7 +246,7 @@ fn a_directory_is_named_by_path_or_url() {
 }
 
 #[test]
-fn timeouts_and_cache_directories_are_options_of_every_command() {
+fn timeouts_and_caches_are_options_of_every_command() {
     let storage = TempStorage::empty();
     let with = |words: &[&str]| {
         run(storefs().args(["stores", "--source"]).arg(storage.path()).args(words)).status.code()
@@ -255,12 +255,19 @@ fn timeouts_and_cache_directories_are_options_of_every_command() {
     for timeout in ["0", "-1", "x", "1e9", ""] {
         assert_eq!(with(&[&format!("--timeout={timeout}")]), Some(2), "{timeout}");
     }
+    assert_eq!(with(&["--cache-size", "512M"]), Some(0));
+    for size in ["-1", "x", "1.5G", ""] {
+        assert_eq!(with(&[&format!("--cache-size={size}")]), Some(2), "{size}");
+    }
     assert!(!Path::new("/nowhere").exists());
     let place = place();
     let words = ["mount", "absent.db", "mnt", "-o"];
     let output = run(storefs_in(place.path()).args(words).arg("timeout=0"));
     assert_eq!(output.status.code(), Some(2));
-    refusal(&run(storefs_in(place.path()).args(words).arg("timeout=1,cache_dir=/c")), 1);
+    refusal(
+        &run(storefs_in(place.path()).args(words).arg("timeout=1,cache_dir=/c,cache_size=1G")),
+        1,
+    );
 }
 
 /// What everybody sees of a process.

@@ -122,6 +122,7 @@ pub fn open(source: &Source, options: &BucketOptions) -> Result<Arc<dyn Backend>
         input_key: options.input_key.clone(),
         spool: Spool::open(options.cache_dir.as_deref())?,
         cache: PartCache::new(options.cache_bytes),
+        cache_bytes: options.cache_bytes,
     }));
     if shared.read_only.is_none() {
         complete(&shared);

@@ -38,7 +38,9 @@ pub(super) struct Opened {
     pub(super) dialect: DialectChoice,
     pub(super) input_key: String,
     pub(super) spool: Spool,
+    /// Keeps the parts of large values below `cache_bytes` on the disk.
     pub(super) cache: Arc<PartCache>,
+    pub(super) cache_bytes: u64,
 }
 
 /// An open bucket.
@@ -97,8 +99,18 @@ impl Sight<Tag> for ListedObject {
 impl Shared {
     /// An open bucket of which nothing is known yet.
     pub(super) fn new(opened: Opened) -> Self {
-        let Opened { calls, tree, conditions, read_only, dialect, input_key, spool, cache } =
-            opened;
+        let Opened {
+            calls,
+            tree,
+            conditions,
+            read_only,
+            dialect,
+            input_key,
+            spool,
+            cache,
+            cache_bytes,
+        } = opened;
+        let kept = KeptBytes::of_parts(cache_bytes);
         Self {
             calls,
             tree,
@@ -109,7 +121,7 @@ impl Shared {
             spool,
             cache,
             versions: Versions::default(),
-            kept: KeptBytes::default(),
+            kept,
             stores: KnownStores::default(),
             shown: Shown::default(),
             room: Room::default(),

@@ -18,6 +18,9 @@ const MOST_IN_MEMORY: u64 = 64 * 1024 * 1024;
 /// So many bytes of such values are kept in the spool at most.
 const MOST_IN_SPOOL: u64 = 1024 * 1024 * 1024;
 
+/// So many values that come by parts are kept at most: each has a descriptor.
+const MOST_FILES: u64 = 4096;
+
 /// A value in the spool, of which parts may still come.
 pub(in crate::backend) trait Large: Debug + Send + Sync {
     /// Reads at an offset, as soon as the bytes have come; fewer than asked for only at the end.
@@ -123,12 +126,28 @@ impl Value for RemoteValue {
 pub(in crate::backend) struct KeptBytes<V> {
     memory: Mutex<Table, Generations<RecordId, (V, Bytes)>>,
     spool: Mutex<Table, Generations<RecordId, (V, Bytes)>>,
+    /// So much the values in the spool weigh at most.
+    most_in_spool: u64,
 }
 
 impl<V> Default for KeptBytes<V> {
     fn default() -> Self {
+        Self::of(MOST_IN_SPOOL)
+    }
+}
+
+impl<V> KeptBytes<V> {
+    fn of(most_in_spool: u64) -> Self {
         let bounded = |most| Mutex::new(Generations::new(most));
-        Self { memory: bounded(MOST_IN_MEMORY), spool: bounded(MOST_IN_SPOOL) }
+        Self { memory: bounded(MOST_IN_MEMORY), spool: bounded(most_in_spool), most_in_spool }
+    }
+
+    /// For values that come by parts, of which others see to it that they take `most_bytes` at most: what those bytes
+    /// could be of is kept.
+    #[cfg(feature = "s3")]
+    pub(in crate::backend) fn of_parts(most_bytes: u64) -> Self {
+        // A generation is half of it, and each may hold as much as there is.
+        Self::of(most_bytes.saturating_mul(2).max(MOST_IN_SPOOL))
     }
 }
 
@@ -143,14 +162,24 @@ impl<V: Clone> KeptBytes<V> {
 
     /// Keeps the bytes of a record's version, and no others of that record.
     pub(in crate::backend) fn keep(&self, record: &RecordId, version: V, bytes: &Bytes) {
-        let weight = bytes.len();
         let (kept, other) = match bytes {
             Bytes::Memory(_) => (&self.memory, &self.spool),
             Bytes::Spool(_) => (&self.spool, &self.memory),
         };
         other.lock().remove(record);
-        // Even nothing takes room.
-        kept.lock().insert(record.clone(), (version, bytes.clone()), weight.max(64));
+        kept.lock().insert(record.clone(), (version, bytes.clone()), self.weight(bytes));
+    }
+
+    /// What bytes weigh that are kept. Even nothing takes room. A value that comes by parts takes no more than there is, however
+    /// long it is, and no less than its share of the files.
+    fn weight(&self, bytes: &Bytes) -> u64 {
+        match bytes {
+            Bytes::Spool(large) if large.comes_by_parts() => {
+                let most = self.most_in_spool;
+                large.size().clamp(most / MOST_FILES, most / 2)
+            }
+            bytes => bytes.len().max(64),
+        }
     }
 
     /// How many are kept in memory, and in local files.
@@ -163,5 +192,74 @@ impl<V: Clone> KeptBytes<V> {
     pub(in crate::backend) fn forget(&self, record: &RecordId) {
         self.memory.lock().remove(record);
         self.spool.lock().remove(record);
+    }
+}
+
+#[cfg(all(test, feature = "s3"))]
+mod tests {
+    use super::*;
+    use crate::model::{Key, StoreName};
+
+    /// A value of a length, without bytes.
+    #[derive(Debug)]
+    struct Sparse {
+        size: u64,
+        comes_by_parts: bool,
+    }
+
+    impl Large for Sparse {
+        fn read_at(&self, _: &mut [u8], _: u64) -> Result<usize> {
+            Ok(0)
+        }
+
+        fn is_sound(&self) -> bool {
+            true
+        }
+
+        fn has(&self, _: u64, _: u64) -> bool {
+            false
+        }
+
+        fn size(&self) -> u64 {
+            self.size
+        }
+
+        fn comes_by_parts(&self) -> bool {
+            self.comes_by_parts
+        }
+    }
+
+    fn record(number: u64) -> RecordId {
+        let key = Key::new(&number.to_string()).unwrap();
+        (StoreName::new("s").unwrap(), key)
+    }
+
+    #[test]
+    fn as_much_is_kept_as_may_be_on_the_disk() {
+        let gib = 1 << 30;
+        let kept = KeptBytes::of_parts(8 * gib);
+        let value = |size| Bytes::Spool(Arc::new(Sparse { size, comes_by_parts: true }));
+        for number in 0..8 {
+            kept.keep(&record(number), 0, &value(gib));
+        }
+        assert!((0..8).all(|number| kept.find(&record(number)).is_some()));
+        // One that is longer than all that there is has its parts there, too.
+        kept.keep(&record(9), 0, &value(1 << 40));
+        assert!(kept.find(&record(9)).is_some());
+    }
+
+    #[test]
+    fn small_parts_are_bounded_by_their_files_and_whole_files_by_their_bytes() {
+        let kept = KeptBytes::of_parts(1 << 50);
+        let few = Bytes::Spool(Arc::new(Sparse { size: INLINE, comes_by_parts: true }));
+        for number in 0..3 * MOST_FILES {
+            kept.keep(&record(number), 0, &few);
+        }
+        let is_kept = |number: &u64| kept.find(&record(*number)).is_some();
+        assert!((0..3 * MOST_FILES).filter(is_kept).count() as u64 <= MOST_FILES);
+        let whole = KeptBytes::default();
+        let bytes = Bytes::Spool(Arc::new(Sparse { size: MOST_IN_SPOOL, comes_by_parts: false }));
+        whole.keep(&record(0), 0, &bytes);
+        assert!(whole.find(&record(0)).is_none(), "more than may be there");
     }
 }
