@@ -1,7 +1,10 @@
 //! SeaweedFS in several processes: a master, three servers of volumes of which two have each object, a filer, and two
 //! gateways. Each can be killed and started again.
 
+#![allow(dead_code)]
+
 use std::fs;
+use std::path::Path;
 
 use crate::common::buckets::{
     IDENTITIES, Place, Processes, free_ports, make_bucket, or_skipped, programs, tried,
@@ -11,6 +14,8 @@ use crate::common::buckets::{
 pub(crate) struct Cluster {
     processes: Processes,
     gateways: [u16; 2],
+    /// The ports of the filer's HTTP and of its own clients.
+    filer: [u16; 2],
     /// Those of all volume servers' HTTP.
     volumes: [u16; 3],
 }
@@ -84,7 +89,8 @@ impl Cluster {
             },
         );
         let volumes = [volumes[0], volumes[2], volumes[4]];
-        is_up.then_some(Self { processes, gateways: [s3, other], volumes })
+        let (gateways, filer) = ([s3, other], [filer, filer_grpc]);
+        is_up.then_some(Self { processes, gateways, filer, volumes })
     }
 
     /// A place where nothing is yet, by one of the gateways.
@@ -94,6 +100,17 @@ impl Cluster {
 
     pub(crate) fn gateway(&self, number: usize) -> u16 {
         self.gateways[number]
+    }
+
+    /// The filer, as the programs of SeaweedFS name it.
+    pub(crate) fn filer(&self) -> String {
+        let [port, grpc] = self.filer;
+        format!("127.0.0.1:{port}.{grpc}")
+    }
+
+    /// Where its processes keep their files.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.processes.directory
     }
 
     /// Kills a process at once: `volume-0` to `volume-2`, `s3-0`, `s3-1`, `filer`, `master`.

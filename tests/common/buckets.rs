@@ -72,6 +72,8 @@ pub(crate) const IDENTITIES: &str = r#"{"identities": [
 pub(crate) struct Server {
     processes: Processes,
     port: u16,
+    /// The ports of the filer's HTTP and of its own clients, if there is a filer.
+    filer: Option<[u16; 2]>,
 }
 
 /// A SeaweedFS that all tests of a program share; `None`, said aloud, where there is none on this machine.
@@ -171,7 +173,8 @@ fn seaweedfs() -> Option<Server> {
         processes.has_socket("filer", ports[7]);
         processes.has_socket("s3", ports[9]);
         processes.start("weed", "weed", &arguments);
-        let server = Server { processes, port: ports[8] };
+        let filer = Some([ports[6], ports[7]]);
+        let server = Server { processes, port: ports[8], filer };
         server.is_ready("weed").then(|| server.with_bucket())
     }))
 }
@@ -193,7 +196,7 @@ fn rclone() -> Option<Server> {
             format!("--auth-key={key},{secret}"),
         ];
         processes.start("rclone", "rclone", &arguments);
-        let server = Server { processes, port };
+        let server = Server { processes, port, filer: None };
         server.is_ready("rclone").then(|| server.with_bucket())
     }))
 }
@@ -202,6 +205,11 @@ impl Server {
     /// The port that speaks S3.
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The filer, as the programs of SeaweedFS name it.
+    pub(crate) fn filer(&self) -> Option<String> {
+        self.filer.map(|[port, grpc]| format!("127.0.0.1:{port}.{grpc}"))
     }
 
     /// Where a test may look at what the server has said.
