@@ -135,8 +135,8 @@ fn give_items(shared: &Arc<Shared>, dataset: &StoreName, take: &mut TakeItem<'_>
         };
         let record = id(dataset, &key);
         let read = || {
-            let (_, key) = shared.value_key(&record)?;
-            let key = key.ok_or_else(|| shared.absent(&record))?;
+            let (_, keys) = shared.value_keys(&record)?;
+            let key = keys.into_iter().next().ok_or_else(|| shared.absent(&record))?;
             let deadline = shared.calls.deadline();
             let got = shared.calls.get(&key, 0..MOST_ITEM_BYTES, Wanted::Any, deadline);
             Ok(match shared.calls.wait(|| reading(&record), got)? {

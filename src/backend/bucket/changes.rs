@@ -7,7 +7,7 @@ use super::pieces::{MOST_COPIED_AT_ONCE, cut};
 use super::publish::fitting;
 use super::records::{Found, id};
 use super::requests::{Condition, Object, Tag, Written};
-use super::shared::{Conditions, Shared, no_such_record};
+use super::shared::{Conditions, Shared};
 use super::tree::sidecar_of;
 use super::upload::Source;
 use crate::backend::RenameRecord;
@@ -57,7 +57,7 @@ impl Shared {
                 None => calls.copy_as_it_is(source, to, condition, deadline).await,
             };
         }
-        let pieces = cut(object.size, &[0..object.size]);
+        let pieces = cut(object.size, std::slice::from_ref(&(0..object.size)));
         let parts = Source { pieces: &pieces, file: None, copied: Some(source) };
         let told = object.told.record_type();
         let record_type = record_type.unwrap_or(&told);
@@ -90,7 +90,7 @@ impl Shared {
         let record_type = fitting(rename.record_type.clone())?;
         let place = self.place(&to.0)?;
         place.check(&to.1)?;
-        let Some(to_key) = place.value(&to.1) else { return Err(no_such_record(&to)) };
+        let to_key = self.key_to_write(&to, &place)?;
         for _ in 0..MOST_TRIES {
             let found = self.find(&from)?;
             let seen = self.versions.last(&from);

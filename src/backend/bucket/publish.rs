@@ -80,7 +80,7 @@ impl<'a> Putting<'a> {
         let record = id(publish.store, publish.key);
         let place = shared.place(publish.store)?;
         place.check(publish.key)?;
-        let Some(key) = place.value(publish.key) else { return Err(no_such_record(&record)) };
+        let key = shared.key_to_write(&record, &place)?;
         let size = staged.attributes()?.size;
         let mut putting = Self { shared, staged, publish, record, place, key, size, body: None };
         if size <= MOST_AT_ONCE {
@@ -246,7 +246,7 @@ impl<'a> Putting<'a> {
         let object = Object { size: *size, tag: tag.clone(), modified, told };
         let bytes = match &self.body {
             Some(body) if *size <= MOST_WHOLE => Bytes::Memory((**body).into()),
-            _ => self.large(&object, &key)?,
+            _ => self.large(&object, key)?,
         };
         let facts = (modified, None);
         let seen = shared.versions.published(record, &object, facts, before.as_ref());
@@ -327,7 +327,7 @@ impl Shared {
                     }
                 }
                 Err(error) if error.is_not_found() => {}
-                Err(_) => drop(self.lacking.lock().insert(record, (), 1)),
+                Err(_) => self.lacking.lock().insert(record, (), 1),
             }
         }
     }

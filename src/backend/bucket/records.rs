@@ -8,7 +8,7 @@ use super::fetch::{Fetch, reading};
 use super::known_stores::LATE;
 use super::mark::Told;
 use super::requests::{Got, Object, Wanted};
-use super::shared::Shared;
+use super::shared::{Shared, no_such_record};
 use super::tree::{Place, sidecar_of};
 use crate::backend::directory::dialect::{Dialect, js3_content_type};
 use crate::backend::directory::sidecar::{self, Sidecar};
@@ -33,9 +33,18 @@ pub(super) struct Found {
     pub(super) object: Object,
 }
 
+/// What an attempt to open an object has come to.
+enum Tried {
+    Open(RemoteValue),
+    /// Others have replaced it meanwhile, or the server and this process do not agree what is known.
+    Replaced,
+    Absent,
+}
+
 impl Shared {
-    /// The key of a record's object. The store is looked at only if its layout decides; `None` if no object can have it.
-    pub(super) fn value_key(&self, record: &RecordId) -> Result<(Place, Option<String>)> {
+    /// The keys that a record's object may have, of which the first that is there is the record's. The store is looked at only if
+    /// its layout decides. Empty if no object can be the record.
+    pub(super) fn value_keys(&self, record: &RecordId) -> Result<(Place, Vec<String>)> {
         let (store, key) = record;
         let place = match self.stores.of_late(store, LATE) {
             Some(known) => self.place_in(store, known.dialect),
@@ -46,24 +55,37 @@ impl Shared {
             }
             None => self.place(store)?,
         };
-        // What only looks like a record by its name is none in this layout.
-        let value = place.value(key).filter(|value| place.record(value).is_some());
-        Ok((place, value))
+        let values = place.values(key);
+        Ok((place, values))
     }
 
     /// Looks at a record.
     pub(super) fn find(&self, record: &RecordId) -> Result<Found> {
-        let (place, key) = self.value_key(record)?;
-        let Some(key) = key else { return Err(self.absent(record)) };
+        let (place, keys) = self.value_keys(record)?;
         let action = || format!("look at record '{}' of store '{}'", record.1, record.0);
         let began = self.versions.now();
-        match self.calls.wait(action, self.calls.head(&key, self.calls.deadline()))? {
-            Some(object) => Ok(Found { place, key, object }),
-            None => {
-                self.versions.absent(record, began);
-                self.kept.forget(record);
-                Err(self.absent(record))
+        for key in keys {
+            let look = self.calls.head(&key, self.calls.deadline());
+            if let Some(object) = self.calls.wait(action, look)? {
+                return Ok(Found { place, key, object });
             }
+        }
+        self.versions.absent(record, began);
+        self.kept.forget(record);
+        Err(self.absent(record))
+    }
+
+    /// The key of the object that a record has or gets.
+    pub(super) fn key_to_write(&self, record: &RecordId, place: &Place) -> Result<String> {
+        let mut keys = place.values(&record.1).into_iter();
+        let Some(as_made) = keys.next() else { return Err(no_such_record(record)) };
+        if keys.next().is_none() {
+            return Ok(as_made);
+        }
+        match self.find(record) {
+            Ok(found) => Ok(found.key),
+            Err(Error::NoSuchRecord { .. }) => Ok(as_made),
+            Err(error) => Err(error),
         }
     }
 
@@ -136,19 +158,28 @@ impl Shared {
 
     /// Opens a record's current version in one round trip: small values come along, and none whose bytes are at hand.
     pub(super) fn open(&self, record: &RecordId) -> Result<RemoteValue> {
-        let (_, key) = self.value_key(record)?;
-        let Some(key) = key else { return Err(self.absent(record)) };
+        let (_, keys) = self.value_keys(record)?;
+        let began = self.versions.now();
         for _ in 0..MOST_TRIES {
-            if let Some(value) = self.try_open(record, &key)? {
-                return Ok(value);
+            let mut is_replaced = false;
+            for key in &keys {
+                match self.try_open(record, key)? {
+                    Tried::Open(value) => return Ok(value),
+                    Tried::Replaced => is_replaced = true,
+                    Tried::Absent => {}
+                }
+            }
+            if !is_replaced {
+                self.versions.absent(record, began);
+                self.kept.forget(record);
+                return Err(self.absent(record));
             }
         }
         let action = format!("open record '{}' of store '{}'", record.1, record.0);
         Err(Error::backend(BackendErrorKind::Busy, action, "others replace it again and again"))
     }
 
-    /// `None` if others have replaced the record meanwhile, or the server and this process do not agree what is known.
-    fn try_open(&self, record: &RecordId, key: &str) -> Result<Option<RemoteValue>> {
+    fn try_open(&self, record: &RecordId, key: &str) -> Result<Tried> {
         let kept = self.kept.find(record);
         let known = kept.as_ref().and_then(|_| self.versions.last(record));
         // What is at hand is of use only with its attributes.
@@ -161,17 +192,12 @@ impl Shared {
         )?;
         let (object, piece) = match got {
             Got::Some(object, piece) => (object, piece),
-            Got::Changed => return Ok(None),
-            Got::Absent => {
-                self.versions.absent(record, began);
-                self.kept.forget(record);
-                return Err(self.absent(record));
-            }
+            Got::Changed => return Ok(Tried::Replaced),
+            Got::Absent => return Ok(Tried::Absent),
             Got::Known => {
-                return Ok(kept.map(|((_, bytes), seen)| RemoteValue {
-                    bytes,
-                    attributes: self.attributes_of(&seen),
-                    record_type: None,
+                return Ok(kept.map_or(Tried::Replaced, |((_, bytes), seen)| {
+                    let attributes = self.attributes_of(&seen);
+                    Tried::Open(RemoteValue { bytes, attributes, record_type: None })
                 }));
             }
         };
@@ -187,7 +213,7 @@ impl Shared {
             Told::Marked(record_type) => Some(record_type),
             Told::Set(_) | Told::Nothing => None,
         };
-        Ok(Some(RemoteValue { bytes, attributes, record_type }))
+        Ok(Tried::Open(RemoteValue { bytes, attributes, record_type }))
     }
 
     /// A large value, of which a first piece has come.

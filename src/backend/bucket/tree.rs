@@ -73,6 +73,19 @@ impl Place {
         (value.len() <= MOST_KEY_BYTES).then_some(value)
     }
 
+    /// The keys that a record's value may have: that which storefs and the SDKs give it, and the record's own, which a person or
+    /// another tool may have given it (`my file.txt`).
+    pub(super) fn values(&self, key: &Key) -> Vec<String> {
+        let as_made = self.value(key).filter(|value| self.record(value).as_ref() == Some(key));
+        let name = key.as_str().filter(|name| !layout::needs_no_escape(name.as_bytes()));
+        let as_called = name.map(|name| format!("{}{name}", self.directory)).filter(|value| {
+            self.dialect == Dialect::Sidecars
+                && value.len() <= MOST_KEY_BYTES
+                && self.record(value).as_ref() == Some(key)
+        });
+        as_made.into_iter().chain(as_called).collect()
+    }
+
     /// The record of an object in this directory; `None` for what is none.
     pub(super) fn record(&self, object: &str) -> Option<Key> {
         let name = object.strip_prefix(&self.directory)?;
@@ -130,6 +143,18 @@ mod tests {
         assert_eq!(value, "a/b/key_value_stores/my store/a%2F%C3%BC");
         assert_eq!(sidecar_of(&value), format!("{value}.__metadata__.json"));
         assert_eq!(place.record(&value), Some(key));
+    }
+
+    #[test]
+    fn a_person_may_have_called_an_object_by_the_records_key() {
+        let place = Place { directory: "d/".to_owned(), dialect: Dialect::Sidecars };
+        let values = |key: &str| place.values(&Key::new(key).unwrap());
+        assert_eq!(values("a b"), ["d/a%20b", "d/a b"]);
+        for (key, alone) in [("ab", "d/ab"), ("a/b", "d/a%2Fb"), ("a%20b", "d/a%2520b")] {
+            assert_eq!(values(key), [alone]);
+        }
+        let place = Place { dialect: Dialect::Js3, ..place };
+        assert_eq!(place.values(&Key::new("a b").unwrap()), ["d/a b"]);
     }
 
     #[test]

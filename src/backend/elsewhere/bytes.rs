@@ -9,9 +9,6 @@ use crate::backend::Value;
 use crate::model::{Attributes, RecordType, Result};
 use crate::ranks::{Mutex, Table};
 
-/// Values up to this length in bytes are held in memory, and come in the round trip that opens them.
-pub(in crate::backend) const INLINE: u64 = 256 * 1024;
-
 /// So many bytes of values that are not open are kept in memory at most.
 const MOST_IN_MEMORY: u64 = 64 * 1024 * 1024;
 
@@ -230,8 +227,10 @@ mod tests {
     }
 
     fn record(number: u64) -> RecordId {
-        let key = Key::new(&number.to_string()).unwrap();
-        (StoreName::new("s").unwrap(), key)
+        (
+            StoreName::default_store(),
+            Key::new(&number.to_string()).unwrap_or_else(|error| panic!("{error}")),
+        )
     }
 
     #[test]
@@ -251,7 +250,7 @@ mod tests {
     #[test]
     fn small_parts_are_bounded_by_their_files_and_whole_files_by_their_bytes() {
         let kept = KeptBytes::of_parts(1 << 50);
-        let few = Bytes::Spool(Arc::new(Sparse { size: INLINE, comes_by_parts: true }));
+        let few = Bytes::Spool(Arc::new(Sparse { size: 256 << 10, comes_by_parts: true }));
         for number in 0..3 * MOST_FILES {
             kept.keep(&record(number), 0, &few);
         }

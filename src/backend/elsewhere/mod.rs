@@ -7,7 +7,7 @@ mod pauses;
 mod shown;
 mod versions;
 
-pub(super) use bytes::{Bytes, INLINE, KeptBytes, Large, RemoteValue};
+pub(super) use bytes::{Bytes, KeptBytes, Large, RemoteValue};
 pub(super) use generations::Generations;
 #[cfg(any(feature = "postgres", feature = "s3"))]
 pub(super) use pauses::Pauses;

@@ -7,14 +7,16 @@ use jiff::Timestamp;
 
 use super::database::{Changed, Database, Lookup, Opened, RecordRow, StoreRow, Version, Written};
 use crate::backend::elsewhere::{
-    Bytes, Generations, INLINE, KeptBytes, Moment, RecordId, RemoteValue, Seen, Shown, Versions,
-    file_time,
+    Bytes, Generations, KeptBytes, Moment, RecordId, RemoteValue, Seen, Shown, Versions, file_time,
 };
 use crate::backend::spool::{Fetched, Spool};
 use crate::model::{
     Attributes, BackendErrorKind, ContentType, Error, Key, RecordType, Result, Stamp, StoreName,
 };
 use crate::ranks::{Mutex, Table};
+
+/// Values up to this length in bytes are held in memory, and come in the round trip that opens them.
+pub(super) const INLINE: u64 = 256 * 1024;
 
 /// So many stores are remembered with the time of their last change.
 const MOST_STORES: u64 = 1 << 12;

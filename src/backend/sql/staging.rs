@@ -8,10 +8,8 @@ use jiff::Timestamp;
 use rustix::fs::Mode;
 
 use super::database::{Put, PutOver, RecordRow, Version, Written};
-use super::shared::Shared;
-use crate::backend::elsewhere::{
-    Bytes, INLINE, RECORD_MODE, RecordId, RemoteValue, Seen, file_time,
-};
+use super::shared::{INLINE, Shared};
+use crate::backend::elsewhere::{Bytes, RECORD_MODE, RecordId, RemoteValue, Seen, file_time};
 use crate::backend::spool::Fetched;
 use crate::backend::{Over, Publish, PublishError, Staged, Unnamed, Value};
 use crate::model::{Error, RecordType, Result, this_moment};
