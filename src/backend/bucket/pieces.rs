@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn what_is_appended_is_sent_and_nothing_else() {
         let size = 100 * MIB;
-        let kept = std::slice::from_ref(&(0..size));
+        let whole = 0..size;
+        let kept = std::slice::from_ref(&whole);
         assert_eq!(cut(size + 3, kept), [Piece::Copied(0..size), Piece::Sent(size..size + 3)]);
         let pieces = cut(1 << 30, &[0..100 * MIB, 101 * MIB..1 << 30]);
         let sent: u64 = pieces
