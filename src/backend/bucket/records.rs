@@ -239,14 +239,16 @@ impl Shared {
 
 /// The type of a record that storefs has not written. A sidecar that knows the value's length comes first. One that does not
 /// was meant for another value: then a type that somebody has set counts for more. What a tool has guessed by the
-/// name's extension is no more than what storefs guesses by it.
+/// name's extension, or by a name that is called as one, is no more than what storefs guesses.
 fn type_by(
     key: &Key,
     size: u64,
     sidecar: Option<&Sidecar>,
     set: Option<&ContentType>,
 ) -> Option<RecordType> {
-    let guess = key.as_str().and_then(ContentType::of_file_name);
+    let of_name =
+        |name| ContentType::of_file_name(name).or_else(|| ContentType::of_extension(name));
+    let guess = key.as_str().and_then(of_name);
     let is_guess =
         |set: &&ContentType| guess.as_ref().is_some_and(|guess| guess.essence() == set.essence());
     let set = set.filter(|set| !is_guess(set)).cloned().map(RecordType::given);

@@ -193,6 +193,7 @@ impl<V: Clone> KeptBytes<V> {
 }
 
 #[cfg(all(test, feature = "s3"))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::model::{Key, StoreName};
@@ -227,10 +228,7 @@ mod tests {
     }
 
     fn record(number: u64) -> RecordId {
-        (
-            StoreName::default_store(),
-            Key::new(&number.to_string()).unwrap_or_else(|error| panic!("{error}")),
-        )
+        (StoreName::default_store(), Key::new(&number.to_string()).unwrap())
     }
 
     #[test]
