@@ -27,6 +27,8 @@ mod crash;
 mod database;
 #[path = "buckets/faults.rs"]
 mod faults;
+#[path = "buckets/large.rs"]
+mod large;
 #[path = "buckets/opening.rs"]
 mod opening;
 #[path = "buckets/proxy.rs"]

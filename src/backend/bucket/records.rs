@@ -7,7 +7,7 @@ use bytes::Bytes as Piece;
 use super::fetch::{Fetch, reading};
 use super::known_stores::LATE;
 use super::mark::Told;
-use super::requests::{Got, Object, Wanted};
+use super::requests::{Got, Object, Tag, Wanted};
 use super::shared::{Shared, no_such_record};
 use super::tree::{Place, sidecar_of};
 use crate::backend::directory::dialect::{Dialect, js3_content_type};
@@ -195,10 +195,10 @@ impl Shared {
             Got::Changed => return Ok(Tried::Replaced),
             Got::Absent => return Ok(Tried::Absent),
             Got::Known => {
-                return Ok(kept.map_or(Tried::Replaced, |((_, bytes), seen)| {
-                    let attributes = self.attributes_of(&seen);
-                    Tried::Open(RemoteValue { bytes, attributes, record_type: None })
-                }));
+                let Some(((tag, bytes), seen)) = kept else { return Ok(Tried::Replaced) };
+                let record_type = self.type_of_known(record, key, &tag, &bytes)?;
+                let attributes = self.attributes_of(&seen);
+                return Ok(Tried::Open(RemoteValue { bytes, attributes, record_type }));
             }
         };
         let bytes = match (kept, piece) {
@@ -216,6 +216,27 @@ impl Shared {
         Ok(Tried::Open(RemoteValue { bytes, attributes, record_type }))
     }
 
+    /// The type of a version whose bytes are at hand: that it is the same one has been told without it. It is worth another
+    /// request only for a large value, of which a part may be written over and the rest believed to fit its type.
+    fn type_of_known(
+        &self,
+        record: &RecordId,
+        key: &str,
+        tag: &Tag,
+        bytes: &Bytes,
+    ) -> Result<Option<RecordType>> {
+        if matches!(bytes, Bytes::Memory(_)) {
+            return Ok(None);
+        }
+        let look = self.calls.head(key, self.calls.deadline());
+        Ok(match self.calls.wait(|| reading(record), look)? {
+            Some(Object { told: Told::Marked(record_type), tag: now, .. }) if now == *tag => {
+                Some(record_type)
+            }
+            _ => None,
+        })
+    }
+
     /// A large value, of which a first piece has come.
     fn parts(&self, record: &RecordId, key: &str, object: &Object, first: &Piece) -> Result<Bytes> {
         let fetch = self.fetch(record, key, object);
@@ -231,7 +252,7 @@ impl Shared {
     }
 
     /// The version of a record that has this stamp. Whether it is the current one, the server tells.
-    pub(super) fn tag_of(&self, record: &RecordId, object: u64) -> Result<super::requests::Tag> {
+    pub(super) fn tag_of(&self, record: &RecordId, object: u64) -> Result<Tag> {
         let seen = self.versions.numbered(record, object);
         seen.and_then(|seen| seen.version).ok_or_else(|| super::shared::replaced(record))
     }
