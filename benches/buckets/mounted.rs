@@ -124,12 +124,7 @@ fn by_s3fs(place: &Place, mountpoint: &Path, directory: &Path) -> Result<Command
 }
 
 /// It asks filer and volume servers, not S3.
-fn by_weed(
-    place: &Place,
-    mountpoint: &Path,
-    cache: &Path,
-    filer: Option<&str>,
-) -> Result<Command> {
+fn by_weed(place: &Place, mountpoint: &Path, cache: &Path, filer: Option<&str>) -> Result<Command> {
     let filer = filer.ok_or("the filer is not known")?;
     let mut command = Command::new(program("weed")?);
     command.arg("-logtostderr=true").arg("mount").arg(format!("-filer={filer}"));

@@ -98,11 +98,7 @@ pub(crate) const ROWS: [Row; 9] = [
         title: "read records of 2 KiB, cold, one reader",
         unit: Unit::Rate,
         subjects: MOUNTS,
-        goals: &[
-            goal(1.0, Rclone, "read-1"),
-            goal(1.0, S3fs, "read-1"),
-            goal(1.0, Weed, "read-1"),
-        ],
+        goals: &[goal(1.0, Rclone, "read-1"), goal(1.0, S3fs, "read-1"), goal(1.0, Weed, "read-1")],
     },
     Row {
         name: "read-8",

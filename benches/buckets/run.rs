@@ -191,7 +191,8 @@ impl Run<'_> {
         let mounted = mounts.then(|| mount(filer.as_deref())).transpose()?;
         let doing = Doing { subject, mounted: mounted.as_ref(), own: &own, place: &place };
         let (value, requests) = self.proxy.during(|| self.work(row, &doing, &name, &direct));
-        let value = value.map_err(|error| format!("{} by {}: {error}", row.name, subject.name()))?;
+        let value =
+            value.map_err(|error| format!("{} by {}: {error}", row.name, subject.name()))?;
         let memory = mounted.as_ref().map(Mounted::memory).transpose()?.unwrap_or_default();
         drop(mounted);
         if writes {
@@ -289,13 +290,7 @@ impl Run<'_> {
         seconds(|| run_quiet(&mut command, &[0]))
     }
 
-    fn write(
-        &self,
-        doing: &Doing<'_>,
-        at_once: usize,
-        name: &str,
-        direct: &Place,
-    ) -> Result<f64> {
+    fn write(&self, doing: &Doing<'_>, at_once: usize, name: &str, direct: &Place) -> Result<f64> {
         let (store, bytes) = (format!("{STORES}/{name}"), large::bytes(RECORD_SIZE));
         let count = self.names.len();
         if doing.subject == Subject::Crate {
@@ -306,7 +301,9 @@ impl Run<'_> {
         fs::create_dir_all(&path)?;
         let dir = Dir::open(&path)?;
         let begun = Instant::now();
-        by(at_once, &self.names, |names| names.iter().try_for_each(|name| dir.write(name, &bytes)))?;
+        by(at_once, &self.names, |names| {
+            names.iter().try_for_each(|name| dir.write(name, &bytes))
+        })?;
         let looks = Own::new(direct)?;
         until(begun, || Ok(looks.list(&store)? == count))
     }
