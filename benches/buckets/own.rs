@@ -146,7 +146,9 @@ impl Own {
         let prefix = self.path(store);
         self.runtime.block_on(async {
             let listed: Vec<_> = self.store.list(Some(&prefix)).try_collect().await?;
-            let is_value = |name: &str| !name.ends_with("__metadata__.json");
+            // Some make objects for directories too.
+            let is_value =
+                |name: &str| name.starts_with("record-") && !name.ends_with("__metadata__.json");
             Ok(listed.iter().filter(|it| it.location.filename().is_some_and(is_value)).count())
         })
     }

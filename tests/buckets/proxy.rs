@@ -124,6 +124,8 @@ impl Proxy {
                     return;
                 }
                 let (Ok(client), state) = (client, Arc::clone(&serving)) else { continue };
+                // Heads and bodies are passed on by several writes, of which none is to wait for the others' receipts.
+                let _ = client.set_nodelay(true);
                 // Whatever ends a connection is told to both by its end.
                 thread::spawn(move || drop(serve(&client, &state)));
             }
@@ -269,7 +271,9 @@ fn exchange(
     }
     let target = state.target.load(Ordering::SeqCst);
     if upstream.as_ref().is_none_or(|upstream| upstream.target != target) {
-        let stream = BufReader::new(TcpStream::connect(("127.0.0.1", target))?);
+        let stream = TcpStream::connect(("127.0.0.1", target))?;
+        stream.set_nodelay(true)?;
+        let stream = BufReader::new(stream);
         *upstream = Some(Upstream { target, stream });
     }
     let Some(Upstream { stream, .. }) = upstream else { return Ok(false) };
