@@ -2,7 +2,7 @@
 //!
 //! A purge, the drop of a store and the rename of a store are many requests. So the first thing that is written is an object
 //! that says what is to be done (an *intent*), and it is removed when all is done. Whoever opens the bucket next, for writing,
-//! completes what he finds, and so does `doctor --fix`. Two who complete the same do no harm: each step says what is to
+//! completes what he finds, and so does `doctor --repair`. Two who complete the same do no harm: each step says what is to
 //! be, and is made again by nobody for whom it has been made.
 //!
 //! What is completed is done to what was there when it was begun: an object that was written since is left alone, by the
