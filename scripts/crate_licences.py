@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-FEATURES = 'postgres'
+FEATURES = 'postgres,s3'
 NAMES = ('licen', 'copying', 'copyright', 'notice', 'unlicense')
 
 

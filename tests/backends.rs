@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod backend_suite;
+#[path = "common/far.rs"]
+mod far;
 
 mod memory {
     use storefs::backend::memory::MemoryBackend;
@@ -71,6 +73,19 @@ mod memory {
         backend.create_store(&StoreName::default_store(), &metadata).unwrap();
         assert_eq!(other.stores().unwrap(), [StoreName::default_store()]);
     }
+}
+
+/// The same with values across a network.
+mod memory_far {
+    use storefs::backend::Backend;
+
+    use crate::far::Far;
+
+    fn run(test: fn(&dyn Backend)) {
+        test(&Far::default().backend());
+    }
+
+    crate::backend_suite::all_tests!(run);
 }
 
 mod directory {
@@ -220,6 +235,14 @@ mod postgres {
         crate::backend_suite::all_tests!(run);
     }
 }
+
+#[cfg(feature = "s3")]
+#[path = "common/buckets.rs"]
+mod bucket_servers;
+
+#[cfg(feature = "s3")]
+#[path = "backends/bucket.rs"]
+mod bucket;
 
 /// `cp -r` of a store copies its metadata too: an SDK must find two stores afterwards.
 #[cfg(feature = "sql")]

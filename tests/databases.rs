@@ -15,6 +15,10 @@ mod sdk;
 #[path = "live/work.rs"]
 mod work;
 
+#[path = "databases/access.rs"]
+mod access;
+#[path = "databases/columns.rs"]
+mod columns;
 #[path = "databases/database.rs"]
 mod database;
 #[path = "databases/datasets.rs"]
@@ -94,11 +98,12 @@ on_both! {
         p6_lines_that_many_add_are_all_there
         p6_only_one_makes_a_record_exclusively
         p6_who_adds_to_what_others_replaced_is_told
-        p7_limits_are_told_before_anything_is_sent
         p7_a_directory_or_link_in_a_store_is_refused
         p9_nothing_of_ours_stays_in_the_database
         p10_types_are_found_and_kept
-        p10_a_sidecar_that_is_brought_first_is_for_the_value_that_follows
+        p10_a_sidecar_that_is_brought_first_is_for_the_value_that_follows;
+    columns:
+        p7_limits_are_told_before_anything_is_sent
         p10_a_type_that_does_not_fit_the_column_keeps_no_record_out;
     stores:
         p13_p14_p16_a_purge_spares_the_input_in_one_step
@@ -120,12 +125,13 @@ on_both! {
     programs:
         ordinary_programs_find_a_file_system
         git_and_sqlite_keep_their_files_in_a_store
-        all_commands_take_a_database
+        all_commands_take_it_as_a_source
         a_record_has_any_key;
     hostile:
         p18_no_key_or_name_leads_out_of_its_store
         p18_links_cannot_be_made_and_lead_nowhere
-        p19_what_no_client_writes_is_shown_and_left_alone
+        p19_what_no_client_writes_is_shown_and_left_alone;
+    access:
         p20_without_allow_other_nobody_else_gets_in
         p20_with_allow_other_owner_and_mode_decide;
     opening:

@@ -58,6 +58,13 @@ fn storefs_in(place: &Path) -> Command {
     command
 }
 
+/// What is said of a bucket with keys in it.
+const BUCKET: &str = if cfg!(feature = "s3") {
+    "'s3:' has more than a name before its prefix"
+} else {
+    "'s3:' is a bucket, and this program was built without the feature 's3'"
+};
+
 /// Each source that can be none, with what is said of it wherever it is named.
 const REFUSED: [(&str, &str); 21] = [
     ("sqlite:///absent.db", "'sqlite:///absent.db' does not exist"),
@@ -72,7 +79,7 @@ const REFUSED: [(&str, &str); 21] = [
     ("mysql+pymysql://u:hunter2@h/d", "'mysql:' is a MySQL or MariaDB database"),
     ("mariadb://u:hunter2@h/d", "'mariadb:' is a MySQL or MariaDB database"),
     ("redis://:hunter2@h", "'redis:' is a Redis database, which is not built in"),
-    ("s3://key:hunter2@bucket", "'s3:' is a bucket, which is not built in"),
+    ("s3://key:hunter2@bucket", BUCKET),
     ("apify:hunter2", "'apify:' is on the Apify platform, which is not built in"),
     (
         "https://u:hunter2@h/d",
@@ -239,7 +246,7 @@ fn a_directory_is_named_by_path_or_url() {
 }
 
 #[test]
-fn timeouts_and_cache_directories_are_options_of_every_command() {
+fn timeouts_and_caches_are_options_of_every_command() {
     let storage = TempStorage::empty();
     let with = |words: &[&str]| {
         run(storefs().args(["stores", "--source"]).arg(storage.path()).args(words)).status.code()
@@ -248,12 +255,19 @@ fn timeouts_and_cache_directories_are_options_of_every_command() {
     for timeout in ["0", "-1", "x", "1e9", ""] {
         assert_eq!(with(&[&format!("--timeout={timeout}")]), Some(2), "{timeout}");
     }
+    assert_eq!(with(&["--cache-size", "512M"]), Some(0));
+    for size in ["-1", "x", "1.5G", ""] {
+        assert_eq!(with(&[&format!("--cache-size={size}")]), Some(2), "{size}");
+    }
     assert!(!Path::new("/nowhere").exists());
     let place = place();
     let words = ["mount", "absent.db", "mnt", "-o"];
     let output = run(storefs_in(place.path()).args(words).arg("timeout=0"));
     assert_eq!(output.status.code(), Some(2));
-    refusal(&run(storefs_in(place.path()).args(words).arg("timeout=1,cache_dir=/c")), 1);
+    refusal(
+        &run(storefs_in(place.path()).args(words).arg("timeout=1,cache_dir=/c,cache_size=1G")),
+        1,
+    );
 }
 
 /// What everybody sees of a process.

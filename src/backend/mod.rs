@@ -9,9 +9,13 @@
 //! trait of its own; how it keeps the promises, its [`Traits`] say. Every implementation passes the same suite,
 //! `tests/backend_suite`, which takes both as they are declared.
 
+#[cfg(feature = "s3")]
+mod bucket;
 mod capabilities;
 pub mod directory;
 mod document;
+#[cfg(any(feature = "sql", feature = "s3"))]
+mod elsewhere;
 mod items;
 mod listed;
 mod local_file;
@@ -38,6 +42,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+#[cfg(feature = "s3")]
+pub use bucket::{AwsOptions, BucketOptions, DEFAULT_CACHE_BYTES, open as open_bucket};
 pub use capabilities::{
     Dialects, Durability, Findings, Keep, KeptPurges, MetadataFiles, PlainDirectories, Posix,
     Repair, Watchable, capabilities_of,
@@ -51,16 +57,17 @@ pub use listed::{Listed, Scan};
 pub use publishing::{DecideType, Over, Publish, PublishError, PublishType, RenameRecord};
 pub use purging::{Counting, Purge, Purged, Purging, WouldPurge, is_input_key, is_item, is_spared};
 pub use reader::Reader;
+pub(crate) use reader::into_io;
 #[cfg(feature = "sql")]
 pub use sql::{SqlOptions, open as open_database};
-pub use staged::{Staged, StagedPlace, Unnamed};
+pub use staged::{Kept, Partial, Staged, StagedPlace, Unnamed};
 pub use texts::{KeptSidecar, MetadataText, SidecarSays};
 #[cfg(feature = "mount")]
 pub(crate) use traits::describe;
 pub use traits::{KeyOrder, Limits, OpenValues, Precision, Steps, Traits};
 pub use unpublished::{KeptAside, StagedFor};
 pub use versions::Value;
-#[cfg(feature = "sql")]
+#[cfg(any(feature = "sql", feature = "s3"))]
 pub(crate) use work::Calls;
 pub use work::Work;
 

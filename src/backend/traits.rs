@@ -1,5 +1,7 @@
 //! What a storage is: what it keeps of the promises, and what it has room for.
 
+use std::time::Duration;
+
 #[cfg(feature = "mount")]
 use serde_json::{Value, json};
 
@@ -35,9 +37,13 @@ pub struct Traits {
     pub keeps_owner_and_mode: bool,
     /// Whether times that are set by hand are kept.
     pub keeps_times: bool,
+    /// How far a time that is told may lie before the moment: what the storage's times are cut to.
+    pub time_granularity: Duration,
     /// Whether each change of a record moves the times in the metadata of its store, in the same step. Else they are moved
     /// by a purge, and by [`Backend::touch_store`](super::Backend::touch_store).
     pub times_follow_changes: bool,
+    /// Whether the name of a store may have a backslash, which some servers take for a slash.
+    pub keeps_backslashes: bool,
     /// Whether [`Backend::record`](super::Backend::record) can tell two versions of a record apart, however soon the one followed the other.
     /// Else two of one length may have the same stamp.
     pub tells_versions: bool,
@@ -112,7 +118,9 @@ impl Traits {
             key_order: KeyOrder::None,
             keeps_owner_and_mode: true,
             keeps_times: true,
+            time_granularity: Duration::ZERO,
             times_follow_changes: false,
+            keeps_backslashes: true,
             tells_versions: true,
             limits: Limits {
                 key_chars: None,
@@ -155,7 +163,9 @@ pub(crate) fn describe(backend: &dyn Backend) -> Value {
         },
         "keeps_owner_and_mode": traits.keeps_owner_and_mode,
         "keeps_times": traits.keeps_times,
+        "time_granularity_seconds": traits.time_granularity.as_secs_f64(),
         "times_follow_changes": traits.times_follow_changes,
+        "keeps_backslashes": traits.keeps_backslashes,
         "tells_versions": traits.tells_versions,
         "most_key_chars": traits.limits.key_chars,
         "most_key_bytes": traits.limits.key_bytes,

@@ -56,6 +56,11 @@ pub trait Value: Debug + Send + Sync {
         true
     }
 
+    /// Whether its bytes are across a network and better asked for when they are wanted: to copy it as a whole would be dear.
+    fn is_far(&self) -> bool {
+        false
+    }
+
     /// A local file that holds the same bytes, where the backend has one to hand to the kernel.
     fn local_file(&self) -> Option<BorrowedFd<'_>> {
         None

@@ -40,8 +40,17 @@ impl Calls {
         outcome
     }
 
+    /// A call has been made that took so long.
+    #[cfg(feature = "s3")]
+    pub(crate) fn note(&self, took: std::time::Duration, has_failed: bool) {
+        self.times.add(took);
+        if has_failed {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// A call is tried again.
-    #[cfg_attr(not(feature = "postgres"), allow(dead_code))]
+    #[cfg_attr(not(any(feature = "postgres", feature = "s3")), allow(dead_code))]
     pub(crate) fn note_retry(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }

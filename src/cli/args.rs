@@ -12,16 +12,16 @@ use clap_complete::Shell;
 use super::command_line::SourceText;
 use super::log_lines::LogFormat;
 use super::mount_values::{
-    parse_duration, parse_id, parse_keeping, parse_metrics_addr, parse_timeout, parse_ttl,
-    parse_umask,
+    parse_duration, parse_id, parse_keeping, parse_metrics_addr, parse_size, parse_timeout,
+    parse_ttl, parse_umask,
 };
 use super::mount_words::MountWords;
 use crate::model::ContentType;
 
 /// Mount Apify and Crawlee storage: stores as directories, records as plain files.
 ///
-/// The storage is a directory as the SDKs write it, or a database of Crawlee's SQL client. Commands other than mount take it
-/// from --source; without that from $STOREFS_SOURCE, $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, or ./storage.
+/// The storage is a directory as the SDKs write it, a database of Crawlee's SQL client, or a bucket. Commands other than mount
+/// take it from --source; without that from $STOREFS_SOURCE, $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, or ./storage.
 #[derive(Debug, Parser)]
 #[command(name = "storefs", version, max_term_width = 100)]
 pub(super) struct Cli {
@@ -37,7 +37,7 @@ pub(super) struct Cli {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Common options")]
 pub(super) struct CommonArgs {
-    /// The storage: a directory, an SQLite file, or a URL such as sqlite:///FILE, postgresql://USER@HOST/DATABASE
+    /// The storage: a directory, an SQLite file, or a URL: sqlite:///FILE, postgresql://USER@HOST/DATABASE, s3://BUCKET/PREFIX
     /// [default: $STOREFS_SOURCE, $APIFY_LOCAL_STORAGE_DIR, $CRAWLEE_STORAGE_DIR, ./storage]
     #[arg(long, global = true, value_name = "SOURCE", value_hint = clap::ValueHint::AnyPath,
           value_parser = SourceText::parser())]
@@ -49,6 +49,10 @@ pub(super) struct CommonArgs {
     /// [default: $XDG_CACHE_HOME/storefs, ~/.cache/storefs]
     #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub(super) cache_dir: Option<PathBuf>,
+    /// So many bytes of a bucket's values are kept there at most to be read again: a number, or one such as 512M, 2G or 1T
+    /// [default: 1G]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_size)]
+    pub(super) cache_size: Option<u64>,
     /// How records are kept on disk: with sidecars, as Crawlee JS 3 keeps them, or as each store is found to be
     #[arg(long, global = true, value_name = "DIALECT")]
     pub(super) dialect: Option<Dialect>,

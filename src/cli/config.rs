@@ -224,6 +224,9 @@ fn storage_options(common: &CommonArgs, words: &MountWords) -> StorageOptions {
         input_key: input_key.or(of_environment.input_key),
         timeout: common.timeout.or(words.timeout).unwrap_or(of_environment.timeout),
         cache_dir: cache_dir.or(of_environment.cache_dir),
+        // No other storage has such a bound.
+        #[cfg(feature = "s3")]
+        cache_bytes: common.cache_size.or(words.cache_size).unwrap_or(of_environment.cache_bytes),
         directory: DirectoryOptions { dialect, ..of_environment.directory },
         ..of_environment
     }
@@ -264,7 +267,7 @@ mod tests {
 
     #[test]
     fn an_option_wins_over_its_word() {
-        let words = "uid=1,gid=2,rw,input_key=A,timeout=5,cache_dir=/c";
+        let words = "uid=1,gid=2,rw,input_key=A,timeout=5,cache_dir=/c,cache_size=5M";
         let config =
             config(&["s", "m", "-o", words, "--uid", "3", "--read-only", "--timeout", "7"])
                 .unwrap();
@@ -274,6 +277,14 @@ mod tests {
         assert_eq!(config.storage.input_key.as_deref(), Some("A"));
         assert_eq!(config.storage.timeout.as_secs(), 7);
         assert_eq!(config.storage.cache_dir, Some("/c".into()));
+        #[cfg(feature = "s3")]
+        {
+            assert_eq!(config.storage.cache_bytes, 5 << 20);
+            let config = self::config(&["s", "m", "-o", words, "--cache-size", "2G"]).unwrap();
+            assert_eq!(config.storage.cache_bytes, 2 << 30);
+            let default = self::config(&["s", "m"]).unwrap().storage.cache_bytes;
+            assert_eq!(default, crate::backend::DEFAULT_CACHE_BYTES);
+        }
         assert_eq!(config.source, PathBuf::from("s").into());
     }
 

@@ -30,6 +30,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("storefs mount ./storage ./mnt", "Mount a directory; returns when it is usable"),
             ("storefs mount --read-only sqlite:///crawlee.db ./mnt", "A database, for reading"),
+            ("storefs mount s3://bucket/crawl ./mnt", "A bucket, as aws s3 ls finds it"),
             (
                 "storefs mount --store default --no-delete ./storage ./mnt",
                 "One store, and nothing gets lost",
@@ -138,6 +139,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "copy",
         &[
             ("storefs copy --to sqlite:///crawlee.db", "From ./storage into a database"),
+            ("storefs copy --to s3://bucket/crawl", "Into a bucket"),
             ("storefs copy --source ./a --to ./b --dry-run", "What would be sent"),
         ],
     ),

@@ -22,6 +22,10 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "A database's password, which so nobody sees, and the file that has it.",
     ),
     (
+        "AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...",
+        "By whose keys a bucket is opened, and at which server, as the tools of AWS have it; docs/BUCKETS.md lists all.",
+    ),
+    (
         "NO_COLOR",
         "If not empty, nothing is coloured. CLICOLOR=0 does the same, CLICOLOR_FORCE=1 the opposite.",
     ),
@@ -48,8 +52,15 @@ const FILES: &[(&str, &str)] = &[
     ("MOUNTPOINT/@status, MOUNTPOINT/@log", "What a mount does; who asks it for what."),
     ("MOUNTPOINT/STORE/@purge", "Written 1 to, purges the store."),
     ("~/.local/state/storefs", "Logs of mounts that are told no other place."),
-    ("~/.cache/storefs", "Values while they are written to a storage that is no directory."),
+    (
+        "~/.cache/storefs",
+        "Values while they are written to a storage that is no directory; what is kept of a bucket's.",
+    ),
     ("~/.pgpass", "Passwords of databases, as libpq keeps them."),
+    (
+        "~/.aws/credentials, ~/.aws/config",
+        "Keys and servers of buckets, as the tools of AWS keep them.",
+    ),
     ("/dev/fuse", "By which a mount speaks to the kernel."),
     (
         "/etc/fuse.conf",

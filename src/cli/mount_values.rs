@@ -74,6 +74,27 @@ pub(super) fn parse_keeping(text: &str) -> Result<Duration, String> {
     })
 }
 
+/// Bytes: a number, or one with the letter of a power of 1024 behind it, such as `1048576`, `512K`, `2G` or `2GiB`.
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+    size(text).ok_or_else(|| {
+        format!("'{text}' is not a number of bytes, such as 1048576, 512K, 100M, 2G or 1T")
+    })
+}
+
+fn size(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let power = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 1,
+        "m" | "mb" | "mib" => 2,
+        "g" | "gb" | "gib" => 3,
+        "t" | "tb" | "tib" => 4,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << (10 * power))
+}
+
 /// An address with its port, or a port of this machine's own address.
 pub(super) fn parse_metrics_addr(text: &str) -> Result<SocketAddr, String> {
     let port = text.parse().map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
@@ -132,6 +153,24 @@ mod tests {
         }
         for text in ["", "-1", "-5m", "366d", "1y", "2mo", "soon", "inf", "1e9"] {
             assert!(parse_keeping(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_may_have_a_unit() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1048576", 1 << 20),
+            ("512K", 512 << 10),
+            ("100m", 100 << 20),
+            ("2G", 2 << 30),
+            ("2GiB", 2 << 30),
+            ("1T", 1 << 40),
+        ] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "G", "-1", "+1", "1.5G", "1 G", "1P", "1\u{fc}", "99999999T", "1e9"] {
+            assert!(parse_size(text).is_err(), "{text}");
         }
     }
 

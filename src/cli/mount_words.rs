@@ -9,8 +9,8 @@ use clap::ValueEnum;
 use super::args::Dialect;
 use super::log_lines::LogFormat;
 use super::mount_values::{
-    parse_count, parse_duration, parse_id, parse_keeping, parse_metrics_addr, parse_timeout,
-    parse_ttl, parse_umask,
+    parse_count, parse_duration, parse_id, parse_keeping, parse_metrics_addr, parse_size,
+    parse_timeout, parse_ttl, parse_umask,
 };
 
 /// Words that say what every mount of storefs does, that ask for what makes no difference here, or that are meant for
@@ -83,6 +83,7 @@ pub(super) struct MountWords {
     pub(super) syslog: bool,
     pub(super) timeout: Option<Duration>,
     pub(super) cache_dir: Option<PathBuf>,
+    pub(super) cache_size: Option<u64>,
     pub(super) metrics_addr: Option<SocketAddr>,
     pub(super) retry: Option<Duration>,
     pub(super) supervise: Option<bool>,
@@ -140,6 +141,7 @@ impl MountWords {
             ("syslog", None) => self.syslog = true,
             ("timeout", Some(value)) => self.timeout = Some(parse_timeout(value)?),
             ("cache_dir", Some(value)) if !value.is_empty() => self.cache_dir = Some(value.into()),
+            ("cache_size", Some(value)) => self.cache_size = Some(parse_size(value)?),
             ("retry", Some(value)) => self.retry = Some(parse_duration(value)?),
             ("supervise", None) => self.supervise = Some(true),
             ("no_supervise", None) => self.supervise = Some(false),
@@ -182,6 +184,7 @@ impl MountWords {
             syslog: later.syslog || self.syslog,
             timeout: later.timeout.or(self.timeout),
             cache_dir: later.cache_dir.or(self.cache_dir),
+            cache_size: later.cache_size.or(self.cache_size),
             metrics_addr: later.metrics_addr.or(self.metrics_addr),
             retry: later.retry.or(self.retry),
             supervise: later.supervise.or(self.supervise),
@@ -205,7 +208,7 @@ mod tests {
     fn words_are_understood() {
         let words = MountWords::parse(
             "rw,ro,exec,noexec,allow_other,uid=1000,gid=100,umask=027,file_mode=640,dir_mode=0750,store=s,no_delete,no_overwrite,keep_purged=7d,ttl=0.5,dialect=js3,input_key=IN,nonempty,strict,\
-             show_sidecars,no_passthrough,no_xattr,log_file=/tmp/l,log_format=json,syslog,timeout=2.5,cache_dir=/tmp/c,retry=2m,remount,\
+             show_sidecars,no_passthrough,no_xattr,log_file=/tmp/l,log_format=json,syslog,timeout=2.5,cache_dir=/tmp/c,cache_size=2G,retry=2m,remount,\
              supervise,no_supervise,most_restarts=3,\
              metrics_addr=[::1]:9105",
         )
@@ -238,6 +241,7 @@ mod tests {
                 syslog: true,
                 timeout: Some(Duration::from_millis(2500)),
                 cache_dir: Some("/tmp/c".into()),
+                cache_size: Some(2 << 30),
                 retry: Some(Duration::from_secs(120)),
                 supervise: Some(false),
                 most_restarts: Some(3),
@@ -263,7 +267,7 @@ mod tests {
             (words.unknown.join(" "), words.read_only),
             ("rx ro=1 ttl".to_owned(), Some(true))
         );
-        for text in ["uid=", "uid=root", "uid=-1", "uid=4294967295", "dialect=x"] {
+        for text in ["uid=", "uid=root", "uid=-1", "uid=4294967295", "dialect=x", "cache_size=x"] {
             assert!(MountWords::parse(text).is_err(), "{text}");
         }
     }

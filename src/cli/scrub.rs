@@ -6,7 +6,13 @@ use std::env;
 const HIDDEN: &str = "***";
 
 /// Variables whose values are secrets.
-const SECRETS: [&str; 2] = ["APIFY_TOKEN", "PGPASSWORD"];
+const SECRETS: [&str; 5] = [
+    "APIFY_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "PGPASSWORD",
+];
 
 /// Shorter ones would be found in any text.
 const LEAST: usize = 4;

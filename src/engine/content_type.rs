@@ -5,11 +5,12 @@
 
 use std::io::{self, Read};
 
+use super::looked_at::LookedAt;
 use crate::backend::is_input_key;
 use crate::model::{ContentType, Key, RecordType, may_begin_text, seems_text};
 
 /// So many first bytes of a value tell its format, if it has a signature.
-const HEAD: u64 = 8 * 1024;
+const HEAD: usize = 8 * 1024;
 
 /// Formats whose files may be text from one end to the other, and are recognised all the same.
 const TEXTUAL_FORMATS: [&str; 3] = ["application/pdf", "application/postscript", "application/rtf"];
@@ -34,17 +35,17 @@ impl Declared {
 
 /// The type for a record that is published: the one that it was given, if the new bytes fit it; else a guess, which
 /// remembers the one that was given.
-pub(super) fn on_publish<R: Read>(
+pub(super) fn on_publish(
     key: &Key,
     input_key: &str,
     declared: Declared,
-    value: impl Fn() -> R,
+    value: &impl LookedAt,
 ) -> io::Result<RecordType> {
     let Declared { content_type: Some(given), is_of_table } = declared else {
         return guess(key, input_key, None, value);
     };
-    let is_tables = is_of_table && json_kind(&value)?.is_some();
-    if !is_tables && given.fits(&mut value())? {
+    let is_tables = is_of_table && json_kind(value)?.is_some();
+    if !is_tables && fits(&given, value)? {
         return Ok(RecordType::given(given));
     }
     guess(key, input_key, Some(given).filter(|_| !is_of_table), value)
@@ -52,11 +53,11 @@ pub(super) fn on_publish<R: Read>(
 
 /// What name and bytes say, for a record that was `given` another type. What the name alone says needs no note that it
 /// is a guess, since the next guess says it again.
-pub(super) fn guess<R: Read>(
+pub(super) fn guess(
     key: &Key,
     input_key: &str,
     given: Option<ContentType>,
-    value: impl Fn() -> R,
+    value: &impl LookedAt,
 ) -> io::Result<RecordType> {
     let guessed = infer(key, input_key, value)?;
     let of_extension = of_extension(key);
@@ -71,20 +72,28 @@ pub(super) fn guess<R: Read>(
 
 /// The type that a bare file has: by the input table, else by file-name extension if the bytes fit, else by
 /// the bytes.
-pub(super) fn infer<R: Read>(
-    key: &Key,
-    input_key: &str,
-    value: impl Fn() -> R,
-) -> io::Result<ContentType> {
+pub(super) fn infer(key: &Key, input_key: &str, value: &impl LookedAt) -> io::Result<ContentType> {
     if is_input_key(key, input_key) {
         return infer_input(key, value);
     }
     if let Some(content_type) = of_extension(key)
-        && content_type.fits(&mut value())?
+        && fits(&content_type, value)?
     {
         return Ok(content_type);
     }
     of_bytes(value)
+}
+
+/// Whether an SDK can decode the value under a type, as [`ContentType::fits`] says.
+pub(super) fn fits(content_type: &ContentType, value: &impl LookedAt) -> io::Result<bool> {
+    if content_type.is_json() {
+        Ok(may_be_json(value)? && content_type.fits(&mut value.all())?)
+    } else if content_type.is_text() {
+        let is_known = value.is_known_not_to_fit(content_type);
+        Ok(!is_known && content_type.fits(&mut value.as_text()?)?)
+    } else {
+        content_type.fits(&mut value.all())
+    }
 }
 
 /// The type that the key's extension names.
@@ -99,15 +108,16 @@ fn extension(key: &Key) -> Option<&str> {
 }
 
 /// JSON object or array, a format that has a signature, UTF-8 text, or bytes.
-fn of_bytes<R: Read>(value: impl Fn() -> R) -> io::Result<ContentType> {
-    if json_kind(&value)? == Some(JsonKind::Container) {
+fn of_bytes(value: &impl LookedAt) -> io::Result<ContentType> {
+    if json_kind(value)? == Some(JsonKind::Container) {
         return Ok(ContentType::json());
     }
     let mut head = Vec::new();
-    value().take(HEAD).read_to_end(&mut head)?;
+    // In one piece.
+    io::BufReader::with_capacity(HEAD, value.all().take(HEAD as u64)).read_to_end(&mut head)?;
     if let Some(content_type) = of_signature(&head) {
         Ok(content_type)
-    } else if seems_text(&mut value())? {
+    } else if may_begin_text(&head) && !value.is_no_text() && seems_text(&mut value.as_text()?)? {
         Ok(ContentType::text())
     } else {
         Ok(ContentType::bytes())
@@ -127,18 +137,18 @@ fn of_signature(head: &[u8]) -> Option<ContentType> {
 
 /// The table by which the Apify SDK types an input file that has no sidecar (FORMAT 8.2). Where that SDK
 /// would raise, since the text is no JSON, the bytes decide.
-fn infer_input<R: Read>(key: &Key, value: impl Fn() -> R) -> io::Result<ContentType> {
+fn infer_input(key: &Key, value: &impl LookedAt) -> io::Result<ContentType> {
     match extension(key) {
-        Some("json") => match json_kind(&value)? {
+        Some("json") => match json_kind(value)? {
             Some(kind) => Ok(kind.as_input()),
             None => of_bytes(value),
         },
         Some("txt") => {
             let text = ContentType::text();
-            Ok(if text.fits(&mut value())? { text } else { ContentType::bytes() })
+            Ok(if fits(&text, value)? { text } else { ContentType::bytes() })
         }
         Some(_) => Ok(ContentType::bytes()),
-        None => Ok(json_kind(&value)?.map_or_else(ContentType::bytes, JsonKind::as_input)),
+        None => Ok(json_kind(value)?.map_or_else(ContentType::bytes, JsonKind::as_input)),
     }
 }
 
@@ -164,14 +174,25 @@ impl JsonKind {
     }
 }
 
-fn json_kind<R: Read>(value: impl Fn() -> R) -> io::Result<Option<JsonKind>> {
-    let kind = match first_letter(&mut value())? {
+fn json_kind(value: &impl LookedAt) -> io::Result<Option<JsonKind>> {
+    if !may_be_json(value)? {
+        return Ok(None);
+    }
+    let kind = match first_letter(&mut value.all())? {
         Some(b'{' | b'[') => JsonKind::Container,
         Some(b'n') => JsonKind::Null,
         Some(b'"' | b'-' | b't' | b'f' | b'0'..=b'9') => JsonKind::Scalar,
         _ => return Ok(None),
     };
-    Ok(ContentType::json().fits(&mut value())?.then_some(kind))
+    Ok(ContentType::json().fits(&mut value.all())?.then_some(kind))
+}
+
+/// Whether JSON might end as the value does, and consist of such bytes.
+fn may_be_json(value: &impl LookedAt) -> io::Result<bool> {
+    let last = value.last_letter()?;
+    // The last letters of a container, a string, a number, and of `true`, `false` and `null`.
+    let may_end = last.is_none_or(|last| last.is_ascii_digit() || b"}]\"el".contains(&last));
+    Ok(may_end && !value.is_no_text())
 }
 
 /// The first byte that is no JSON white space.
@@ -198,7 +219,7 @@ mod tests {
     const BYTES: &str = "application/octet-stream";
 
     fn inferred(key: &str, value: &[u8]) -> String {
-        infer(&Key::new(key).unwrap(), "INPUT", || value).unwrap().to_string()
+        infer(&Key::new(key).unwrap(), "INPUT", &|| value).unwrap().to_string()
     }
 
     /// The type of a record that was given one, after new bytes.
@@ -208,7 +229,7 @@ mod tests {
     }
 
     fn next(key: &str, declared: Declared, value: &[u8]) -> RecordType {
-        on_publish(&Key::new(key).unwrap(), "INPUT", declared, || value).unwrap()
+        on_publish(&Key::new(key).unwrap(), "INPUT", declared, &|| value).unwrap()
     }
 
     /// The types of a record of these versions, one after the other. The first is told a type, or none.

@@ -11,6 +11,7 @@ mod copy;
 mod examine;
 mod input;
 mod iterate;
+mod looked_at;
 mod moved_aside;
 mod open;
 mod options;
@@ -83,7 +84,7 @@ impl Storage {
         Ok(Self::with_backend(Arc::new(backend), Some(input_key)))
     }
 
-    /// Opens the storage that a source names, by what is there: a directory or a database.
+    /// Opens the storage that a source names, by what is there: a directory, a database or a bucket.
     ///
     /// Call it in the process that uses the storage: connections, threads and locks do not live on behind a fork.
     ///
@@ -94,8 +95,17 @@ impl Storage {
         let source = source.found()?;
         match source.directory() {
             Some(path) => Self::open_directory(path, options),
-            None => Self::open_database(&source, options),
+            None => Self::open_elsewhere(&source, options),
         }
+    }
+
+    fn open_elsewhere(source: &Source, options: StorageOptions) -> Result<Self> {
+        #[cfg(feature = "s3")]
+        if source.bucket().is_some() {
+            let backend = crate::backend::open_bucket(source, &options.for_bucket())?;
+            return Ok(Self::with_backend(backend, options.input_key));
+        }
+        Self::open_database(source, options)
     }
 
     #[cfg(feature = "sql")]

@@ -8,6 +8,8 @@ use std::time::Duration;
 #[cfg(feature = "sql")]
 use crate::backend::SqlOptions;
 use crate::backend::directory::DirectoryOptions;
+#[cfg(feature = "s3")]
+use crate::backend::{AwsOptions, BucketOptions, DEFAULT_CACHE_BYTES};
 use crate::model::DEFAULT_INPUT_KEY;
 
 /// Environment variables that name the input key, the first one set winning (FORMAT 8.1).
@@ -33,6 +35,12 @@ pub struct StorageOptions {
     /// Where values are kept while they are written to a storage that is no directory; it is made if it is not there.
     /// `None` is a private directory in the system's for temporary files.
     pub cache_dir: Option<PathBuf>,
+    /// So many bytes of values of a bucket are kept there at most, beside what is being written.
+    #[cfg(feature = "s3")]
+    pub cache_bytes: u64,
+    /// Where a bucket is, and by whose keys it is opened.
+    #[cfg(feature = "s3")]
+    pub aws: AwsOptions,
     /// How a directory is read and written. The input key in it is not looked at: the one above holds.
     pub directory: DirectoryOptions,
 }
@@ -44,6 +52,10 @@ impl Default for StorageOptions {
             read_only: false,
             timeout: DEFAULT_TIMEOUT,
             cache_dir: None,
+            #[cfg(feature = "s3")]
+            cache_bytes: DEFAULT_CACHE_BYTES,
+            #[cfg(feature = "s3")]
+            aws: AwsOptions::default(),
             directory: DirectoryOptions::default(),
         }
     }
@@ -52,12 +64,33 @@ impl Default for StorageOptions {
 impl StorageOptions {
     /// The defaults, with what the environment names: the input key by `ACTOR_INPUT_KEY`, `APIFY_INPUT_KEY` or
     /// `CRAWLEE_INPUT_KEY`, the first of them that is set and not empty; the cache directory as `storefs` in
-    /// `XDG_CACHE_HOME`, or in `.cache` of `HOME`. Nothing else in this crate asks the environment for them.
+    /// `XDG_CACHE_HOME`, or in `.cache` of `HOME`; where buckets are and whose keys open them, as the tools of AWS have it
+    /// ([`AwsOptions::from_env`]). Nothing else in this crate asks the environment for them.
     #[must_use]
     pub fn from_env() -> Self {
         let input_key = first_set(|variable| env::var(variable).ok());
         let cache_dir = cache_dir(|variable| env::var_os(variable));
-        Self { input_key, cache_dir, ..Self::default() }
+        Self {
+            input_key,
+            cache_dir,
+            #[cfg(feature = "s3")]
+            aws: AwsOptions::from_env(),
+            ..Self::default()
+        }
+    }
+
+    /// What a bucket is told of it.
+    #[cfg(feature = "s3")]
+    pub(super) fn for_bucket(&self) -> BucketOptions {
+        BucketOptions {
+            read_only: self.read_only || self.directory.read_only,
+            timeout: self.timeout,
+            cache_dir: self.cache_dir.clone(),
+            cache_bytes: self.cache_bytes,
+            input_key: input_key(self.input_key.clone()),
+            dialect: self.directory.dialect,
+            aws: self.aws.clone(),
+        }
     }
 
     /// What a database is told of it.

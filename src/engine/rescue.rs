@@ -61,7 +61,7 @@ impl Storage {
             }
         };
         let staging = store.stage()?;
-        staging.begin_with(&*value, value.attributes()?.size)?;
+        staging.begin_with(&value, value.attributes()?.size)?;
         let publish = PublishAs { durable: true, over, ..PublishAs::default() };
         store.publish(key, staging, &publish).map_err(|(error, _)| error)?;
         self.forget_unpublished(&kept.id)

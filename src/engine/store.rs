@@ -118,7 +118,7 @@ impl Store {
         if self.storage.traits().keeps_owner_and_mode
             && let Ok(old) = self.backend().open_value(&self.name, &key)
         {
-            staging.begin_with(&*old, 0)?;
+            staging.begin_with(&old, 0)?;
         }
         copy(value, &staging)?;
         let publish = PublishAs { content_type, ..PublishAs::default() };
@@ -471,7 +471,12 @@ impl Store {
         }
     }
 
+    /// What reading a record has failed with: an error of ours as it is, since it says what to do about it.
     pub(super) fn reading(&self, key: &Key, error: io::Error) -> Error {
+        let error = match error.downcast::<Error>() {
+            Ok(own) => return own,
+            Err(error) => error,
+        };
         Error::io(format!("read record '{key}' of store '{}'", self.name), error)
     }
 

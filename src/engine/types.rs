@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::content_type::{self, Declared};
+use super::looked_at::StagedBytes;
 use super::store::Store;
 use crate::backend::{Reader, Staged, Value, is_input_key};
 use crate::model::{ContentType, Error, Key, Origin, RecordType, Result, Stamp};
@@ -126,7 +127,7 @@ impl Store {
     }
 
     pub(super) fn infer(&self, key: &Key, value: &Arc<dyn Value>) -> Result<ContentType> {
-        content_type::infer(key, self.storage.input_key(), || {
+        content_type::infer(key, self.storage.input_key(), &|| {
             Reader::shortening_holes(Arc::clone(value))
         })
         .map_err(|error| self.reading(key, error))
@@ -134,7 +135,7 @@ impl Store {
 
     /// The type of a record that was given none, as it is kept.
     pub(super) fn guess(&self, key: &Key, value: &Arc<dyn Value>) -> Result<RecordType> {
-        content_type::guess(key, self.storage.input_key(), None, || {
+        content_type::guess(key, self.storage.input_key(), None, &|| {
             Reader::shortening_holes(Arc::clone(value))
         })
         .map(|guessed| self.keepable(guessed))
@@ -148,7 +149,12 @@ impl Store {
         staging: &Staged,
         content_type: &ContentType,
     ) -> Result<()> {
-        let fits = content_type.fits(&mut Reader::shortening_holes(staging));
+        let bytes = StagedBytes::of(staging)?;
+        if bytes.is_far() && content_type.is_json() {
+            // A warning is not worth fetching all of it.
+            return Ok(());
+        }
+        let fits = content_type::fits(content_type, &bytes);
         if !fits.map_err(|error| self.reading(key, error))? {
             log::warn!(
                 "record '{key}' of store '{}' does not decode as {content_type}, which was set by hand",
@@ -174,11 +180,9 @@ impl Store {
                 let mut bytes = vec![0; size];
                 let count = staging.read_at(&mut bytes, 0)?;
                 bytes.truncate(count);
-                content_type::on_publish(key, input_key, declared, || bytes.as_slice())
+                content_type::on_publish(key, input_key, declared, &|| bytes.as_slice())
             }
-            _ => content_type::on_publish(key, input_key, declared, || {
-                Reader::shortening_holes(staging)
-            }),
+            _ => content_type::on_publish(key, input_key, declared, &StagedBytes::of(staging)?),
         };
         decided.map(|it| self.keepable(it)).map_err(|error| self.reading(key, error))
     }
@@ -264,7 +268,7 @@ impl Store {
             declared.content_type = own.and_then(RecordType::declared).cloned();
         }
         let reader = || Reader::shortening_holes(Arc::clone(&value));
-        content_type::on_publish(to_key, self.storage.input_key(), declared, reader)
+        content_type::on_publish(to_key, self.storage.input_key(), declared, &reader)
             .map(|it| to_store.keepable(it))
             .map_err(|error| self.reading(key, error))
     }

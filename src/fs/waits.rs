@@ -6,7 +6,6 @@ use super::ino::Ino;
 use super::name::{self, Name};
 use super::system::FileSystem;
 use super::versions::Node;
-use super::writers::WriteSession;
 use super::xattr::{MIME_TYPE, STORE_FACTS};
 
 /// What operations on an open file may have to wait.
@@ -77,10 +76,12 @@ impl FileSystem {
         match self.handles.get(handle).as_deref() {
             Some(Open::Reader(value)) => self.is_remote && !value.has(offset, len),
             Some(Open::Follower(follower)) => {
-                follower.session.is_busy() || self.needs_base(&follower.session)
+                let session = &follower.session;
+                session.is_busy() || (self.is_remote && !session.has(offset, len))
             }
             Some(Open::Writer(writer)) => {
-                writer.session.is_busy() || self.needs_base(&writer.session)
+                let session = &writer.session;
+                session.is_busy() || (self.is_remote && !session.has(offset, len))
             }
             Some(Open::Purge(_) | Open::Metadata(_)) => true,
             _ => false,
@@ -93,7 +94,8 @@ impl FileSystem {
         match self.handles.get(handle).as_deref() {
             Some(Open::Writer(writer)) => {
                 let publishes = writer.session.would_publish(&writer.share);
-                let busy = publishes.is_none() || self.needs_base(&writer.session);
+                let stages = self.is_remote && !writer.session.is_staged();
+                let busy = publishes.is_none() || stages;
                 Waits { busy, publishes: publishes != Some(false) }
             }
             Some(Open::Purge(_) | Open::Metadata(_)) => Waits { busy: true, publishes: true },
@@ -105,10 +107,5 @@ impl FileSystem {
     #[must_use]
     pub fn xattr_waits(&self, name: &[u8]) -> bool {
         name == MIME_TYPE || (self.is_remote && name.starts_with(STORE_FACTS))
-    }
-
-    /// Whether the bytes of a session may still have to be fetched.
-    fn needs_base(&self, session: &WriteSession) -> bool {
-        self.is_remote && !session.is_staged()
     }
 }

@@ -152,6 +152,10 @@ pub enum FindingKind {
     ForeignStore,
     /// Something that may not be read.
     Unreadable,
+    /// An upload in parts that nobody has completed.
+    UnfinishedUpload,
+    /// A server that takes no conditions into account.
+    IgnoredConditions,
 }
 
 impl FindingKind {
@@ -189,12 +193,14 @@ impl FindingKind {
             Self::BrokenJson => "broken-json",
             Self::ForeignStore => "foreign-store",
             Self::Unreadable => "unreadable",
+            Self::UnfinishedUpload => "unfinished-upload",
+            Self::IgnoredConditions => "ignored-conditions",
         }
     }
 
     /// Whether nothing is wrong and it is only worth knowing.
     #[must_use]
     pub fn is_note(self) -> bool {
-        self == Self::HardLink
+        matches!(self, Self::HardLink | Self::IgnoredConditions)
     }
 }

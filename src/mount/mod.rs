@@ -126,7 +126,7 @@ impl Prepared {
         }
         if config.fs.keep_purged.is_some() && places.source.directory().is_none() {
             return Err(MountError::refused(format!(
-                "--keep-purged keeps what is purged in a storage directory, and '{}' is none: a database removes it at once",
+                "--keep-purged keeps what is purged in a storage directory, and '{}' is none: what is purged there is gone at once",
                 places.source.shown()
             )));
         }

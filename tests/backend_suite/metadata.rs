@@ -31,7 +31,9 @@ fn set_text(files: &dyn MetadataFiles, store: &StoreName, text: &str) {
 }
 
 pub(crate) fn metadata_comes_back_as_it_was_given(backend: &dyn Backend) {
-    for store in ["default", "my-store", "\u{fc} \"quoted\\"].map(name) {
+    let names = ["default", "my-store", "\u{fc} \"quoted\"", "back\\slash"];
+    let keeps = |name: &&str| backend.traits().keeps_backslashes || !name.contains('\\');
+    for store in names.into_iter().filter(keeps).map(name) {
         for (id, name) in [("x", None), ("HvTUFIxMPIib09NEi", Some("a \"name\" \u{1f980}"))] {
             let given = StoreMetadata {
                 id: Some(id.to_owned()),

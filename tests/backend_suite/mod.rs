@@ -111,6 +111,8 @@ macro_rules! all_tests {
             reserve_extends_unless_it_keeps_the_size
             begin_with_copies_bytes_owner_and_mode
             begin_with_takes_the_version_it_is_given
+            what_goes_on_from_a_version_is_the_same_wherever_its_bytes_are
+            a_staging_with_bytes_begins_with_a_version
             staged_attributes_pass_to_the_record
             stagings_are_apart
 

@@ -243,7 +243,7 @@ pub(crate) fn begin_with_copies_bytes_owner_and_mode(backend: &dyn Backend) {
     let value = backend.open_value(&store, &source).unwrap();
     for (len, expected) in [(10, "0123456789"), (4, "0123"), (0, ""), (99, "0123456789")] {
         let staging = backend.stage(Some(&store)).unwrap();
-        staging.begin_with(&*value, len).unwrap();
+        staging.begin_with(&value, len).unwrap();
         assert_eq!(staged_bytes(&staging), expected.as_bytes());
         staging.write_at(b"+", expected.len() as u64).unwrap();
         publish(backend, staging, &store, &key("copy"), &ContentType::text()).unwrap();
@@ -264,11 +264,123 @@ pub(crate) fn begin_with_takes_the_version_it_is_given(backend: &dyn Backend) {
     backend.delete(&store, &key).unwrap();
     put(backend, &store, &key, b"newer");
     let staging = backend.stage(Some(&store)).unwrap();
-    staging.begin_with(&*value, 3).unwrap();
+    staging.begin_with(&value, 3).unwrap();
     staging.write_at(b"O", 0).unwrap();
     assert_eq!(staged_bytes(&staging), b"Old");
     assert_eq!(bytes_of(&value), b"old", "writing to a copy leaves the original alone");
     assert_eq!(get(backend, &store, &key), b"newer");
+}
+
+/// What is done to a version and to the bytes that it should have then.
+type Change = fn(&Staged, &mut Vec<u8>);
+
+fn write(staging: &Staged, bytes: &mut Vec<u8>, data: &[u8], offset: usize) {
+    staging.write_at(data, offset as u64).unwrap();
+    bytes.resize(bytes.len().max(offset + data.len()), 0);
+    bytes[offset..offset + data.len()].copy_from_slice(data);
+}
+
+fn set_len(staging: &Staged, bytes: &mut Vec<u8>, len: usize) {
+    staging.set_len(len as u64).unwrap();
+    bytes.resize(len, 0);
+}
+
+fn zero(staging: &Staged, bytes: &mut [u8], begin: usize, end: usize) {
+    staging.zero(begin as u64, (end - begin) as u64).unwrap();
+    bytes[begin..end].fill(0);
+}
+
+/// The holes that a staging tells of are zeros, and each byte is in a hole or not.
+fn assert_holes(staging: &Staged, bytes: &[u8]) {
+    let (mut at, end) = (0, bytes.len() as u64);
+    while at < end {
+        let data = staging.next_data(at).unwrap();
+        assert!(bytes[at as usize..data as usize].iter().all(|byte| *byte == 0), "{at}..{data}");
+        let hole = staging.next_hole(data).unwrap();
+        assert!(hole > data || data == end, "data at {data}, and a hole at {hole}");
+        at = hole;
+    }
+}
+
+pub(crate) fn what_goes_on_from_a_version_is_the_same_wherever_its_bytes_are(
+    backend: &dyn Backend,
+) {
+    let (store, key) = (create(backend, "default"), key("a"));
+    let old: Vec<u8> = (0..100_000_u32).map(|at| (at % 251) as u8 + 1).collect();
+    let changes: [Change; 9] = [
+        |_, _| {},
+        |staging, bytes| write(staging, bytes, b"appended", bytes.len()),
+        |staging, bytes| write(staging, bytes, b"far behind", 300_000),
+        |staging, bytes| {
+            write(staging, bytes, b"in the middle", 50_000);
+            write(staging, bytes, b"over that", 50_007);
+            write(staging, bytes, b"at the begin", 0);
+        },
+        |staging, bytes| {
+            set_len(staging, bytes, 20_000);
+            set_len(staging, bytes, 60_000);
+            write(staging, bytes, b"after the cut", 40_000);
+        },
+        |staging, bytes| {
+            set_len(staging, bytes, 0);
+            set_len(staging, bytes, 100_000);
+        },
+        |staging, bytes| {
+            zero(staging, bytes, 8192, 65_536);
+            write(staging, bytes, b"in the hole", 40_000);
+        },
+        |staging, bytes| {
+            staging.reserve(10, 200_000, true).unwrap();
+            staging.reserve(60_000, 50_000, false).unwrap();
+            bytes.resize(110_000, 0);
+        },
+        |staging, bytes| {
+            // Not what is staged: only where it is.
+            staging.fill(30_000..70_000).unwrap();
+            write(staging, bytes, b"over what was fetched", 69_990);
+        },
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        put(backend, &store, &key, &old);
+        for len in [old.len(), 70_000] {
+            let value = backend.open_value(&store, &key).unwrap();
+            let staging = backend.stage(Some(&store)).unwrap();
+            staging.begin_with(&value, len as u64).unwrap();
+            let mut bytes = old[..len].to_vec();
+            change(&staging, &mut bytes);
+            assert_eq!(staging.attributes().unwrap().size, bytes.len() as u64);
+            assert!(staged_bytes(&staging) == bytes, "change {number} of {len}");
+            assert_holes(&staging, &bytes);
+            for range in [0..9, 19_990..20_010, 49_995..50_020, 69_995..70_020, 81_000..82_000] {
+                let mut part = vec![0; range.len()];
+                let count = staging.read_at(&mut part, range.start as u64).unwrap();
+                let end = range.end.min(bytes.len()).max(range.start);
+                let expected = bytes.get(range.start..end).unwrap_or_default();
+                assert!(part[..count] == *expected, "change {number} of {len} at {range:?}");
+            }
+            if let Some(kept) = staging.kept() {
+                assert!(kept.value.is_far() && kept.ranges.is_sorted_by_key(|range| range.start));
+            }
+            publish(backend, staging, &store, &key, &ContentType::bytes()).unwrap();
+            assert!(get(backend, &store, &key) == bytes, "change {number} of {len}, published");
+            put(backend, &store, &key, &old);
+        }
+    }
+}
+
+pub(crate) fn a_staging_with_bytes_begins_with_a_version(backend: &dyn Backend) {
+    let (store, key) = (create(backend, "default"), key("a"));
+    put(backend, &store, &key, b"0123456789");
+    let value = backend.open_value(&store, &key).unwrap();
+    put(backend, &store, &key, b"abcdefghij");
+    let other = backend.open_value(&store, &key).unwrap();
+    let staging = stage(backend, b"--------------");
+    staging.begin_with(&value, 8).unwrap();
+    assert_eq!(staged_bytes(&staging), b"01234567------");
+    staging.begin_with(&other, 4).unwrap();
+    assert_eq!(staged_bytes(&staging), b"abcd4567------");
+    publish(backend, staging, &store, &key, &ContentType::text()).unwrap();
+    assert_record(backend, &store, &key, b"abcd4567------", &ContentType::text());
 }
 
 pub(crate) fn staged_attributes_pass_to_the_record(backend: &dyn Backend) {

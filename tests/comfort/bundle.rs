@@ -14,13 +14,14 @@ fn a_bundle_tells_what_helps_and_no_secret() {
     fs::create_dir(&logs).unwrap();
     fs::write(
         logs.join("mnt.log"),
-        "at postgresql://u:hunter2@h/d\nby sesame-word, password=hunter2\n",
+        "at postgresql://u:hunter2@h/d\nby sesame-word and key-of-buckets, password=hunter2\n",
     )
     .unwrap();
     let bundle = home.path().join("bundle.tar");
     let mut command = storefs();
     command.arg("--source").arg(storage.path()).args(["debug-bundle", "-o"]).arg(&bundle);
     command.env("PGPASSWORD", "sesame-word").env("APIFY_TOKEN", "token-of-mine");
+    command.env("AWS_SECRET_ACCESS_KEY", "key-of-buckets");
     command.env("STOREFS_SOURCE", "postgresql://u:hunter2@h/d").env("XDG_STATE_HOME", home.path());
     let output = command.output().unwrap();
     assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
@@ -39,11 +40,12 @@ fn a_bundle_tells_what_helps_and_no_secret() {
         assert!(names.contains(&format!("storefs-debug/{name}\n")), "{name}: {names}");
     }
     let text = sh("tar -xOf bundle.tar", home.path());
-    for secret in ["hunter2", "sesame-word", "token-of-mine"] {
+    for secret in ["hunter2", "sesame-word", "token-of-mine", "key-of-buckets"] {
         assert!(!text.contains(secret), "{secret}: {text}");
     }
     for told in [
         "PGPASSWORD is set",
+        "AWS_SECRET_ACCESS_KEY is set",
         "at postgresql://",
         "/dev/fuse",
         env!("CARGO_PKG_VERSION"),

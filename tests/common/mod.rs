@@ -9,6 +9,8 @@
 // Clippy exempts tests from these, but not the functions that tests share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[cfg(feature = "s3")]
+pub(crate) mod buckets;
 pub(crate) mod on_disk;
 pub(crate) mod opener;
 #[cfg(feature = "postgres")]
@@ -157,8 +159,15 @@ pub(crate) fn try_sh(script: &str, dir: &Path) -> Output {
 /// Takes away what the SDKs and storefs would read from the environment of whoever runs the tests.
 pub(crate) fn clean_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
-        let known =
-            [b"APIFY_".as_slice(), b"CRAWLEE_", b"ACTOR_", b"DEBUG", b"RUST_LOG", b"STOREFS_"];
+        let known = [
+            b"APIFY_".as_slice(),
+            b"AWS_",
+            b"CRAWLEE_",
+            b"ACTOR_",
+            b"DEBUG",
+            b"RUST_LOG",
+            b"STOREFS_",
+        ];
         if known.iter().any(|prefix| name.as_bytes().starts_with(prefix)) {
             command.env_remove(name);
         }

@@ -68,6 +68,11 @@ impl Database {
         matches!(self.kind, Kind::Sqlite)
     }
 
+    /// Whether it can keep a record of this key.
+    pub(crate) fn keeps(&self, _: &str) -> bool {
+        true
+    }
+
     /// A directory for what else a test needs.
     pub(crate) fn beside(&self) -> PathBuf {
         let path = self.dir.path().join("beside");
@@ -104,6 +109,50 @@ impl Database {
     pub(crate) fn number(&self, text: &str) -> u64 {
         let answer = self.sql(text);
         answer.parse().unwrap_or_else(|_| panic!("{text}: {answer}"))
+    }
+
+    /// The kind of storage, as `storefs info` shows it.
+    pub(crate) fn kind(&self) -> &'static str {
+        if self.is_sqlite() { "sqlite" } else { "postgresql" }
+    }
+
+    /// Whether an open value may be read no more once it was replaced or removed.
+    #[allow(clippy::unused_self)]
+    pub(crate) fn may_go_stale(&self) -> bool {
+        false
+    }
+
+    /// Whether nothing is left of any store.
+    #[track_caller]
+    pub(crate) fn is_empty(&self) -> bool {
+        let tables =
+            ["key_value_stores", "key_value_store_records", "key_value_store_metadata_buffer"];
+        tables.iter().all(|table| self.number(&format!("SELECT count(*) FROM {table}")) == 0)
+    }
+
+    /// Removes all records, past storefs.
+    #[track_caller]
+    pub(crate) fn remove_records(&self) {
+        self.sql("DELETE FROM key_value_store_records");
+    }
+
+    /// The size of a record of the only store that has one, past storefs.
+    #[track_caller]
+    pub(crate) fn size_of(&self, key: &str) -> u64 {
+        self.number(&format!("SELECT size FROM key_value_store_records WHERE key = '{key}'"))
+    }
+
+    /// Puts a record into the only store, past storefs.
+    #[track_caller]
+    pub(crate) fn put(&self, key: &str, value: &[u8], content_type: &str) {
+        let hex = crate::sdk::hex(value);
+        let bytes =
+            if self.is_sqlite() { format!("x'{hex}'") } else { format!("decode('{hex}', 'hex')") };
+        self.sql(&format!(
+            "INSERT INTO key_value_store_records (key_value_store_id, key, value, content_type, size) \
+             SELECT key_value_store_id, '{key}', {bytes}, '{content_type}', {} FROM key_value_stores",
+            value.len()
+        ));
     }
 
     /// All that the database is made of but its rows.

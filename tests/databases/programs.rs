@@ -63,7 +63,7 @@ pub(crate) fn ordinary_programs_find_a_file_system(db: &Database) {
     let mount = db.mount();
     assert!(all(&mount.store(STORE)) == seen);
     sh(
-        "cp -r work other; diff -r work other | grep -v metadata__ && false; rm -r other work",
+        "cp -r work other; diff -r -x __metadata__.json work other; rm -r other work",
         &mount.stores(),
     );
     assert_eq!(names(&mount.stores()).len(), 0);
@@ -81,7 +81,7 @@ pub(crate) fn git_and_sqlite_keep_their_files_in_a_store(db: &Database) {
     );
 }
 
-pub(crate) fn all_commands_take_a_database(db: &Database) {
+pub(crate) fn all_commands_take_it_as_a_source(db: &Database) {
     let json = |arguments: &[&str]| -> Value { serde_json::from_str(&db.run(arguments)).unwrap() };
     let source = db.beside().join("value.json");
     fs::write(&source, "{\"a\": 1}").unwrap();
@@ -93,8 +93,7 @@ pub(crate) fn all_commands_take_a_database(db: &Database) {
     assert!(keys.contains("application/json") && keys.contains("text/x-own"), "{keys}");
     assert_eq!(json(&["stores", "--json"])[0]["name"], "one");
     let info = json(&["info", "--json"]);
-    let kind = if db.is_sqlite() { "sqlite" } else { "postgresql" };
-    assert!(info["storage"].to_string().contains(kind), "{info}");
+    assert!(info["storage"].to_string().contains(db.kind()), "{info}");
     db.run(&["info", "one"]);
     db.run(&["doctor"]);
     db.run(&["adopt", "one"]);
@@ -109,10 +108,7 @@ pub(crate) fn all_commands_take_a_database(db: &Database) {
     assert!(!db.try_run(&["rm", "two", "INPUT"]).status.success());
     db.run(&["drop", "two"]);
     assert!(!db.try_run(&["drop", "two"]).status.success());
-    for table in ["key_value_stores", "key_value_store_records", "key_value_store_metadata_buffer"]
-    {
-        assert_eq!(db.number(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
-    }
+    assert!(db.is_empty());
 }
 
 pub(crate) fn a_record_has_any_key(db: &Database) {
@@ -135,7 +131,8 @@ pub(crate) fn a_record_has_any_key(db: &Database) {
         ".",
         "..",
     ];
-    for key in keys {
+    let keys: Vec<&str> = keys.into_iter().filter(|key| db.keeps(key)).collect();
+    for key in &keys {
         client.set(key, &serde_json::json!({"key": key}));
     }
     crate::common::wait_until("all are listed", || names(&store).len() == keys.len() + 1);
@@ -148,11 +145,11 @@ pub(crate) fn a_record_has_any_key(db: &Database) {
             value["key"].as_str().unwrap().to_owned()
         })
         .collect();
-    assert_eq!(found, keys.map(str::to_owned).into());
+    assert_eq!(found, keys.iter().map(|key| (*key).to_owned()).collect());
     for name in names(&store).iter().filter(|name| *name != METADATA) {
         fs::write(store.join(name), "changed").unwrap();
     }
-    for key in keys {
+    for key in &keys {
         assert_eq!(client.get(key)["value"], "changed", "{key}");
     }
 }

@@ -109,7 +109,7 @@ pub(crate) type PythonClient = Client;
 
 impl Client {
     #[track_caller]
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let input = child.stdin.take();
         let answers = BufReader::new(child.stdout.take().unwrap());

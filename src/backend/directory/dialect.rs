@@ -20,7 +20,7 @@ pub enum DialectChoice {
 
 /// The layout of one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub(in crate::backend) enum Dialect {
     Sidecars,
     Js3,
     /// A plain directory: every file is what it is, under its own name.
@@ -37,7 +37,7 @@ const JS3_NEUTRAL: &[u8] = b".bin";
 
 impl Dialect {
     /// The name of the value file that is made for a key.
-    pub(super) fn value_name(self, key: &Key) -> Vec<u8> {
+    pub(in crate::backend) fn value_name(self, key: &Key) -> Vec<u8> {
         match self {
             Self::Sidecars => layout::encode(key),
             Self::Js3 if js3_needs_neutral(key.as_bytes()) => {
@@ -48,7 +48,7 @@ impl Dialect {
     }
 
     /// The key that a value file's name stands for.
-    pub(super) fn key(self, name: &[u8]) -> Result<Key> {
+    pub(in crate::backend) fn key(self, name: &[u8]) -> Result<Key> {
         match self {
             Self::Sidecars => layout::decode(name),
             Self::Js3 => match name.strip_suffix(JS3_NEUTRAL) {
@@ -61,7 +61,7 @@ impl Dialect {
 
     /// Whether the layout keeps the key that consists of these bytes under these bytes, and nothing else: the usual
     /// case, told without making anything.
-    pub(super) fn keeps_as_it_is(self, bytes: &[u8]) -> bool {
+    pub(in crate::backend) fn keeps_as_it_is(self, bytes: &[u8]) -> bool {
         match self {
             Self::Sidecars => layout::needs_no_escape(bytes),
             Self::Js3 => !js3_needs_neutral(bytes) && !bytes.ends_with(JS3_NEUTRAL),
@@ -70,7 +70,7 @@ impl Dialect {
     }
 
     /// Whether every layout keeps the key under the key itself, so that the layout need not be known.
-    pub(super) fn is_irrelevant_for(key: &Key) -> bool {
+    pub(in crate::backend) fn is_irrelevant_for(key: &Key) -> bool {
         layout::needs_no_escape(key.as_bytes()) && !js3_needs_neutral(key.as_bytes())
     }
 }
@@ -86,7 +86,7 @@ fn js3_needs_neutral(key: &[u8]) -> bool {
 }
 
 /// Whether JS 3 finds a file of this name again, so that it can list the store.
-pub(super) fn js3_lists(name: &[u8]) -> bool {
+pub(in crate::backend) fn js3_lists(name: &[u8]) -> bool {
     match extension(name) {
         None => true,
         Some(extension) => std::str::from_utf8(extension).is_ok_and(is_canonical),
@@ -106,13 +106,13 @@ fn is_canonical(extension: &str) -> bool {
 
 /// The type of a JS 3 record: its extension's, a name without a dot being taken as one (FORMAT 6.2). `None`
 /// where the name says nothing.
-pub(super) fn js3_content_type(key: &Key) -> Option<ContentType> {
+pub(in crate::backend) fn js3_content_type(key: &Key) -> Option<ContentType> {
     let name = key.as_str()?;
     ContentType::of_file_name(name).or_else(|| ContentType::of_extension(name))
 }
 
 /// The key of the file in which JS 3 keeps a key that it is told to store under a type (FORMAT 6.3).
-pub(super) fn js3_key_for(key: &Key, content_type: &ContentType) -> Option<Key> {
+pub(in crate::backend) fn js3_key_for(key: &Key, content_type: &ContentType) -> Option<Key> {
     if js3_content_type(key).is_some_and(|own| own.as_str().starts_with(content_type.as_str())) {
         return None;
     }
@@ -128,7 +128,7 @@ pub(super) fn js3_key_for(key: &Key, content_type: &ContentType) -> Option<Key> 
 }
 
 /// Whether a JS 3 process knows the file of key `file` as the key `asked`: the name without its extension.
-pub(super) fn js3_is_known_as(file: &Key, asked: &Key) -> bool {
+pub(in crate::backend) fn js3_is_known_as(file: &Key, asked: &Key) -> bool {
     let name = file.as_bytes();
     let stem_length = name.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0);
     stem_length.and_then(|length| name.get(..length)) == Some(asked.as_bytes())

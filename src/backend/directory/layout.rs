@@ -5,13 +5,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encod
 use crate::model::{Error, Key, Result, StoreName};
 
 /// The directory of all key-value stores, in the storage directory.
-pub(super) const STORES: &str = "key_value_stores";
+pub(in crate::backend) const STORES: &str = "key_value_stores";
 
 /// Our own directory, in the storage directory or one level below it; no SDK looks there.
-pub(super) const PRIVATE: &str = ".storefs";
+pub(in crate::backend) const PRIVATE: &str = ".storefs";
 
 /// Whether a store or plain directory is our own, or in it.
-pub(super) fn is_private(directory: &StoreName) -> bool {
+pub(in crate::backend) fn is_private(directory: &StoreName) -> bool {
     if directory.is_plain() {
         directory.components().take(2).any(|component| component == PRIVATE)
     } else {
@@ -20,19 +20,19 @@ pub(super) fn is_private(directory: &StoreName) -> bool {
 }
 
 /// The store's metadata, in the store's directory.
-pub(super) const METADATA: &str = "__metadata__.json";
+pub(in crate::backend) const METADATA: &str = "__metadata__.json";
 
 /// What a sidecar's name has behind the name of its value file.
-pub(super) const SIDECAR_SUFFIX: &[u8] = b".__metadata__.json";
+pub(in crate::backend) const SIDECAR_SUFFIX: &[u8] = b".__metadata__.json";
 
 /// Longest name of a value file in bytes, so that its sidecar's name keeps within 255.
-pub(super) const MAX_VALUE_NAME: usize = 255 - SIDECAR_SUFFIX.len();
+pub(in crate::backend) const MAX_VALUE_NAME: usize = 255 - SIDECAR_SUFFIX.len();
 
 /// What Python's `quote(key, safe='')` escapes: all but letters, digits and `_.-~`.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
 
 /// Whether a key of these bytes is its own disk name.
-pub(super) fn needs_no_escape(bytes: &[u8]) -> bool {
+pub(in crate::backend) fn needs_no_escape(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.-~".contains(byte))
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn encode(key: &Key) -> Vec<u8> {
 }
 
 /// Bytes as ASCII letters, digits, `_.-~` and escapes.
-pub(super) fn percent_encoded(bytes: &[u8]) -> String {
+pub(in crate::backend) fn percent_encoded(bytes: &[u8]) -> String {
     percent_encode(bytes, ESCAPED).to_string()
 }
 
@@ -54,17 +54,17 @@ pub(crate) fn decode(name: &[u8]) -> Result<Key> {
 }
 
 /// The name of a value's sidecar.
-pub(super) fn sidecar_of(name: &[u8]) -> Vec<u8> {
+pub(in crate::backend) fn sidecar_of(name: &[u8]) -> Vec<u8> {
     [name, SIDECAR_SUFFIX].concat()
 }
 
 /// Whether the name is a sidecar's; then the name of its value file.
-pub(super) fn value_of_sidecar(name: &[u8]) -> Option<&[u8]> {
+pub(in crate::backend) fn value_of_sidecar(name: &[u8]) -> Option<&[u8]> {
     name.strip_suffix(SIDECAR_SUFFIX).filter(|value| !value.is_empty())
 }
 
 /// Whether a value file may have this name at all.
-pub(super) fn is_value_name(name: &[u8]) -> bool {
+pub(in crate::backend) fn is_value_name(name: &[u8]) -> bool {
     !(name == METADATA.as_bytes()
         || name.ends_with(SIDECAR_SUFFIX)
         || matches!(name, b"" | b"." | b"..")
@@ -73,7 +73,7 @@ pub(super) fn is_value_name(name: &[u8]) -> bool {
 }
 
 /// Checks the name of a value file that is to be made for `key`.
-pub(super) fn check_value_name(name: &[u8], key: &Key) -> Result<()> {
+pub(in crate::backend) fn check_value_name(name: &[u8], key: &Key) -> Result<()> {
     if name.len() > MAX_VALUE_NAME {
         return Err(Error::NameTooLong { name: key.to_string(), limit: MAX_VALUE_NAME });
     }
@@ -85,7 +85,7 @@ pub(super) fn check_value_name(name: &[u8], key: &Key) -> Result<()> {
 }
 
 /// Checks the name of a file that is to be made in a plain directory.
-pub(super) fn check_file_name(key: &Key) -> Result<()> {
+pub(in crate::backend) fn check_file_name(key: &Key) -> Result<()> {
     /// Longest name of a file in bytes.
     const NAME_MAX: usize = 255;
     let name = key.as_bytes();
@@ -101,7 +101,7 @@ pub(super) fn check_file_name(key: &Key) -> Result<()> {
 
 /// Whether the name looks like a temporary that an SDK makes beside its file (FORMAT 5.5). A record can have
 /// such a name too; then it has a sidecar, and a temporary never does.
-pub(super) fn looks_temporary(name: &[u8]) -> bool {
+pub(in crate::backend) fn looks_temporary(name: &[u8]) -> bool {
     let Ok(name) = std::str::from_utf8(name) else { return false };
     let random = name.strip_prefix(".tmp.").unwrap_or_default();
     if random.len() == 12 && random.bytes().all(|letter| letter.is_ascii_alphanumeric()) {

@@ -49,7 +49,7 @@
 
 mod capabilities;
 mod delete_note;
-mod dialect;
+pub(super) mod dialect;
 mod doctor;
 mod file_system;
 mod fingerprint;
@@ -64,7 +64,7 @@ mod kept_keeper;
 mod kept_purges;
 mod kept_times;
 mod key_locks;
-mod layout;
+pub(super) mod layout;
 mod layouts;
 mod listing;
 mod metadata;
@@ -89,7 +89,7 @@ mod rename;
 mod rescued;
 mod root;
 mod set_type;
-mod sidecar;
+pub(super) mod sidecar;
 mod staged_name;
 mod staged_value;
 mod staging;

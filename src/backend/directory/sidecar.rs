@@ -12,7 +12,7 @@ use crate::backend::is_input_key;
 use crate::model::{ContentType, Key, Origin, RecordType, Result, Stamp};
 
 /// Longest sidecar that is read, in bytes. Real ones hold a key and a MIME text.
-pub(super) const MAX_BYTES: u64 = 64 * 1024;
+pub(in crate::backend) const MAX_BYTES: u64 = 64 * 1024;
 
 /// A sidecar of the longest key and the longest content type can be read back: JSON makes at most six bytes of one.
 const _: () = {
@@ -27,14 +27,14 @@ const GIVEN: &str = "givenContentType";
 
 /// What is used of a sidecar. The file's name decides which record it belongs to, not its `key` field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Sidecar {
-    pub(super) record_type: RecordType,
+pub(in crate::backend) struct Sidecar {
+    pub(in crate::backend) record_type: RecordType,
     /// The value's size in bytes as its writer said it.
-    pub(super) size: Option<u64>,
+    pub(in crate::backend) size: Option<u64>,
     /// The key as its writer said it.
-    pub(super) key: Option<String>,
+    pub(in crate::backend) key: Option<String>,
     /// Whether the type is there in both spellings, which Crawlee JS 4 refuses.
-    pub(super) is_double: bool,
+    pub(in crate::backend) is_double: bool,
 }
 
 impl Sidecar {
@@ -42,7 +42,7 @@ impl Sidecar {
     ///
     /// # Errors
     /// Says in words why the text is no sidecar.
-    pub(super) fn parse(text: &[u8]) -> std::result::Result<Self, String> {
+    pub(in crate::backend) fn parse(text: &[u8]) -> std::result::Result<Self, String> {
         let value: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         let Value::Object(fields) = value else { return Err("it is no JSON object".to_owned()) };
         let Some(record_type) = record_type(&fields) else {
@@ -55,7 +55,7 @@ impl Sidecar {
     }
 
     /// Whether every SDK is told what is true by this sidecar of a record.
-    pub(super) fn is_sound(&self, key: &Key, input_key: &str, size: u64) -> bool {
+    pub(in crate::backend) fn is_sound(&self, key: &Key, input_key: &str, size: u64) -> bool {
         let said = self.key.as_deref();
         // The Apify SDK calls the input by its key, whatever its file is called.
         let names_it = said.map(str::as_bytes) == Some(key.as_bytes())
@@ -64,7 +64,7 @@ impl Sidecar {
     }
 
     /// The text of a sidecar in camelCase, the one spelling that every SDK reads.
-    pub(super) fn text(key: &Key, record_type: &RecordType, size: u64) -> Vec<u8> {
+    pub(in crate::backend) fn text(key: &Key, record_type: &RecordType, size: u64) -> Vec<u8> {
         let content_type = record_type.content_type.as_str();
         let mut fields = vec![
             ("key", key.to_string().into()),
@@ -89,7 +89,11 @@ impl Sidecar {
 
 /// The text of the sidecar that the Apify SDK makes for an input without one when it opens a store (FORMAT 8.2): its own
 /// spelling, and the input key in place of the record's.
-pub(super) fn input_text(input_key: &str, content_type: &ContentType, size: u64) -> Vec<u8> {
+pub(in crate::backend) fn input_text(
+    input_key: &str,
+    content_type: &ContentType,
+    size: u64,
+) -> Vec<u8> {
     pretty(vec![
         ("key", input_key.into()),
         ("content_type", content_type.as_str().into()),

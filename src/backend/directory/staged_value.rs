@@ -104,7 +104,8 @@ impl DirectoryBackend {
         // Not yet as what is published: that is on another volume by now.
         let place = StagedValue { backend: self.clone(), staged: file, has_place: false };
         let copy = Staged::from(place);
-        copy.begin_with(&FileValue::new(Arc::clone(staged.file())), own.size)?;
+        let bytes: Arc<dyn Value> = Arc::new(FileValue::new(Arc::clone(staged.file())));
+        copy.begin_with(&bytes, own.size)?;
         if staged.is_dated() {
             let modified = Some(TimeChange::At(own.modified));
             copy.set_attributes(&AttributeChange { modified, ..AttributeChange::default() })?;

@@ -53,7 +53,14 @@ struct Shared {
     stores: RwLock<Table, Stores>,
     /// The last number given to a store, a version or a staging.
     last_object: AtomicU64,
+    /// How values are shown, if not as they are.
+    show: Option<Show>,
 }
+
+/// Makes of an open value, and the type that its record has, what is shown of it.
+type ShowValue = dyn Fn(Arc<dyn Value>, Option<RecordType>) -> Arc<dyn Value> + Send + Sync;
+
+struct Show(Box<ShowValue>);
 
 type Stores = BTreeMap<StoreName, Store>;
 
@@ -94,6 +101,16 @@ impl MemoryBackend {
         Self::default()
     }
 
+    /// An empty storage that is taken for one across a network: each value that it gives out is what `show` makes of it, and of
+    /// the type that its record has. For tests of what the layers above make of values that are far, or fail.
+    #[must_use]
+    pub fn showing(
+        show: impl Fn(Arc<dyn Value>, Option<RecordType>) -> Arc<dyn Value> + Send + Sync + 'static,
+    ) -> Self {
+        let show = Some(Show(Box::new(show)));
+        Self { shared: Arc::new(Shared { show, ..Shared::default() }) }
+    }
+
     /// Puts a record without a content type into a store, as a file dropped in by hand has none. Replaces what
     /// is there. For tests of what the layers above make of such a record.
     ///
@@ -112,6 +129,7 @@ impl Backend for MemoryBackend {
         let mut traits = Traits::all_kept("memory");
         traits.key_order = KeyOrder::Bytes;
         traits.limits.value_bytes = Some(MAX_VALUE as u64);
+        traits.is_remote = self.shared.show.is_some();
         traits
     }
 
@@ -238,7 +256,12 @@ impl Backend for MemoryBackend {
     }
 
     fn open_value(&self, store: &StoreName, key: &Key) -> Result<Arc<dyn Value>> {
-        Ok(find_record(&self.shared.stores.read(), store, key)?.open())
+        let (value, record_type) = {
+            let stores = self.shared.stores.read();
+            let record = find_record(&stores, store, key)?;
+            (record.open(), record.record_type.clone())
+        };
+        Ok(self.shared.shown(value, record_type))
     }
 
     fn stage(&self, _store: Option<&StoreName>) -> Result<Staged> {
@@ -326,6 +349,14 @@ impl Shared {
             accessed: now,
             modified: now,
             changed: now,
+        }
+    }
+
+    /// What is shown of an open value.
+    fn shown(&self, value: Arc<dyn Value>, record_type: Option<RecordType>) -> Arc<dyn Value> {
+        match &self.show {
+            Some(Show(show)) => show(value, record_type),
+            None => value,
         }
     }
 
@@ -432,6 +463,12 @@ impl Bytes {
             .map_err(|_| Error::io("extend a value in memory", Errno::NOSPC))?;
         self.0.resize(len, 0);
         Ok(())
+    }
+}
+
+impl fmt::Debug for Show {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Show")
     }
 }
 

@@ -7,7 +7,7 @@ use rustix::fs::{MemfdFlags, Mode};
 use rustix::io::Errno;
 
 use super::{Bytes, Facts, MAX_VALUE, RECORD_MODE, Record, Shared, find_mut};
-use crate::backend::{Publish, PublishError, Staged, Unnamed, Value};
+use crate::backend::{Partial, Publish, PublishError, Staged, Value};
 use crate::model::{Attributes, Error, Result};
 
 /// A version as it was when it was opened.
@@ -32,7 +32,7 @@ pub(super) fn stage() -> Result<Staged> {
     let failed = |error: Errno| Error::io("make a staging file", error);
     let file = rustix::fs::memfd_create("storefs-staged", MemfdFlags::CLOEXEC).map_err(failed)?;
     rustix::fs::fchmod(&file, Mode::from_raw_mode(RECORD_MODE)).map_err(failed)?;
-    Ok(Staged::new(file, Some(MAX_VALUE as u64), Box::new(Unnamed)))
+    Ok(Staged::new(file, Some(MAX_VALUE as u64), Box::new(Partial)))
 }
 
 /// Makes staged bytes the record.
@@ -64,8 +64,10 @@ fn place(shared: &Shared, staged: &Staged, publish: &Publish<'_>) -> Result<Arc<
     let now = SystemTime::now();
     let modified = if staged.is_dated() { attributes.modified } else { now };
     let facts = Facts { uid, gid, accessed, modified, changed: now, ..made };
-    let record = Record { bytes: Arc::new(bytes), record_type: Some(record_type), facts };
+    let record_type = Some(record_type);
+    let record = Record { bytes: Arc::new(bytes), record_type: record_type.clone(), facts };
     let value = record.open();
     found.records_mut().insert(key.clone(), record);
-    Ok(value)
+    drop(stores);
+    Ok(shared.shown(value, record_type))
 }

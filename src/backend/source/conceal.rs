@@ -40,7 +40,7 @@ pub fn concealed(text: &OsStr) -> Option<String> {
         Ok(Source(Kind::Sql(SqlSource::Postgres(database)))) if database.holds_secret() => {
             Some(database.shown())
         }
-        Ok(Source(Kind::Sql(_))) => None,
+        Ok(Source(Kind::Sql(_) | Kind::Bucket(_))) => None,
         Ok(Source(Kind::Path(_))) | Err(_) => Some(blank(&text.to_string_lossy())),
     }
 }

@@ -11,8 +11,10 @@
 //! | --- | --- |
 //! | `scheme` | which schemes there are, and what is said of those that cannot be opened |
 //! | `sqlite`, `postgres` | the URLs of one kind of database, as SQLAlchemy and libpq read them |
+//! | `bucket` | `s3://BUCKET/PREFIX` |
 //! | `conceal` | how a text is shown that may hold a password |
 
+mod bucket;
 mod conceal;
 mod postgres;
 mod scheme;
@@ -29,6 +31,7 @@ use std::path::{self, Path, PathBuf};
 
 use percent_encoding::percent_decode;
 
+pub(crate) use bucket::BucketSource;
 pub use conceal::concealed;
 pub(crate) use postgres::PostgresSource;
 use scheme::Scheme;
@@ -45,6 +48,7 @@ enum Kind {
     /// A directory, or something that nobody has looked at yet.
     Path(PathBuf),
     Sql(SqlSource),
+    Bucket(BucketSource),
 }
 
 /// A database of Crawlee's SQL client, in parts.
@@ -72,6 +76,10 @@ impl Source {
                 scheme::refuse_unless_built_in(Scheme::Postgres)?;
                 Ok(Self(Kind::Sql(SqlSource::Postgres(PostgresSource::parse(rest)?))))
             }
+            Some((Scheme::Bucket, rest)) => {
+                scheme::refuse_unless_built_in(Scheme::Bucket)?;
+                Ok(Self(Kind::Bucket(BucketSource::parse(rest)?)))
+            }
         }
     }
 
@@ -83,6 +91,7 @@ impl Source {
             Kind::Path(path) => conceal::path(path),
             Kind::Sql(SqlSource::Sqlite(database)) => database.shown(),
             Kind::Sql(SqlSource::Postgres(database)) => database.shown(),
+            Kind::Bucket(bucket) => bucket.shown(),
         }
     }
 
@@ -93,7 +102,7 @@ impl Source {
             Kind::Path(path) | Kind::Sql(SqlSource::Sqlite(SqliteSource { path, .. })) => {
                 Some(path)
             }
-            Kind::Sql(SqlSource::Postgres(_)) => None,
+            Kind::Sql(SqlSource::Postgres(_)) | Kind::Bucket(_) => None,
         }
     }
 
@@ -102,7 +111,7 @@ impl Source {
     pub fn directory(&self) -> Option<&Path> {
         match &self.0 {
             Kind::Path(path) => Some(path),
-            Kind::Sql(_) => None,
+            Kind::Sql(_) | Kind::Bucket(_) => None,
         }
     }
 
@@ -110,8 +119,17 @@ impl Source {
     #[cfg(any(feature = "sql", test))]
     pub(crate) fn sql(&self) -> Option<&SqlSource> {
         match &self.0 {
-            Kind::Path(_) => None,
+            Kind::Path(_) | Kind::Bucket(_) => None,
             Kind::Sql(database) => Some(database),
+        }
+    }
+
+    /// The bucket that it is in.
+    #[cfg(any(feature = "s3", test))]
+    pub(crate) fn bucket(&self) -> Option<&BucketSource> {
+        match &self.0 {
+            Kind::Bucket(bucket) => Some(bucket),
+            Kind::Path(_) | Kind::Sql(_) => None,
         }
     }
 
@@ -128,6 +146,7 @@ impl Source {
             Kind::Sql(SqlSource::Postgres(database)) => {
                 Self(Kind::Sql(SqlSource::Postgres(database.absolute())))
             }
+            Kind::Bucket(_) => self.clone(),
         }
     }
 
@@ -142,7 +161,7 @@ impl Source {
         match &self.0 {
             Kind::Path(path) => self.found_at(path),
             Kind::Sql(SqlSource::Sqlite(database)) => Ok(sqlite_source(database.found()?)),
-            Kind::Sql(SqlSource::Postgres(_)) => Ok(self.absolute()),
+            Kind::Sql(SqlSource::Postgres(_)) | Kind::Bucket(_) => Ok(self.absolute()),
         }
     }
 

@@ -8,6 +8,7 @@ pub(super) enum Scheme {
     File,
     Sqlite,
     Postgres,
+    Bucket,
 }
 
 /// What is known of a scheme by name.
@@ -29,7 +30,7 @@ const KNOWN: [(&str, Known); 9] = [
     ("mysql", Known::Not(MYSQL)),
     ("mariadb", Known::Not(MYSQL)),
     ("redis", Known::Not("is a Redis database, which is not built in")),
-    ("s3", Known::Not("is a bucket, which is not built in")),
+    ("s3", Known::One(Scheme::Bucket)),
     ("apify", Known::Not("is on the Apify platform, which is not built in")),
 ];
 
@@ -89,6 +90,7 @@ pub(super) fn refuse_unless_built_in(scheme: Scheme) -> Result<()> {
         Scheme::Postgres => {
             (cfg!(feature = "postgres"), "postgresql", "a PostgreSQL database", "postgres")
         }
+        Scheme::Bucket => (cfg!(feature = "s3"), "s3", "a bucket", "s3"),
     };
     if is_built_in {
         return Ok(());
@@ -124,6 +126,9 @@ fn there_is() -> String {
     }
     if cfg!(feature = "postgres") {
         kinds.push("postgresql://USER@HOST/DATABASE");
+    }
+    if cfg!(feature = "s3") {
+        kinds.push("s3://BUCKET/PREFIX");
     }
     format!("there is {}", kinds.join(", "))
 }

@@ -50,7 +50,6 @@ fn what_cannot_be_opened_says_what_there_is() {
         ("mysql+pymysql://u:p@h/d", "MySQL or MariaDB"),
         ("mariadb+asyncmy://u:p@h/d", "MySQL or MariaDB"),
         ("redis://:p@h", "Redis"),
-        ("s3://bucket/prefix", "bucket"),
         ("apify:", "Apify platform"),
         ("apify:user~name", "Apify platform"),
         ("https://u:p@h/d", "a scheme that is not known"),
@@ -64,6 +63,87 @@ fn what_cannot_be_opened_says_what_there_is() {
     let built_in = |name: &str| refusal("x://").contains(name);
     assert_eq!(built_in("sqlite:///"), cfg!(feature = "sqlite"));
     assert_eq!(built_in("postgresql://"), cfg!(feature = "postgres"));
+    assert_eq!(built_in("s3://BUCKET/PREFIX"), cfg!(feature = "s3"));
+}
+
+#[cfg(not(feature = "s3"))]
+#[test]
+fn a_bucket_that_is_not_built_in_names_its_feature() {
+    for text in ["s3://bucket/prefix", "S3://key:hunter2@bucket", "s3:hunter2"] {
+        let said = refusal(text);
+        assert!(said.contains("without the feature 's3'; there is a storage"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[cfg(feature = "s3")]
+#[test]
+fn a_bucket_is_read_as_it_stands() {
+    for (text, bucket, prefix, shown) in [
+        ("s3://bucket", "bucket", "", "s3://bucket"),
+        ("S3://bucket/", "bucket", "", "s3://bucket"),
+        ("s3://a-b.c9//", "a-b.c9", "", "s3://a-b.c9"),
+        ("s3://Old_Bucket/p", "Old_Bucket", "p/", "s3://Old_Bucket/p"),
+        ("s3://bucket/p/q///", "bucket", "p/q/", "s3://bucket/p/q"),
+        ("s3://bucket/a%20b%2F/...", "bucket", "a%20b%2F/.../", "s3://bucket/a%20b%2F/..."),
+        (
+            "s3://bucket/a b+c@d:e#f/\u{e9}",
+            "bucket",
+            "a b+c@d:e#f/\u{e9}/",
+            "s3://bucket/a b+c@d:e#f/\u{e9}",
+        ),
+    ] {
+        let source = parse(text).unwrap();
+        let found = source.bucket().unwrap();
+        assert_eq!((found.bucket.as_str(), found.prefix.as_str()), (bucket, prefix), "{text}");
+        assert_eq!(
+            (source.shown().as_str(), parse(&source.shown()).unwrap().bucket()),
+            (shown, Some(found))
+        );
+        assert_eq!((source.path(), source.directory(), source.sql().is_none()), (None, None, true));
+        assert_eq!(concealed(OsStr::new(text)), None);
+        let same = [source.absolute(), source.found().unwrap()];
+        assert!(same.iter().all(|same| same.bucket() == Some(found)), "{text}");
+    }
+}
+
+#[cfg(feature = "s3")]
+#[test]
+fn what_is_no_bucket_is_refused_without_being_repeated() {
+    let long = format!("s3://hunter2/{}", "p".repeat(513));
+    for (text, word) in [
+        ("s3:", "write s3://BUCKET/PREFIX"),
+        ("s3:hunter2", "write s3://BUCKET/PREFIX"),
+        ("s3:/hunter2", "write s3://BUCKET/PREFIX"),
+        ("s3://", "names no bucket"),
+        ("s3:///hunter2", "names no bucket"),
+        ("s3://ab", "names no bucket"),
+        ("s3://-hunter2", "names no bucket"),
+        ("s3://hunter2.", "names no bucket"),
+        ("s3://hunter2..a", "names no bucket"),
+        ("s3://hunter2%2e", "names no bucket"),
+        ("s3://hunter2?region=x", "names no bucket"),
+        ("s3://KEY:hunter2@bucket", "AWS_PROFILE"),
+        ("s3://KEY:hunter2@bucket/prefix", "AWS_PROFILE"),
+        ("s3://hunter2@bucket", "AWS_PROFILE"),
+        ("s3://hunter2:9000/bucket", "AWS_ENDPOINT_URL"),
+        ("s3://arn:aws:s3:us-east-1:123:accesspoint/hunter2", "more than a name"),
+        ("s3://bucket/p?secret=hunter2", "question mark"),
+        ("s3://bucket//hunter2", "empty part"),
+        ("s3://bucket/a//hunter2", "empty part"),
+        ("s3://bucket/../hunter2", "'..'"),
+        ("s3://bucket/./hunter2", "'.'"),
+        ("s3://bucket/hunter2\n", "control"),
+        (&long, "512 bytes"),
+        ("s3+boto3://hunter2", "driver"),
+    ] {
+        let said = refusal(text);
+        assert!(said.contains(word) && said.contains("s3"), "{text}: {said}");
+        assert!(!said.contains("hunter2") && said.lines().count() == 1, "{said}");
+        assert!(!concealed(OsStr::new(text)).unwrap().contains("hunter2"), "{text}");
+    }
+    let bytes = OsString::from_vec(b"s3://bucket/\xff".to_vec());
+    assert!(Source::parse(&bytes).is_err());
 }
 
 #[cfg(not(feature = "sqlite"))]
@@ -296,7 +376,7 @@ proptest! {
         match parse(&text) {
             Ok(source) => {
                 told.push(source.shown());
-                told.push(format!("{source:?} {:?}", source.sql()));
+                told.push(format!("{source:?} {:?} {:?}", source.sql(), source.bucket()));
                 // What is there, or is not, is told of the text that was given.
                 if let Err(error) = source.found() {
                     told.push(format!("{error} {error:?}"));
@@ -323,5 +403,17 @@ proptest! {
         let source = postgres(&text);
         let again = postgres(&source.shown());
         prop_assert_eq!(PostgresSource { password: None, ..source }, again);
+    }
+
+    #[cfg(feature = "s3")]
+    #[test]
+    fn what_is_shown_of_a_bucket_is_a_source_of_it(rest in "(//)?[ -~]{0,20}", prefix in "[/.\\PC]{0,20}") {
+        for text in [format!("s3:{rest}"), format!("s3://bucket/{prefix}")] {
+            if let Ok(source) = parse(&text) {
+                let shown = source.shown();
+                prop_assert_eq!(parse(&shown).unwrap().shown(), shown.clone());
+                prop_assert_eq!(shown.trim_end_matches('/'), text.trim_end_matches('/'));
+            }
+        }
     }
 }

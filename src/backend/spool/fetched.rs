@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::thread;
 
+use crate::backend::elsewhere::Large;
 use crate::model::{BackendErrorKind, Error, Result};
 use crate::ranks::{Condvar, Mutex, TableEntry};
 
@@ -80,49 +81,6 @@ impl Fetched {
         told.recv().unwrap_or(Ok(())).map(|()| fetched)
     }
 
-    /// Length of the value in bytes.
-    pub(crate) fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Whether all of it has come or may still come.
-    pub(crate) fn is_sound(&self) -> bool {
-        self.progress.lock().broken.is_none()
-    }
-
-    /// Whether these bytes have come, or what is of them in the value.
-    pub(crate) fn has(&self, offset: u64, len: u64) -> bool {
-        self.progress.lock().come >= offset.saturating_add(len).min(self.size)
-    }
-
-    /// Reads at an offset, as soon as the bytes have come; fewer than asked for only at the end.
-    ///
-    /// # Errors
-    /// Why they do not come.
-    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        let end = offset.saturating_add(buffer.len() as u64).min(self.size);
-        {
-            let mut progress = self.progress.lock();
-            while progress.come < end {
-                if let Some(broken) = &progress.broken {
-                    let Broken { kind, reason } = broken.clone();
-                    return Err(Error::backend(kind, "fetch a value", reason));
-                }
-                self.moved.wait(&mut progress);
-            }
-        }
-        let mut read = 0;
-        while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_at(rest, offset.saturating_add(read as u64)) {
-                Ok(0) => break,
-                Ok(count) => read += count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::io("read a value from the spool", error)),
-            }
-        }
-        Ok(read)
-    }
-
     fn take(&self, part: &[u8]) -> Result<()> {
         let come = self.progress.lock().come;
         let written = self.file.write_all_at(part, come);
@@ -150,6 +108,55 @@ impl Fetched {
         };
         self.progress.lock().broken = Some(Broken { kind, reason: error.to_string() });
         self.moved.notify_all();
+    }
+}
+
+impl Large for Fetched {
+    /// Length of the value in bytes.
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether all of it has come or may still come.
+    fn is_sound(&self) -> bool {
+        self.progress.lock().broken.is_none()
+    }
+
+    /// Whether these bytes have come, or what is of them in the value.
+    fn has(&self, offset: u64, len: u64) -> bool {
+        self.progress.lock().come >= offset.saturating_add(len).min(self.size)
+    }
+
+    /// Reads at an offset, as soon as the bytes have come; fewer than asked for only at the end.
+    ///
+    /// # Errors
+    /// Why they do not come.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let end = offset.saturating_add(buffer.len() as u64).min(self.size);
+        {
+            let mut progress = self.progress.lock();
+            while progress.come < end {
+                if let Some(broken) = &progress.broken {
+                    let Broken { kind, reason } = broken.clone();
+                    return Err(Error::backend(kind, "fetch a value", reason));
+                }
+                self.moved.wait(&mut progress);
+            }
+        }
+        let mut read = 0;
+        while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, offset.saturating_add(read as u64)) {
+                Ok(0) => break,
+                Ok(count) => read += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::io("read a value from the spool", error)),
+            }
+        }
+        Ok(read)
+    }
+
+    fn comes_by_parts(&self) -> bool {
+        false
     }
 }
 

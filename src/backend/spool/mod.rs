@@ -5,6 +5,8 @@
 
 #[cfg(feature = "sql")]
 mod fetched;
+#[cfg(feature = "s3")]
+mod parts;
 
 use std::fs::{DirBuilder, File};
 use std::io;
@@ -16,6 +18,8 @@ use rustix::io::Errno;
 
 #[cfg(feature = "sql")]
 pub(super) use fetched::Fetched;
+#[cfg(feature = "s3")]
+pub(super) use parts::{Arriving, FetchPart, PartCache, Parted};
 
 use crate::model::{Error, Result};
 
@@ -75,7 +79,7 @@ impl Spool {
     }
 
     /// Bytes that are free where the spool is.
-    #[cfg(feature = "sql")]
+    #[cfg(any(feature = "sql", feature = "s3"))]
     pub(super) fn free(&self) -> Option<u64> {
         let space = rustix::fs::statvfs(&self.directory).ok()?;
         Some(space.f_bavail.saturating_mul(space.f_frsize))

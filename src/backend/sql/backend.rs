@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use super::database::{Outcome, Rename, StoreRow, Touched, Written};
 use super::datasets::Datasets;
 use super::scan::RecordScan;
-use super::shared::{Shared, time};
+use super::shared::Shared;
 use super::staging::{self, is_guessed};
+use crate::backend::elsewhere::file_time;
 use crate::backend::{
     Backend, Durability, KeyOrder, PlainDirectories, Publish, PublishError, Purge, Purged, Purging,
     RenameRecord, Scan, Staged, Traits, Value, Watchable, Work, is_spared,
@@ -112,7 +113,7 @@ impl Backend for SqlBackend {
         if store.is_plain() {
             return self.datasets.attributes(store);
         }
-        Ok(self.shared.store_attributes(time(self.shared.store_changed(store)?)))
+        Ok(self.shared.store_attributes(file_time(self.shared.store_changed(store)?)))
     }
 
     fn store_attributes_of_late(&self, store: &StoreName, within: Duration) -> Result<Attributes> {
@@ -120,7 +121,7 @@ impl Backend for SqlBackend {
             return self.store_attributes(store);
         }
         let changed = self.shared.store_changed_of_late(store, within)?;
-        Ok(self.shared.store_attributes(time(changed)))
+        Ok(self.shared.store_attributes(file_time(changed)))
     }
 
     fn create_store(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {

@@ -13,6 +13,7 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::ops::ControlFlow;
 
+use crate::backend::elsewhere::Sight;
 use crate::backend::{Watchable, Work};
 use crate::model::{Result, Timestamp};
 
@@ -229,6 +230,16 @@ pub(super) struct RecordRow {
     pub(super) version: Option<Version>,
     /// When this version was made, where the database tells.
     pub(super) committed_at: Option<Timestamp>,
+}
+
+impl Sight<Version> for RecordRow {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn version(&self) -> Option<&Version> {
+        self.version.as_ref()
+    }
 }
 
 /// A record that was opened.

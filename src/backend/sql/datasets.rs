@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use std::vec;
 
 use super::shared::Shared;
-use super::value::{Bytes, SqlValue};
+use crate::backend::elsewhere::{Bytes, RemoteValue};
 use crate::backend::items::{
     DATASETS, Item, ItemBytes, ItemTexts, TakeItem, item_name, item_number,
 };
@@ -67,7 +67,8 @@ impl Datasets {
         let attributes = attributes(&self.shared, number, &text, self.opened);
         let record_type = RecordType::given(ContentType::json());
         let bytes = Bytes::Memory(text.into_bytes().into());
-        Ok(Arc::new(SqlValue { bytes, attributes, record_type }))
+        let record_type = Some(record_type);
+        Ok(Arc::new(RemoteValue { bytes, attributes, record_type }))
     }
 
     fn item(&self, directory: &StoreName, key: &Key) -> Result<(u64, String)> {

@@ -1,13 +1,12 @@
 //! A storage in a database of Crawlee's SQL client.
 //!
 //! [`database`] says what is asked of a database, and [`sqlite`] and [`postgres`] ask it. What a database does not keep is
-//! above them and the same for both: versions with numbers and times ([`versions`]), bytes that stay what they were
-//! ([`value`]), and those in the making ([`staging`]).
+//! above them and the same for both: versions with numbers and times, and bytes that stay what they were
+//! ([`elsewhere`](super::elsewhere)), and those in the making ([`staging`]).
 
 mod backend;
 mod database;
 mod datasets;
-mod generations;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod scan;
@@ -16,8 +15,6 @@ mod shared;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod staging;
-mod value;
-mod versions;
 
 use std::path::PathBuf;
 use std::sync::Arc;

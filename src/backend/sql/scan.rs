@@ -7,8 +7,8 @@ use std::vec;
 
 use super::database::RecordRow;
 use super::shared::Shared;
-use super::versions::Moment;
 use crate::backend::Listed;
+use crate::backend::elsewhere::Moment;
 use crate::model::{BackendErrorKind, Error, Key, Result, StoreName, Timestamp};
 
 /// So many records are asked for at once.

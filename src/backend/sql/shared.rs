@@ -6,22 +6,17 @@ use std::time::{Duration, Instant, SystemTime};
 use jiff::Timestamp;
 
 use super::database::{Changed, Database, Lookup, Opened, RecordRow, StoreRow, Version, Written};
-use super::generations::Generations;
-use super::value::{Bytes, INLINE, KeptBytes, SqlValue};
-use super::versions::{Moment, RecordId, Seen, Versions};
+use crate::backend::elsewhere::{
+    Bytes, Generations, KeptBytes, Moment, RecordId, RemoteValue, Seen, Shown, Versions, file_time,
+};
 use crate::backend::spool::{Fetched, Spool};
 use crate::model::{
     Attributes, BackendErrorKind, ContentType, Error, Key, RecordType, Result, Stamp, StoreName,
-    epoch_ns, system_time,
 };
 use crate::ranks::{Mutex, Table};
 
-/// Permissions of a record and of a store: a database keeps none.
-pub(super) const RECORD_MODE: u32 = 0o644;
-const STORE_MODE: u32 = 0o755;
-
-/// Unit of [`Attributes::blocks`] in bytes.
-const BLOCK: u64 = 512;
+/// Values up to this length in bytes are held in memory, and come in the round trip that opens them.
+pub(super) const INLINE: u64 = 256 * 1024;
 
 /// So many stores are remembered with the time of their last change.
 const MOST_STORES: u64 = 1 << 12;
@@ -43,13 +38,11 @@ struct KnownChange {
 pub(super) struct Shared {
     pub(super) database: Arc<dyn Database>,
     pub(super) spool: Spool,
-    pub(super) versions: Versions,
-    pub(super) kept: KeptBytes,
+    pub(super) versions: Versions<Version>,
+    pub(super) kept: KeptBytes<Version>,
     /// When stores were changed last, as far as was looked.
     changed: Mutex<Table, Generations<StoreName, KnownChange>>,
-    /// Whom everything belongs to: a database keeps no owner.
-    uid: u32,
-    gid: u32,
+    shown: Shown,
 }
 
 impl Shared {
@@ -60,46 +53,34 @@ impl Shared {
             versions: Versions::default(),
             kept: KeptBytes::default(),
             changed: Mutex::new(Generations::new(MOST_STORES)),
-            uid: rustix::process::getuid().as_raw(),
-            gid: rustix::process::getgid().as_raw(),
+            shown: Shown::default(),
         }
     }
 
     // Rows as they are shown
 
     /// Attributes of a version, which it keeps as long as it is there.
-    pub(super) fn record_attributes(&self, seen: &Seen) -> Attributes {
-        self.attributes(RECORD_MODE, seen.object, seen.size, seen.modified)
+    pub(super) fn record_attributes(&self, seen: &Seen<Version>) -> Attributes {
+        self.shown.record(seen.object, seen.size, seen.modified)
     }
 
     /// Attributes of an item of a dataset.
     pub(super) fn item_attributes(&self, number: u64, size: u64, made: SystemTime) -> Attributes {
-        self.attributes(RECORD_MODE & !0o222, number, size, made)
+        self.shown.read_only(number, size, made)
     }
 
     pub(super) fn store_attributes(&self, modified: SystemTime) -> Attributes {
-        Attributes { links: 2, ..self.attributes(STORE_MODE, 0, 0, modified) }
-    }
-
-    fn attributes(&self, mode: u32, object: u64, size: u64, modified: SystemTime) -> Attributes {
-        let modified_ns = epoch_ns(modified);
-        Attributes {
-            size,
-            blocks: size.div_ceil(BLOCK),
-            links: 1,
-            mode,
-            uid: self.uid,
-            gid: self.gid,
-            accessed: modified,
-            modified,
-            changed: modified,
-            stamp: Stamp { object, size, modified_ns, changed_ns: modified_ns },
-        }
+        self.shown.store(modified)
     }
 
     /// The version in a row that a look has found which began at a moment. One that was not seen before was made when its
     /// store was changed last, as far as the database tells.
-    pub(super) fn seen(&self, record: &RecordId, row: &RecordRow, began: Moment) -> Result<Seen> {
+    pub(super) fn seen(
+        &self,
+        record: &RecordId,
+        row: &RecordRow,
+        began: Moment,
+    ) -> Result<Seen<Version>> {
         self.seen_in(record, row, began, &mut || self.store_changed(&record.0))
     }
 
@@ -110,7 +91,7 @@ impl Shared {
         row: &RecordRow,
         began: Moment,
         modified: &mut dyn FnMut() -> Result<Timestamp>,
-    ) -> Result<Seen> {
+    ) -> Result<Seen<Version>> {
         if let Some(known) = self.versions.find(record, row, began) {
             return Ok(known);
         }
@@ -118,7 +99,7 @@ impl Shared {
             Some(committed) => committed,
             None => modified()?,
         };
-        Ok(self.versions.note(record, row, time(modified), began))
+        Ok(self.versions.note(record, row, file_time(modified), began))
     }
 
     // Looks
@@ -184,7 +165,7 @@ impl Shared {
     }
 
     /// A record's row, with what is known of its version.
-    pub(super) fn head(&self, record: &RecordId) -> Result<(RecordRow, Seen)> {
+    pub(super) fn head(&self, record: &RecordId) -> Result<(RecordRow, Seen<Version>)> {
         let began = self.versions.now();
         let (store, key) = (record.0.as_str(), self.key_text(record)?);
         if self.versions.last(record).is_some() {
@@ -213,7 +194,7 @@ impl Shared {
     }
 
     /// Opens a record's current version: its bytes are at hand, or come and are held together.
-    pub(super) fn open(self: &Arc<Self>, record: &RecordId) -> Result<SqlValue> {
+    pub(super) fn open(self: &Arc<Self>, record: &RecordId) -> Result<RemoteValue> {
         for _ in 0..MOST_TRIES {
             if let Some(value) = self.try_open(record)? {
                 return Ok(value);
@@ -224,7 +205,7 @@ impl Shared {
     }
 
     /// `None` if others have replaced the record meanwhile.
-    fn try_open(self: &Arc<Self>, record: &RecordId) -> Result<Option<SqlValue>> {
+    fn try_open(self: &Arc<Self>, record: &RecordId) -> Result<Option<RemoteValue>> {
         let kept = self.kept.find(record);
         let known = kept.as_ref().map(|(version, _)| *version);
         let key = self.key_text(record)?;
@@ -251,7 +232,8 @@ impl Shared {
             None => self.store_changed(&record.0),
         })?;
         let record_type = seen.record_type(&opened.row.content_type);
-        Ok(Some(SqlValue { bytes, attributes: self.record_attributes(&seen), record_type }))
+        let attributes = self.record_attributes(&seen);
+        Ok(Some(RemoteValue { bytes, attributes, record_type: Some(record_type) }))
     }
 
     /// Asks for a record, and along with it when its store was changed last, if nothing is known of the record: then it is
@@ -387,9 +369,4 @@ impl Shared {
         let text = record.1.as_str().filter(|text| !text.contains('\0'));
         text.ok_or_else(|| self.no_such_record(record))
     }
-}
-
-/// A moment as a file has it.
-pub(super) fn time(moment: Timestamp) -> SystemTime {
-    system_time(i64::try_from(moment.as_nanosecond()).unwrap_or(i64::MAX))
 }

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rustix::fs::Mode;
 
-use super::database::{Put, PutOver, RecordRow, Written};
-use super::shared::{RECORD_MODE, Shared, time};
-use super::value::{Bytes, INLINE, SqlValue};
-use super::versions::{RecordId, Seen};
+use super::database::{Put, PutOver, RecordRow, Version, Written};
+use super::shared::{INLINE, Shared};
+use crate::backend::elsewhere::{Bytes, RECORD_MODE, RecordId, RemoteValue, Seen, file_time};
 use crate::backend::spool::Fetched;
 use crate::backend::{Over, Publish, PublishError, Staged, Unnamed, Value};
 use crate::model::{Error, RecordType, Result, this_moment};
@@ -114,7 +113,7 @@ struct Published {
     /// Holds all bytes.
     file: File,
     /// What was known of the record before.
-    before: Option<Seen>,
+    before: Option<Seen<Version>>,
     at: Timestamp,
 }
 
@@ -127,13 +126,14 @@ impl Published {
             None => Bytes::Spool(Arc::new(Fetched::whole(file, row.size))),
         };
         let guessed = Some(&record_type).filter(|record_type| is_guessed(record_type));
-        let facts = (time(row.committed_at.unwrap_or(at)), guessed.cloned());
+        let facts = (file_time(row.committed_at.unwrap_or(at)), guessed.cloned());
         let seen = shared.versions.published(&record, &row, facts, before.as_ref());
         shared.note_published(&record.0, at);
         if let Some(version) = row.version {
             shared.kept.keep(&record, version, &bytes);
         }
-        Arc::new(SqlValue { bytes, attributes: shared.record_attributes(&seen), record_type })
+        let (attributes, record_type) = (shared.record_attributes(&seen), Some(record_type));
+        Arc::new(RemoteValue { bytes, attributes, record_type })
     }
 }
 

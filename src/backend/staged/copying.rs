@@ -14,7 +14,7 @@ use crate::model::{AttributeChange, Attributes, Result};
 /// Bytes that are copied at a time where the kernel cannot copy them.
 const CHUNK: usize = 256 * 1024;
 
-/// Makes the first `len` bytes of a version the staged ones, and the version's owner and mode theirs.
+/// Copies the first `len` bytes of a version, which become the staged ones, and the version's owner and mode theirs.
 pub(super) fn begin_with(staged: &Staged, value: &dyn Value, len: u64) -> Result<()> {
     keep_owner_and_mode(staged, &value.attributes()?);
     copy(staged, value, len).map(drop)
@@ -53,7 +53,7 @@ pub(super) fn copy(staged: &Staged, value: &dyn Value, len: u64) -> Result<bool>
 
 /// As a write in place would, keep whose file it is and who may read it. Without the privilege to give a
 /// file away it becomes the writer's own, as with any editor that saves by rename.
-fn keep_owner_and_mode(staged: &Staged, old: &Attributes) {
+pub(super) fn keep_owner_and_mode(staged: &Staged, old: &Attributes) {
     // A system call for what is so already would cost more than the look.
     let made = staged.attributes().ok();
     let differs = |of: fn(&Attributes) -> u32| made.as_ref().map(of) != Some(of(old));
@@ -107,10 +107,14 @@ fn copy_range(staged: &Staged, from: BorrowedFd<'_>, range: Range<u64>) -> rusti
 }
 
 /// Makes the file so long, if it is shorter; what is added is a hole.
-fn extend_to(staged: &Staged, len: u64) -> rustix::io::Result<()> {
-    let size = rustix::fs::fstat(staged.file())?.st_size;
-    if u64::try_from(size).is_ok_and(|size| size < len) {
+pub(super) fn extend_to(staged: &Staged, len: u64) -> rustix::io::Result<()> {
+    if size(staged)? < len {
         rustix::fs::ftruncate(staged.file(), len)?;
     }
     Ok(())
+}
+
+/// How long the file is.
+pub(super) fn size(staged: &Staged) -> rustix::io::Result<u64> {
+    rustix::fs::fstat(staged.file()).map(|stat| u64::try_from(stat.st_size).unwrap_or(0))
 }

@@ -3,9 +3,15 @@
 //! Who writes needs all that a file can: any offset, holes, a length, owner and mode. No storage across a network can
 //! give that, so every backend stages in a file of this machine, and differs only in where that is and what becomes of it
 //! ([`StagedPlace`]). To publish is the backend's ([`Backend::publish`](super::Backend::publish)).
+//!
+//! What goes on from a version that is far ([`Value::is_far`]) fetches nothing of it at first: bytes that nobody has changed
+//! stay there, and are read from there. `base` says which those are, and why nobody ever sees anything else.
 
+mod base;
 mod copying;
+mod far;
 mod place;
+mod ranges;
 
 use std::any::Any;
 use std::os::fd::OwnedFd;
@@ -15,7 +21,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-pub use place::{StagedPlace, Unnamed};
+use base::Base;
+pub use base::Kept;
+pub use place::{Partial, StagedPlace, Unnamed};
 
 use super::local_file::{self, write_all_at};
 use super::unpublished::StagedFor;
@@ -26,6 +34,9 @@ use crate::model::{AttributeChange, Attributes, Error, Result, Unpublished};
 /// So many zeros are written at a time where there are no holes.
 const ZEROS: [u8; 4096] = [0; 4096];
 
+/// Bytes in a unit of [`Attributes::blocks`].
+const BLOCK: u64 = 512;
+
 /// A version of a record in the making, visible to nobody but its writers until it is published. Dropping it discards
 /// it.
 #[derive(Debug)]
@@ -33,9 +44,17 @@ pub struct Staged {
     file: Arc<OwnedFd>,
     /// The most bytes that it may have.
     limit: u64,
+    place: Box<dyn StagedPlace>,
+    /// Boxed, since what is staged comes back with each error of a publish, which should not be large.
+    state: Box<State>,
+}
+
+/// What changes while bytes are staged, besides the file.
+#[derive(Debug, Default)]
+struct State {
     /// Whether the modification time was set by hand, so that publishing keeps it.
     is_dated: AtomicBool,
-    place: Box<dyn StagedPlace>,
+    base: Base,
 }
 
 impl Staged {
@@ -46,11 +65,12 @@ impl Staged {
         limit: Option<u64>,
         place: Box<dyn StagedPlace>,
     ) -> Self {
-        let (limit, is_dated) = (limit.unwrap_or(u64::MAX), AtomicBool::new(false));
-        Self { file: file.into(), limit, is_dated, place }
+        let limit = limit.unwrap_or(u64::MAX);
+        Self { file: file.into(), limit, place, state: Box::default() }
     }
 
-    /// The file. Who publishes may take it for the new version's.
+    /// The file. Who publishes may take it for the new version's. It holds all bytes, unless its place lets it be partial
+    /// ([`StagedPlace::may_be_partial`]): then those that are [kept](Self::kept) are missing.
     #[must_use]
     pub fn file(&self) -> &Arc<OwnedFd> {
         &self.file
@@ -75,8 +95,12 @@ impl Staged {
     /// Reads back at an offset; fewer bytes than asked for only at the end.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; for bytes that are still in a far version, what reading that fails with.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        if let Some(kept) = self.state.base.kept(offset..offset.saturating_add(buffer.len() as u64))
+        {
+            return self.read_both(&kept, buffer, offset);
+        }
         local_file::read_at(&*self.file, buffer, offset).map_err(|error| failed("read", error))
     }
 
@@ -85,8 +109,7 @@ impl Staged {
     /// # Errors
     /// [`Error::Io`].
     pub fn next_data(&self, offset: u64) -> Result<u64> {
-        local_file::next_data(&*self.file, offset)
-            .map_err(|error| failed("look for the holes of", error))
+        self.next_data_of_both(offset).map_err(|error| failed("look for the holes of", error))
     }
 
     /// Where the next hole begins, as [`Value::next_hole`].
@@ -94,8 +117,7 @@ impl Staged {
     /// # Errors
     /// [`Error::Io`].
     pub fn next_hole(&self, offset: u64) -> Result<u64> {
-        local_file::next_hole(&*self.file, offset)
-            .map_err(|error| failed("look for the holes of", error))
+        self.next_hole_of_both(offset).map_err(|error| failed("look for the holes of", error))
     }
 
     /// Makes zeros of `len` bytes from `offset`, and a hole where the file system has such. The value's length stays:
@@ -105,7 +127,12 @@ impl Staged {
     /// [`Error::Io`].
     pub fn zero(&self, offset: u64, len: u64) -> Result<()> {
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        match rustix::fs::fallocate(&*self.file, hole, offset, len) {
+        let range = offset..offset.saturating_add(len);
+        match self
+            .state
+            .base
+            .change(range, || rustix::fs::fallocate(&*self.file, hole, offset, len))
+        {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.write_zeros(offset, len),
             punched => punched.map_err(|error| failed("punch a hole into", error)),
         }
@@ -130,19 +157,24 @@ impl Staged {
         let end = offset.saturating_add(data.len() as u64);
         self.refuse_over_limit(end)?;
         failpoint::fail("stage: write")
-            .and_then(|()| self.with_room(|| write_all_at(&*self.file, data, offset)))
+            .and_then(|()| {
+                let write = || write_all_at(&*self.file, data, offset);
+                self.with_room(|| self.state.base.change(offset..end, write))
+            })
             .and_then(|()| self.place.written(end))
             .map_err(|error| failed("write", error))
     }
 
-    /// Cuts or extends with zeroes.
+    /// Cuts or extends with zeroes. What is cut off does not come back.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn set_len(&self, len: u64) -> Result<()> {
         self.refuse_over_limit(len)?;
         failpoint::fail("stage: truncate")
-            .and_then(|()| rustix::fs::ftruncate(&*self.file, len))
+            .and_then(|()| {
+                self.state.base.change(len..u64::MAX, || rustix::fs::ftruncate(&*self.file, len))
+            })
             .map_err(|error| failed("truncate", error))
     }
 
@@ -167,13 +199,19 @@ impl Staged {
         }
     }
 
-    /// Begins with the first `len` bytes of a published version, and with its owner and mode.
+    /// Begins with the first `len` bytes of a published version, and with its owner and mode. They are copied, or, if the
+    /// version is far and this place lets bytes be missing, left where they are until somebody asks for them. Not while
+    /// others write.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn begin_with(&self, value: &dyn Value, len: u64) -> Result<()> {
-        self.place.admit(value)?;
-        copying::begin_with(self, value, len)
+    pub fn begin_with(&self, value: &Arc<dyn Value>, len: u64) -> Result<()> {
+        self.place.admit(&**value)?;
+        if value.is_far() && self.place.may_be_partial() {
+            self.go_on_from(value, len)
+        } else {
+            copying::begin_with(self, &**value, len)
+        }
     }
 
     /// Copies the first `len` bytes of a version, of whichever storage, and nothing else of it. Gives back whether it has so
@@ -194,7 +232,7 @@ impl Staged {
         local_file::change_attributes(&*self.file, change)
             .map_err(|error| failed("change attributes of", error))?;
         if change.modified.is_some() {
-            self.is_dated.store(true, Ordering::Relaxed);
+            self.state.is_dated.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -202,16 +240,20 @@ impl Staged {
     /// Whether the modification time was set by hand, and is to be that of the published version.
     #[must_use]
     pub fn is_dated(&self) -> bool {
-        self.is_dated.load(Ordering::Relaxed)
+        self.state.is_dated.load(Ordering::Relaxed)
     }
 
-    /// Attributes of what is staged.
+    /// Attributes of what is staged. What is missing in the file takes room all the same: some programs take a file without
+    /// blocks for one hole.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn attributes(&self) -> Result<Attributes> {
         rustix::fs::fstat(&*self.file)
-            .map(|stat| local_file::attributes(&stat))
+            .map(|stat| {
+                let own = local_file::attributes(&stat);
+                Attributes { blocks: own.blocks + self.state.base.count().div_ceil(BLOCK), ..own }
+            })
             .map_err(|error| failed("look at", error))
     }
 

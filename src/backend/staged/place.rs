@@ -18,6 +18,13 @@ pub trait StagedPlace: Any + Debug + Send + Sync {
         Ok(())
     }
 
+    /// Whether the file may be without bytes that are still in the far version which is written over. Not if the file
+    /// itself becomes the record or is kept aside, nor unless who publishes asks for what is missing
+    /// ([`Staged::kept`](super::Staged::kept), [`Staged::fill`](super::Staged::fill)).
+    fn may_be_partial(&self) -> bool {
+        false
+    }
+
     /// Bytes up to `end` have been written.
     ///
     /// # Errors
@@ -53,3 +60,13 @@ pub trait StagedPlace: Any + Debug + Send + Sync {
 pub struct Unnamed;
 
 impl StagedPlace for Unnamed {}
+
+/// The same for a backend whose values are far, and which publishes also what is still there.
+#[derive(Debug)]
+pub struct Partial;
+
+impl StagedPlace for Partial {
+    fn may_be_partial(&self) -> bool {
+        true
+    }
+}

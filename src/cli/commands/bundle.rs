@@ -53,7 +53,15 @@ const TOLD: [&str; 9] = [
 const SOURCES: [&str; 3] = ["STOREFS_SOURCE", "APIFY_LOCAL_STORAGE_DIR", "CRAWLEE_STORAGE_DIR"];
 
 /// Variables of which only is told whether they are set.
-const SECRET: [&str; 3] = ["APIFY_TOKEN", "PGPASSFILE", "PGPASSWORD"];
+const SECRET: [&str; 7] = [
+    "APIFY_TOKEN",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "PGPASSFILE",
+    "PGPASSWORD",
+];
 
 /// What stands for standard output.
 const STANDARD_OUTPUT: &str = "-";

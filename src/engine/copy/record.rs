@@ -277,7 +277,7 @@ impl<'a> RecordCopy<'a> {
         if is_kept && !has_mode && there != There::No {
             // As when the record is written by anybody else: the owner and mode that it has there.
             if let Ok(old) = self.to.backend().open_value(&self.to.name, key) {
-                staged.begin_with(&*old, 0)?;
+                staged.begin_with(&old, 0)?;
             }
         }
         let is_whole = staged.copy_from(&**value, attributes.size)?;

@@ -207,11 +207,19 @@ impl WriteSession {
         !std::mem::take(&mut self.state.lock().has_stale_pages)
     }
 
-    /// Whether what it holds is staged, and nothing of it left to be fetched. Waits for nobody: not, if somebody is just
+    /// Whether what it holds is staged, so that to write to it fetches nothing. Waits for nobody: not, if somebody is just
     /// doing something to it.
     pub(in crate::fs) fn is_staged(&self) -> bool {
         let state = self.state.try_lock();
         state.is_some_and(|state| matches!(state.content, Content::Staged { .. }))
+    }
+
+    /// Whether these bytes are staged and on this machine, so that to read them fetches nothing. Waits for nobody, likewise.
+    pub(in crate::fs) fn has(&self, offset: u64, len: u64) -> bool {
+        self.state.try_lock().is_some_and(|state| match &state.content {
+            Content::Staged { staging, .. } => staging.has(offset, len),
+            Content::Published(_) | Content::Ended(_) => false,
+        })
     }
 
     /// How many bytes are staged, if any. Waits for nobody: nothing, if somebody is just doing something to it.

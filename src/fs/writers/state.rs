@@ -149,7 +149,8 @@ impl State {
         }
     }
 
-    /// What is staged, beginning with as many as `most` bytes of the published version if nothing was.
+    /// What is staged, beginning with as many as `most` bytes of the published version if nothing was. Those of a far
+    /// version stay where they are.
     pub(super) fn stage(&mut self, stage: Stage<'_>, most: u64) -> FsResult<&Staged> {
         if let Content::Published(base) = &self.content {
             let base = Arc::clone(base);
@@ -162,7 +163,7 @@ impl State {
                 }
                 Place::Nowhere => None,
             })?;
-            staging.begin_with(&*base, copied)?;
+            staging.begin_with(&base, copied)?;
             self.holds_base = copied > 0;
             let change = Change::Reserved;
             self.content = Content::Staged { staging, base: Some(base), change };

@@ -43,14 +43,13 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::connect::Connector;
 use super::failure::Failure;
 use crate::backend::Calls as Counted;
+use crate::backend::elsewhere::Pauses;
 use crate::model::{BackendErrorKind, Error, Result};
 
 /// Threads that serve all connections.
 const WORKERS: usize = 1;
 /// How long the server is asked to cancel a statement.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-/// The first pause between two attempts, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// What to do with a change that may have been done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -262,7 +261,7 @@ impl Calls {
         work: impl AsyncFn(&Attempt<'_>) -> Result<T, Failure>,
     ) -> (Result<T, Failure>, bool) {
         let mut is_uncertain = false;
-        let mut pause = PAUSES.0;
+        let mut pauses = Pauses::default();
         loop {
             let (failure, sent) = match self.attempt(needs, deadline, is_uncertain, &work).await {
                 Ok(done) => return (Ok(done), false),
@@ -274,14 +273,13 @@ impl Calls {
                 Repeat::IfCertain => !is_uncertain,
                 Repeat::Never => false,
             };
-            let waits = jittered(pause);
+            let waits = pauses.next();
             if !may_repeat || !failure.is_passing() || Instant::now() + waits >= deadline.get() {
                 return (Err(failure), is_uncertain);
             }
             self.counted.note_retry();
             debug!("PostgreSQL is asked again: {failure:?}");
             sleep(waits).await;
-            pause = (pause * 2).min(PAUSES.1);
         }
     }
 
@@ -350,12 +348,4 @@ impl Drop for Calls {
             runtime.shutdown_background();
         }
     }
-}
-
-/// Something between a half and the whole of a pause, so that callers who failed together do not come back together.
-fn jittered(pause: Duration) -> Duration {
-    let mut byte = [0];
-    // Without randomness it is the whole.
-    let share = if getrandom::fill(&mut byte).is_ok() { f64::from(byte[0]) / 255.0 } else { 1.0 };
-    pause.mul_f64(0.5 + share / 2.0)
 }

@@ -6,7 +6,7 @@ use std::mem;
 
 /// Entries with weights. Those that were put in or asked for last stay, up to half of the bound at least.
 #[derive(Debug)]
-pub(super) struct Generations<K, V> {
+pub(in crate::backend) struct Generations<K, V> {
     young: HashMap<K, (V, u64)>,
     old: HashMap<K, (V, u64)>,
     /// Of the young.
@@ -17,11 +17,11 @@ pub(super) struct Generations<K, V> {
 
 impl<K: Eq + Hash + Clone, V> Generations<K, V> {
     /// A table of so much weight at most.
-    pub(super) fn new(most: u64) -> Self {
+    pub(in crate::backend) fn new(most: u64) -> Self {
         Self { young: HashMap::new(), old: HashMap::new(), weight: 0, most: most / 2 }
     }
 
-    pub(super) fn get(&mut self, key: &K) -> Option<&mut V> {
+    pub(in crate::backend) fn get(&mut self, key: &K) -> Option<&mut V> {
         if !self.young.contains_key(key)
             && let Some((value, weight)) = self.old.remove(key)
         {
@@ -31,12 +31,12 @@ impl<K: Eq + Hash + Clone, V> Generations<K, V> {
     }
 
     /// What all that is in it weighs.
-    pub(super) fn weight(&self) -> u64 {
+    pub(in crate::backend) fn weight(&self) -> u64 {
         self.weight + self.old.values().map(|(_, weight)| weight).sum::<u64>()
     }
 
     /// Puts an entry in, in the place of the one that was there.
-    pub(super) fn insert(&mut self, key: K, value: V, weight: u64) {
+    pub(in crate::backend) fn insert(&mut self, key: K, value: V, weight: u64) {
         self.remove(&key);
         if weight > self.most {
             return;
@@ -49,7 +49,7 @@ impl<K: Eq + Hash + Clone, V> Generations<K, V> {
         self.young.insert(key, (value, weight));
     }
 
-    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+    pub(in crate::backend) fn remove(&mut self, key: &K) -> Option<V> {
         if let Some((value, weight)) = self.young.remove(key) {
             self.weight -= weight;
             return Some(value);
@@ -58,7 +58,10 @@ impl<K: Eq + Hash + Clone, V> Generations<K, V> {
     }
 
     /// Takes out all whose key is asked for.
-    pub(super) fn take_if(&mut self, is_taken: impl Fn(&K) -> bool) -> Vec<(K, V, u64)> {
+    pub(in crate::backend) fn take_if(
+        &mut self,
+        is_taken: impl Fn(&K) -> bool,
+    ) -> Vec<(K, V, u64)> {
         let young = self.young.extract_if(|key, _| is_taken(key));
         let mut taken: Vec<_> = young.map(|(key, (value, weight))| (key, value, weight)).collect();
         self.weight -= taken.iter().map(|(_, _, weight)| weight).sum::<u64>();

@@ -1,4 +1,4 @@
-//! Which versions of records this process has seen, and since when: what a database does not keep.
+//! Which versions of records this process has seen, and since when: what a storage does not keep that is elsewhere.
 //!
 //! Looks at one record come back in any order: one that began before a publish may tell afterwards what was there before
 //! it. So a look has the [`Moment`] at which it began, and takes the place of nothing that was noted after that. Versions
@@ -8,9 +8,10 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use super::database::{RecordRow, Version};
 use super::generations::Generations;
-use crate::model::{ContentType, Key, RecordType, StoreName};
+#[cfg(feature = "sql")]
+use crate::model::ContentType;
+use crate::model::{Key, RecordType, StoreName};
 use crate::ranks::{Mutex, Table};
 
 /// So many records are remembered; of those that were asked for last, half of them at least.
@@ -20,34 +21,51 @@ const MOST: u64 = 1 << 20;
 const MOST_REPLACED: usize = 4;
 
 /// A record, by the name of its store.
-pub(super) type RecordId = (StoreName, Key);
+pub(in crate::backend) type RecordId = (StoreName, Key);
 
-/// A version as it was seen first.
+/// What a look has told of a record.
+pub(in crate::backend) trait Sight<V> {
+    /// Length of its value in bytes.
+    fn size(&self) -> u64;
+
+    /// Which version it is; `None` where telling it would have cost too much.
+    fn version(&self) -> Option<&V>;
+}
+
+/// A version as it was seen first. What tells two versions apart is the storage's (`V`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(in crate::backend) struct Seen<V> {
     /// Its number, which no other version has.
-    pub(super) object: u64,
-    pub(super) size: u64,
+    pub(in crate::backend) object: u64,
+    pub(in crate::backend) size: u64,
     /// `None` if it was only listed: then nobody has had a byte of it, and any of this length is taken for it.
-    pub(super) version: Option<Version>,
+    pub(in crate::backend) version: Option<V>,
     /// The moment of publication, as far as it is known.
-    pub(super) modified: SystemTime,
+    pub(in crate::backend) modified: SystemTime,
     /// Its type, if it was guessed here: a database does not keep that.
     guessed: Option<RecordType>,
 }
 
-impl Seen {
+impl<V: Clone + Eq> Seen<V> {
     /// Whether a row is of this version.
-    fn is(&self, row: &RecordRow) -> bool {
-        self.size == row.size
-            && match (self.version, row.version) {
+    fn is(&self, row: &impl Sight<V>) -> bool {
+        self.size == row.size()
+            && match (self.version.as_ref(), row.version()) {
                 (Some(own), Some(other)) => own == other,
                 _ => true,
             }
     }
 
-    /// How the record came by the type that the database has for it.
-    pub(super) fn record_type(&self, content_type: &str) -> RecordType {
+    /// What was only listed has this version.
+    fn fill(&mut self, row: &impl Sight<V>) {
+        if self.version.is_none() {
+            self.version = row.version().cloned();
+        }
+    }
+
+    /// How the record came by the type that the storage has for it.
+    #[cfg(feature = "sql")]
+    pub(in crate::backend) fn record_type(&self, content_type: &str) -> RecordType {
         let is_it = |guessed: &&RecordType| guessed.content_type.as_str() == content_type;
         match self.guessed.as_ref().filter(is_it) {
             Some(guessed) => guessed.clone(),
@@ -58,24 +76,24 @@ impl Seen {
 
 /// A moment in the life of this process. What was noted at one was seen before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment(u64);
+pub(in crate::backend) struct Moment(u64);
 
 /// What is known of a record.
 #[derive(Clone, Debug)]
-struct Known {
-    current: Seen,
+struct Known<V> {
+    current: Seen<V>,
     noted: Moment,
     /// What `current` has replaced, or what a look has told that came too late; newest last.
-    replaced: Vec<Seen>,
+    replaced: Vec<Seen<V>>,
 }
 
-impl Known {
-    fn of(current: Seen) -> Self {
+impl<V: Clone + Eq> Known<V> {
+    fn of(current: Seen<V>) -> Self {
         Self { noted: Moment(current.object), current, replaced: Vec::new() }
     }
 
     /// Remembers a version that is not the current one.
-    fn remember(&mut self, seen: Seen) {
+    fn remember(&mut self, seen: Seen<V>) {
         if self.replaced.len() >= MOST_REPLACED {
             self.replaced.remove(0);
         }
@@ -83,7 +101,7 @@ impl Known {
     }
 
     /// Puts a version in the place of the current one.
-    fn replace(&mut self, new: Seen) {
+    fn replace(&mut self, new: Seen<V>) {
         self.noted = Moment(new.object);
         let old = std::mem::replace(&mut self.current, new);
         // Nobody has had a byte of what was only listed.
@@ -93,35 +111,35 @@ impl Known {
     }
 
     /// The version in a row that a look has found which began at a moment.
-    fn find(&mut self, row: &RecordRow, began: Moment) -> Option<Seen> {
+    fn find(&mut self, row: &impl Sight<V>, began: Moment) -> Option<Seen<V>> {
         if self.current.is(row) {
-            self.current.version = self.current.version.or(row.version);
+            self.current.fill(row);
             return Some(self.current.clone());
         }
         // If the look is of now, an earlier version has been made anew.
         let is_late = self.noted > began;
-        let replaced = self.replaced.iter().rev().filter(|_| is_late && row.version.is_some());
+        let replaced = self.replaced.iter().rev().filter(|_| is_late && row.version().is_some());
         replaced.into_iter().find(|seen| seen.is(row)).cloned()
     }
 }
 
 /// The versions that were seen.
 #[derive(Debug)]
-pub(super) struct Versions {
-    seen: Mutex<Table, Generations<RecordId, Known>>,
+pub(in crate::backend) struct Versions<V> {
+    seen: Mutex<Table, Generations<RecordId, Known<V>>>,
     /// The last moment, and the number of the last version: each is noted at a moment of its own.
     last: AtomicU64,
 }
 
-impl Default for Versions {
+impl<V> Default for Versions<V> {
     fn default() -> Self {
         Self { seen: Mutex::new(Generations::new(MOST)), last: AtomicU64::new(0) }
     }
 }
 
-impl Versions {
+impl<V: Clone + Eq> Versions<V> {
     /// The moment at which a look begins.
-    pub(super) fn now(&self) -> Moment {
+    pub(in crate::backend) fn now(&self) -> Moment {
         Moment(self.last.load(Ordering::SeqCst))
     }
 
@@ -130,19 +148,24 @@ impl Versions {
     }
 
     /// What is known of the version in a row that was found by a look which began at a moment. `None` if it is a new one.
-    pub(super) fn find(&self, record: &RecordId, row: &RecordRow, began: Moment) -> Option<Seen> {
+    pub(in crate::backend) fn find(
+        &self,
+        record: &RecordId,
+        row: &impl Sight<V>,
+        began: Moment,
+    ) -> Option<Seen<V>> {
         self.seen.lock().get(record)?.find(row, began)
     }
 
     /// Notes a version that others have published, unless somebody has done so meanwhile.
-    pub(super) fn note(
+    pub(in crate::backend) fn note(
         &self,
         record: &RecordId,
-        row: &RecordRow,
+        row: &impl Sight<V>,
         modified: SystemTime,
         began: Moment,
-    ) -> Seen {
-        let (size, version) = (row.size, row.version);
+    ) -> Seen<V> {
+        let (size, version) = (row.size(), row.version().cloned());
         let mut seen = self.seen.lock();
         let new = |object| Seen { object, size, version, modified, guessed: None };
         let Some(known) = seen.get(record) else {
@@ -164,16 +187,17 @@ impl Versions {
 
     /// Notes a version that was published here just now, in the place of `before`. It is a new one even if its bytes are
     /// those of before.
-    pub(super) fn published(
+    pub(in crate::backend) fn published(
         &self,
         record: &RecordId,
-        row: &RecordRow,
+        row: &impl Sight<V>,
         (modified, guessed): (SystemTime, Option<RecordType>),
-        before: Option<&Seen>,
-    ) -> Seen {
+        before: Option<&Seen<V>>,
+    ) -> Seen<V> {
         let mut seen = self.seen.lock();
         let object = self.next();
-        let new = Seen { object, size: row.size, version: row.version, modified, guessed };
+        let version = row.version().cloned();
+        let new = Seen { object, size: row.size(), version, modified, guessed };
         let Some(known) = seen.get(record) else {
             seen.insert(record.clone(), Known::of(new.clone()), 1);
             return new;
@@ -181,7 +205,7 @@ impl Versions {
         let current = &mut known.current;
         if current.is(row) && before.is_none_or(|before| before.object != current.object) {
             // Somebody has come across it meanwhile.
-            current.version = current.version.or(row.version);
+            current.fill(row);
             current.guessed = new.guessed;
             known.noted = Moment(object);
             return known.current.clone();
@@ -191,12 +215,12 @@ impl Versions {
     }
 
     /// The version that was seen last under a name.
-    pub(super) fn last(&self, record: &RecordId) -> Option<Seen> {
+    pub(in crate::backend) fn last(&self, record: &RecordId) -> Option<Seen<V>> {
         self.seen.lock().get(record).map(|known| known.current.clone())
     }
 
     /// The version of a record that has a number, whether it is the current one or not.
-    pub(super) fn numbered(&self, record: &RecordId, object: u64) -> Option<Seen> {
+    pub(in crate::backend) fn numbered(&self, record: &RecordId, object: u64) -> Option<Seen<V>> {
         let mut seen = self.seen.lock();
         let known = seen.get(record)?;
         let all = known.replaced.iter().chain([&known.current]);
@@ -204,35 +228,41 @@ impl Versions {
     }
 
     /// A row stands for the version that was seen last, changed by us in anything but its bytes.
-    pub(super) fn renew(&self, record: &RecordId, row: &RecordRow, guessed: Option<RecordType>) {
+    pub(in crate::backend) fn renew(
+        &self,
+        record: &RecordId,
+        row: &impl Sight<V>,
+        guessed: Option<RecordType>,
+    ) {
         let mut seen = self.seen.lock();
         if let Some(known) = seen.get(record)
-            && known.current.size == row.size
+            && known.current.size == row.size()
         {
-            known.current.version = row.version;
+            known.current.version = row.version().cloned();
             known.current.guessed = guessed;
             known.noted = Moment(self.next());
         }
     }
 
     /// A record has moved; `row` is what it is now.
-    pub(super) fn rename(&self, from: &RecordId, to: &RecordId, row: &RecordRow) {
+    pub(in crate::backend) fn rename(&self, from: &RecordId, to: &RecordId, row: &impl Sight<V>) {
         let mut seen = self.seen.lock();
         seen.remove(to);
-        if let Some(mut moved) = seen.remove(from).filter(|moved| moved.current.size == row.size) {
-            moved.current.version = row.version;
+        if let Some(mut moved) = seen.remove(from).filter(|moved| moved.current.size == row.size())
+        {
+            moved.current.version = row.version().cloned();
             moved.noted = Moment(self.next());
             seen.insert(to.clone(), moved, 1);
         }
     }
 
     /// A record is gone.
-    pub(super) fn forget(&self, record: &RecordId) {
+    pub(in crate::backend) fn forget(&self, record: &RecordId) {
         self.seen.lock().remove(record);
     }
 
     /// A look that began at a moment has found no such record.
-    pub(super) fn absent(&self, record: &RecordId, began: Moment) {
+    pub(in crate::backend) fn absent(&self, record: &RecordId, began: Moment) {
         let mut seen = self.seen.lock();
         if seen.get(record).is_some_and(|known| known.noted <= began) {
             seen.remove(record);
@@ -240,7 +270,7 @@ impl Versions {
     }
 
     /// A store has another name.
-    pub(super) fn rename_store(&self, from: &StoreName, to: &StoreName) {
+    pub(in crate::backend) fn rename_store(&self, from: &StoreName, to: &StoreName) {
         let mut seen = self.seen.lock();
         seen.take_if(|(store, _)| store == to);
         for ((_, key), version, weight) in seen.take_if(|(store, _)| store == from) {
@@ -249,7 +279,7 @@ impl Versions {
     }
 
     /// A store is gone, or all of its records but those of some keys.
-    pub(super) fn forget_store(&self, store: &StoreName, spared: &[Key]) {
+    pub(in crate::backend) fn forget_store(&self, store: &StoreName, spared: &[Key]) {
         let spared: HashSet<&Key> = spared.iter().collect();
         self.seen.lock().take_if(|(of, key)| of == store && !spared.contains(key));
     }
@@ -259,14 +289,21 @@ impl Versions {
 mod tests {
     use super::*;
 
-    fn row(size: u64, version: Option<u64>) -> RecordRow {
-        RecordRow {
-            key: "k".to_owned(),
-            size,
-            content_type: "text/plain".to_owned(),
-            version: version.map(Version),
-            committed_at: None,
+    #[derive(Clone, Debug)]
+    struct Told(u64, Option<u64>);
+
+    impl Sight<u64> for Told {
+        fn size(&self) -> u64 {
+            self.0
         }
+
+        fn version(&self) -> Option<&u64> {
+            self.1.as_ref()
+        }
+    }
+
+    fn row(size: u64, version: Option<u64>) -> Told {
+        Told(size, version)
     }
 
     #[test]
@@ -332,7 +369,7 @@ mod tests {
         assert_eq!(versions.last(&record(&a, &k)), None);
         versions.rename_store(&a, &b);
         let moved = versions.last(&record(&b, &l)).unwrap();
-        assert_eq!((moved.object, moved.version), (object, Some(Version(2))));
+        assert_eq!((moved.object, moved.version), (object, Some(2)));
         note(&record(&b, &k));
         versions.forget_store(&b, std::slice::from_ref(&k));
         assert!(versions.last(&record(&b, &k)).is_some());
