@@ -18,6 +18,8 @@ mod work;
 
 #[path = "buckets/both_sides.rs"]
 mod both_sides;
+#[path = "buckets/broken_off.rs"]
+mod broken_off;
 #[path = "buckets/cluster.rs"]
 mod cluster;
 #[path = "buckets/crash.rs"]
