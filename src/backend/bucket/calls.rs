@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, response};
 use log::debug;
 use object_store::aws::AwsAuthorizer;
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody, HttpResponseBody};
@@ -37,6 +37,9 @@ const MOST_IDLE: usize = 64;
 
 /// Least time in which a request must show progress.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Room in memory that is made for an answer before it comes, in bytes, whatever it says of its length.
+const MOST_RESERVED: usize = 1024 * 1024;
 
 /// Bytes a second that the slowest way takes up: who sends so many is given that time before it counts as no progress.
 const SLOWEST: u64 = 128 * 1024;
@@ -70,7 +73,7 @@ impl fmt::Debug for Calls {
 }
 
 /// One request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ask<'a> {
     pub(super) method: Method,
     /// The object's key; empty for the bucket.
@@ -92,6 +95,37 @@ pub(super) struct Answer {
     pub(super) refusal: Option<Refusal>,
     /// Whether an earlier attempt of the same request may have been done.
     pub(super) is_repeated: bool,
+}
+
+/// What is asked, and takes what comes.
+pub(super) trait Asking: Send {
+    /// What is to be asked for now.
+    fn ask(&self) -> Ask<'_>;
+
+    /// Takes the body of an answer, of which each piece has to come within `patience`. Gives back what
+    /// [`Answer::body`] is to be.
+    fn take(
+        &mut self,
+        parts: &response::Parts,
+        body: HttpResponseBody,
+        patience: Duration,
+    ) -> impl Future<Output = Result<Bytes, Failure>> + Send;
+}
+
+/// All of it.
+impl Asking for &Ask<'_> {
+    fn ask(&self) -> Ask<'_> {
+        (*self).clone()
+    }
+
+    async fn take(
+        &mut self,
+        parts: &response::Parts,
+        body: HttpResponseBody,
+        patience: Duration,
+    ) -> Result<Bytes, Failure> {
+        whole(parts, body, patience).await
+    }
 }
 
 impl Answer {
@@ -200,16 +234,29 @@ impl Calls {
 
     /// Makes a request until it is answered, or may not succeed any more.
     pub(super) async fn ask(&self, ask: &Ask<'_>, deadline: Instant) -> Result<Answer, Failure> {
+        self.ask_for(&mut { ask }, deadline).await
+    }
+
+    /// The same for something that takes the answer's body in its own way. Each attempt asks for what it then wants.
+    pub(super) async fn ask_for(
+        &self,
+        asking: &mut impl Asking,
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
         let began = Instant::now();
-        let outcome = self.attempts(ask, deadline).await;
+        let outcome = self.attempts(asking, deadline).await;
         self.shared.counted.note(began.elapsed(), outcome.is_err());
         outcome
     }
 
-    async fn attempts(&self, ask: &Ask<'_>, deadline: Instant) -> Result<Answer, Failure> {
+    async fn attempts(
+        &self,
+        asking: &mut impl Asking,
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
         let (mut pauses, mut is_repeated, mut has_new_keys) = (Pauses::default(), false, false);
         loop {
-            let failure = match timeout_at(deadline, self.attempt(ask)).await {
+            let failure = match timeout_at(deadline, self.attempt(asking)).await {
                 Ok(Ok(answer)) => return Ok(Answer { is_repeated, ..answer }),
                 Ok(Err(failure)) => failure,
                 Err(_) => return Err(Failure::Late),
@@ -232,20 +279,22 @@ impl Calls {
         }
     }
 
-    async fn attempt(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {
-        let request = self.signed(ask).await?;
+    async fn attempt(&self, asking: &mut impl Asking) -> Result<Answer, Failure> {
+        let ask = asking.ask();
+        let request = self.signed(&ask).await?;
         let patience = patience(self.shared.timeout);
         let sending = Duration::from_secs(ask.body.len() as u64 / SLOWEST);
         let until = Instant::now() + patience + sending;
         let sent = timeout_at(until, self.shared.client.execute(request)).await;
         let (parts, body) = sent.map_err(|_| stalled())??.into_parts();
-        let body = whole(body, patience).await?;
+        let expected = ask.expected;
+        let body = asking.take(&parts, body, patience).await?;
         let (status, headers) = (parts.status, parts.headers);
         let refusal = if status.is_success() {
             None
         } else {
             let refusal = Refusal::of(status, &headers, &body);
-            if !ask.expected.contains(&status.as_u16()) {
+            if !expected.contains(&status.as_u16()) {
                 return Err(Failure::Refused(refusal));
             }
             Some(refusal)
@@ -310,9 +359,15 @@ fn patience(timeout: Duration) -> Duration {
 }
 
 /// The whole of an answer's body, of which each piece comes in time.
-async fn whole(body: HttpResponseBody, patience: Duration) -> Result<Bytes, Failure> {
+pub(super) async fn whole(
+    parts: &response::Parts,
+    body: HttpResponseBody,
+    patience: Duration,
+) -> Result<Bytes, Failure> {
     let mut pieces = body.bytes_stream();
-    let mut whole = BytesMut::new();
+    let length = parts.headers.get("content-length").and_then(|length| length.to_str().ok());
+    let length = length.and_then(|length| length.parse().ok()).unwrap_or(0).min(MOST_RESERVED);
+    let mut whole = BytesMut::with_capacity(length);
     loop {
         match timeout_at(Instant::now() + patience, pieces.next()).await {
             Ok(Some(piece)) => whole.extend_from_slice(&piece?),
@@ -323,7 +378,7 @@ async fn whole(body: HttpResponseBody, patience: Duration) -> Result<Bytes, Fail
 }
 
 /// What is said of a connection over which nothing comes.
-fn stalled() -> Failure {
+pub(super) fn stalled() -> Failure {
     let error = std::io::Error::new(std::io::ErrorKind::TimedOut, "the connection has stalled");
     Failure::Transport(object_store::client::HttpError::new(
         object_store::client::HttpErrorKind::Timeout,

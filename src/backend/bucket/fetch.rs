@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::calls::Calls;
-use super::failure::Failure;
-use super::requests::{Got, Tag, Wanted};
+use super::pouring::Pouring;
+use super::requests::Tag;
 use crate::backend::elsewhere::{Large, RecordId};
 use crate::backend::spool::{Arriving, FetchPart, Parted};
 use crate::model::{Error, Result};
@@ -22,18 +22,9 @@ pub(super) struct Fetch {
 impl FetchPart for Fetch {
     fn begin(&self, range: Range<u64>, arriving: Arriving) {
         let Self { calls, record, key, tag } = self;
-        let (own, record, key, tag) = (calls.clone(), record.clone(), key.clone(), tag.clone());
-        let fetch = async move {
-            let fetched = own.get(&key, range, Wanted::Only(&tag), own.deadline()).await;
-            let outcome = fetched.and_then(|got| match got {
-                // A server that knows no conditions tells at least what it gives.
-                Got::Some(object, bytes) if object.tag == tag => Ok(bytes),
-                _ => Err(Failure::Own(super::shared::replaced(&record))),
-            });
-            let outcome = outcome.map_err(|failure| failure.into_error(reading(&record)));
-            let write = tokio::task::spawn_blocking(move || arriving.done(outcome));
-            let _ = write.await;
-        };
+        let (own, action) = (calls.clone(), reading(record));
+        let pouring = Pouring::new(record.clone(), key.clone(), tag.clone(), range, arriving);
+        let fetch = async move { pouring.pour(&own, action).await };
         // Dropped with what is arriving, which tells that nothing comes.
         drop(calls.spawn(fetch));
     }

@@ -32,6 +32,7 @@ mod many;
 mod mark;
 mod metadata;
 mod pieces;
+mod pouring;
 mod probe;
 mod publish;
 mod records;

@@ -37,7 +37,7 @@ pub(super) enum Got {
     Some(Object, Bytes),
     /// It is the version that is known.
     Known,
-    /// It is not the version that was asked for.
+    /// It has changed meanwhile.
     Changed,
     Absent,
 }
@@ -48,8 +48,6 @@ pub(super) enum Wanted<'a> {
     Any,
     /// Any but this one, whose bytes are at hand.
     Unless(&'a str),
-    /// No other than this one.
-    Only(&'a str),
 }
 
 /// What a write may take the place of.
@@ -99,17 +97,15 @@ impl Calls {
         let last = range.end.saturating_sub(1);
         let ask = Ask::new(Method::GET, key)
             .with_header("range", &format!("bytes={}-{last}", range.start))
-            .expecting(&[304, 404, 412, 416]);
+            .expecting(&[304, 404, 416]);
         let ask = match wanted {
             Wanted::Any => ask,
             Wanted::Unless(tag) => ask.with_header("if-none-match", tag),
-            Wanted::Only(tag) => ask.with_header("if-match", tag),
         };
         let answer = self.ask(&ask, deadline).await?;
         match answer.status.as_u16() {
             304 => Ok(Got::Known),
             404 => self.absent(&answer),
-            412 => Ok(Got::Changed),
             // Nothing has no first byte.
             416 => Ok(match self.head(key, deadline).await? {
                 Some(object) if object.size <= range.start => Got::Some(object, Bytes::new()),

@@ -76,6 +76,7 @@ impl Arriving {
     }
 
     /// Takes all that comes, or an error, in one.
+    #[cfg(test)]
     pub(crate) fn done(mut self, outcome: Result<impl AsRef<[u8]>>) {
         match outcome {
             Ok(bytes) => {
