@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::calls::{Ask, Asking, Calls, stalled, whole};
 use super::failure::Failure;
-use super::requests::{Tag, tag};
+use super::requests::{Tag, range_of, tag};
 use crate::backend::elsewhere::RecordId;
 use crate::backend::spool::Arriving;
 use crate::model::Result;
@@ -103,9 +103,16 @@ impl Asking for Pouring {
         if told.as_ref() != Some(&self.tag) {
             return Err(self.replaced());
         }
-        // Nor do all know ranges.
-        let is_whole = parts.status != StatusCode::PARTIAL_CONTENT;
-        let mut skipped = if is_whole { self.rest.start } else { 0 };
+        // Nor do all know ranges, or say by the status that they give one.
+        let given = parts.headers.get("content-range").and_then(|given| given.to_str().ok());
+        let mut skipped = match given.map(range_of) {
+            Some(Some((first, _))) if first == self.rest.start => 0,
+            None if parts.status != StatusCode::PARTIAL_CONTENT => self.rest.start,
+            _ => {
+                let reason = "it is of another range than was asked for";
+                return Err(Failure::Unreadable(reason.to_owned()));
+            }
+        };
         self.buffer.clear();
         let mut pieces = body.bytes_stream();
         while !self.rest.is_empty() && self.arriving.is_some() {

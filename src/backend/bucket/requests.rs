@@ -271,6 +271,13 @@ const NONCE: &str = "x-amz-meta-storefs-write";
 /// When the bytes were written, in seconds since the epoch: rclone and others keep it so, and show it.
 const MTIME: &str = "x-amz-meta-mtime";
 
+/// Where a range begins, and the length of its object, as `Content-Range` says it.
+pub(super) fn range_of(given: &str) -> Option<(u64, u64)> {
+    let (range, size) = given.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, _) = range.split_once('-')?;
+    Some((first.parse().ok()?, size.parse().ok()?))
+}
+
 /// Length of an object, and the bytes of a range of it that an answer has. Some servers give a range without saying so by the
 /// status, and some know no ranges and give all.
 fn part_of(answer: &Answer, is_partial: bool, range: &Range<u64>) -> Result<(u64, Bytes), Failure> {
@@ -283,13 +290,9 @@ fn part_of(answer: &Answer, is_partial: bool, range: &Range<u64>) -> Result<(u64
             false => Ok((came, answer.body.slice(at(range.start)..at(range.end)))),
         };
     };
-    let size = given.rsplit('/').next().and_then(|text| text.parse::<u64>().ok());
-    let first = given.strip_prefix("bytes ").and_then(|text| text.split('-').next());
-    let first = first.and_then(|text| text.parse::<u64>().ok());
-    match size {
-        Some(size)
-            if first == Some(range.start)
-                && came == range.end.min(size).saturating_sub(range.start) =>
+    match range_of(given) {
+        Some((first, size))
+            if first == range.start && came == range.end.min(size).saturating_sub(range.start) =>
         {
             Ok((size, answer.body.clone()))
         }
@@ -366,6 +369,14 @@ pub(super) fn at_second(second: i64) -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_are_read_as_http_writes_them() {
+        assert_eq!(range_of("bytes 5-9/100"), Some((5, 100)));
+        for text in ["bytes */100", "bytes 5-9/*", "5-9/100", ""] {
+            assert_eq!(range_of(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn times_are_read_as_http_writes_them() {
