@@ -27,6 +27,8 @@ mod crash;
 // By the name that the shared tests have for what they are given.
 #[path = "buckets/bucket.rs"]
 mod database;
+#[path = "buckets/doctor.rs"]
+mod doctor;
 #[path = "buckets/faults.rs"]
 mod faults;
 #[path = "buckets/large.rs"]

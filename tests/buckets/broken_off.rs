@@ -125,6 +125,35 @@ fn p14_what_is_written_after_it_was_broken_off_stays() {
     }
 }
 
+/// So is what somebody writes under the new name of a store whose old one was not yet removed.
+#[test]
+fn p14_what_is_written_under_the_new_name_is_newer_than_what_was_moved() {
+    let Some(direct) = Database::fresh() else { return };
+    fill(&direct);
+    let proxy = Proxy::to(direct.place.port);
+    let through = direct.as_seen_from(direct.place.through(proxy.port()));
+    let has_begun = AtomicUsize::new(0);
+    let removes = move |request: &Request| {
+        if request.method == "PUT" && request.path.contains("/intents/") {
+            has_begun.store(1, Ordering::SeqCst);
+        }
+        has_begun.load(Ordering::SeqCst) > 0 && matches!(request.method.as_str(), "POST" | "DELETE")
+    };
+    proxy.befall(usize::MAX, removes, Fault::Answered(403, "AccessDenied"));
+    assert!(!through.try_run(&["rename", STORE, NEXT]).status.success());
+    proxy.release();
+    thread::sleep(NEXT_SECOND);
+    let text = "text/plain; charset=utf-8";
+    direct.objects().put(&value_key(NEXT, "a"), b"newer", text);
+    direct.objects().put(&value_key(STORE, "b"), b"replaced", text);
+    direct.run(&["stores"]);
+    assert_eq!(direct.objects().get(&value_key(NEXT, "a")).unwrap().bytes, b"newer");
+    assert_eq!(direct.objects().get(&value_key(STORE, "b")).unwrap().bytes, b"replaced");
+    let mut left = objects_of(NEXT, &RECORDS);
+    left.insert(value_key(STORE, "b"));
+    assert_eq!(found(&direct), left);
+}
+
 /// The daemon dies in the middle of a purge of many records; the next mount completes it.
 #[test]
 fn p14_p21_a_purge_whose_daemon_dies_is_completed_by_the_next_mount() {

@@ -8,14 +8,16 @@
 //! What is completed is done to what was there when it was begun: an object that was written since is left alone, by the
 //! server's own times. They are whole seconds, so what was written in the very second of the intent counts as before it.
 
+use std::pin::pin;
 use std::time::SystemTime;
 
+use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use super::listing::Listing;
-use super::requests::{Condition, Written, nonce};
+use super::requests::{Condition, nonce};
 use super::shared::Shared;
 use crate::model::{BackendErrorKind, Error, Result, StoreName};
 
@@ -55,12 +57,15 @@ impl Operation {
         }
     }
 
-    /// The store that it empties.
-    pub(super) fn store(&self) -> &str {
-        match self {
-            Self::Purge { store, .. } | Self::Drop { store } | Self::Rename { from: store, .. } => {
-                store
+    /// Whether nothing is left to be done of another once this has been done: a purge leaves nothing of a purge, and a drop
+    /// nothing of either. A purge does not do what a drop would have done.
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Purge { store, .. }, Self::Purge { store: of, .. })
+            | (Self::Drop { store }, Self::Purge { store: of, .. } | Self::Drop { store: of }) => {
+                store == of
             }
+            _ => false,
         }
     }
 }
@@ -89,34 +94,24 @@ impl Shared {
     pub(super) fn intents(&self) -> Result<Vec<Intent>> {
         let prefix = self.intents_prefix();
         let find = async {
-            let (mut found, mut next) = (Vec::new(), None);
-            loop {
-                let listing = Listing::below(&prefix);
-                let page = self.calls.list(listing, next.as_deref(), self.calls.deadline()).await?;
+            let mut found = Vec::new();
+            let mut pages = pin!(self.calls.pages(Listing::below(&prefix)));
+            while let Some(page) = pages.try_next().await? {
                 for listed in page.objects {
                     let deadline = self.calls.deadline();
                     let object = self.calls.get_small(&listed.key, MOST_BYTES, deadline).await?;
                     // Somebody has ended it meanwhile.
                     let Some((object, text)) = object else { continue };
+                    let (key, since) = (listed.key, Some(object.modified));
                     match serde_json::from_slice(&text) {
-                        Ok(operation) => found.push(Intent {
-                            key: listed.key,
-                            operation,
-                            since: Some(object.modified),
-                        }),
+                        Ok(operation) => found.push(Intent { key, operation, since }),
                         Err(error) => {
-                            log::warn!(
-                                "'{}' is not understood, and left alone: {error}",
-                                listed.key
-                            );
+                            log::warn!("'{key}' is not understood, and left alone: {error}");
                         }
                     }
                 }
-                next = page.next;
-                if next.is_none() {
-                    return Ok::<_, Failure>(found);
-                }
             }
+            Ok::<_, Failure>(found)
         };
         self.calls.wait(|| "look for what was broken off".to_owned(), find)
     }
@@ -156,9 +151,7 @@ impl Shared {
     /// Ends what was begun with a store before, since what is done to it now is as good.
     pub(super) fn end_earlier(&self, intent: &Intent, earlier: &[Intent]) -> Result<()> {
         for other in earlier.iter().filter(|other| other.key != intent.key) {
-            if other.operation.store() == intent.operation.store()
-                && !matches!(other.operation, Operation::Rename { .. })
-            {
+            if intent.operation.covers(&other.operation) {
                 self.end(other)?;
             }
         }
@@ -183,11 +176,6 @@ fn not_understood(intent: &Intent, error: &dyn std::error::Error) -> Error {
     Error::backend(BackendErrorKind::Damaged, action, error.to_string())
 }
 
-/// Whether a write has made an object.
-pub(super) fn is_done(written: &Written) -> bool {
-    matches!(written, Written::Done(..))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +190,12 @@ mod tests {
         let text = serde_json::to_string(&operation).unwrap();
         assert!(text.contains("\"operation\":\"rename\""), "{text}");
         assert_eq!(serde_json::from_str::<Operation>(&text).unwrap(), operation);
+        let (purge, dropped) = (
+            Operation::Purge { store: "a".into(), input_key: "INPUT".into(), at: String::new() },
+            Operation::Drop { store: "a".into() },
+        );
+        assert!(purge.covers(&purge) && dropped.covers(&purge) && dropped.covers(&dropped));
+        assert!(!purge.covers(&dropped) && !dropped.covers(&operation));
         let intent = Intent { key: "k".to_owned(), operation, since: None };
         assert!(directory(&intent, "/datasets/b").unwrap().is_plain());
         assert!(directory(&intent, "a/b").is_err());

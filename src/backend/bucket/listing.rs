@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt, stream};
 use http::Method;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use super::xml::{self, ListPage};
 use crate::model::{BackendErrorKind, Error};
 
 /// So many objects one request removes at most.
-pub(super) const MOST_DELETED: usize = 1000;
+const MOST_DELETED: usize = 1000;
 
 /// So many requests of one operation on many objects are made at once.
 pub(super) const AT_ONCE: usize = 16;
@@ -99,6 +99,19 @@ impl Calls {
         Ok(Page { objects: objects.collect(), prefixes: prefixes.collect(), next })
     }
 
+    /// All pages of a listing, each asked for when it is wanted.
+    pub(super) fn pages<'a>(
+        &'a self,
+        listing: Listing<'a>,
+    ) -> impl Stream<Item = Result<Page, Failure>> + 'a {
+        stream::try_unfold(Some(None::<String>), move |from| async move {
+            let Some(from) = from else { return Ok(None) };
+            let page = self.list(listing, from.as_deref(), self.deadline()).await?;
+            let next = page.next.clone().map(Some);
+            Ok(Some((page, next)))
+        })
+    }
+
     /// Removes objects, whether or not they are there.
     pub(super) async fn delete_all(
         &self,
@@ -120,7 +133,7 @@ impl Calls {
 
     async fn delete_several(&self, keys: &[String], deadline: Instant) -> Result<(), Failure> {
         let bodies = keys.chunks(MOST_DELETED).map(xml::delete);
-        let mut answers = futures_util::stream::iter(bodies)
+        let mut answers = stream::iter(bodies)
             .map(|body| async move {
                 let sum = xml::md5(&body);
                 let ask = Ask::new(Method::POST, "")

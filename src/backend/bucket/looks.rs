@@ -5,7 +5,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
-use super::calls::Calls;
 use super::failure::Failure;
 use super::known_stores::{KnownStore, LATE};
 use super::listing::{ListedObject, Listing, Page};
@@ -163,11 +162,10 @@ impl Shared {
     pub(super) async fn is_there(
         &self,
         store: &StoreName,
-        calls: &Calls,
         deadline: tokio::time::Instant,
     ) -> Result<bool, Failure> {
         let directory = self.tree.directory(store);
-        let page = calls.list(Listing::of(&directory).at_most(1), None, deadline).await?;
+        let page = self.calls.list(Listing::of(&directory).at_most(1), None, deadline).await?;
         Ok(!is_empty(&page, &directory))
     }
 

@@ -1,6 +1,6 @@
 //! What is done to many objects of one store: purge, drop, rename.
 
-use std::collections::HashSet;
+use std::pin::pin;
 use std::time::SystemTime;
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::failure::Failure;
 use super::intents::{Intent, Operation};
-use super::listing::{AT_ONCE, ListedObject, Listing, MOST_DELETED};
+use super::listing::{AT_ONCE, ListedObject, Listing};
 use super::pieces::MOST_COPIED_AT_ONCE;
 use super::requests::{Condition, Object, Written};
 use super::shared::{Conditions, Shared};
@@ -18,16 +18,6 @@ use crate::backend::directory::dialect::Dialect;
 use crate::backend::directory::layout;
 use crate::backend::{Purge, Purged, Purging, is_item, is_spared};
 use crate::model::{Error, Result, StoreName};
-
-/// What a purge does with the objects of a directory.
-#[derive(Debug, Default)]
-struct Sorted {
-    /// Keys of objects that go.
-    goes: Vec<String>,
-    purged: Purged,
-    /// Values that were seen on pages before, whose sidecars follow.
-    spared: HashSet<String>,
-}
 
 impl Shared {
     // Purge
@@ -58,44 +48,33 @@ impl Shared {
         intent: &Intent,
     ) -> Result<Purged> {
         let place = self.place(store)?;
-        let purged = self.remove_objects(store, intent, |objects, sorted| {
-            for object in objects {
-                sort(&place, input_key, object, sorted);
-            }
-        })?;
+        let mut purged = Purged::default();
+        let remove = self.remove_each(Listing::of(&place.directory), intent, |object| {
+            sort(&place, input_key, object, &mut purged)
+        });
+        self.calls.wait(|| format!("empty '{store}'"), remove)?;
         self.versions.forget_store(store, &purged.spared);
         self.note_purged(store, at)?;
         self.stores.forget(store);
         Ok(purged)
     }
 
-    /// Goes through the objects of a directory and removes what `sort` says, a page while the next is fetched.
-    fn remove_objects(
+    /// Removes the objects that `sort` gives back, of a page while the next ones are fetched.
+    async fn remove_each(
         &self,
-        store: &StoreName,
+        listing: Listing<'_>,
         intent: &Intent,
-        mut sort: impl FnMut(Vec<ListedObject>, &mut Sorted),
-    ) -> Result<Purged> {
-        let directory = self.tree.directory(store);
-        let calls = &self.calls;
-        let remove = async {
-            let (mut sorted, mut next) = (Sorted::default(), None::<String>);
-            loop {
-                let listing = Listing::of(&directory);
-                let page = calls.list(listing, next.as_deref(), calls.deadline()).await?;
-                let objects = page.objects.into_iter().filter(|object| is_before(object, intent));
-                sort(objects.collect(), &mut sorted);
-                next = page.next;
-                if sorted.goes.len() >= AT_ONCE * MOST_DELETED || next.is_none() {
-                    let goes = std::mem::take(&mut sorted.goes);
-                    calls.delete_all(&goes, calls.deadline()).await?;
-                }
-                if next.is_none() {
-                    return Ok::<_, Failure>(sorted.purged);
-                }
-            }
-        };
-        calls.wait(|| format!("empty '{store}'"), remove)
+        mut sort: impl FnMut(ListedObject) -> Option<String>,
+    ) -> Result<(), Failure> {
+        let pages = self.calls.pages(listing).map_ok(|page| {
+            let objects = page.objects.into_iter().filter(|object| is_before(object, intent));
+            objects.filter_map(&mut sort).collect::<Vec<String>>()
+        });
+        pages
+            .try_for_each_concurrent(AT_ONCE, |goes| async move {
+                self.calls.delete_all(&goes, self.calls.deadline()).await
+            })
+            .await
     }
 
     // Drop
@@ -114,29 +93,20 @@ impl Shared {
     pub(super) fn run_drop(&self, store: &StoreName, intent: &Intent) -> Result<()> {
         let directory = self.tree.directory(store);
         let last = [self.tree.metadata(store), directory.clone()];
-        let calls = &self.calls;
         let remove = async {
-            let mut next = None::<String>;
-            let (mut goes, mut goes_last) = (Vec::new(), Vec::new());
-            loop {
-                let listing = Listing::below(&directory);
-                let page = calls.list(listing, next.as_deref(), calls.deadline()).await?;
-                for object in page.objects.into_iter().filter(|object| is_before(object, intent)) {
-                    let is_last = last.contains(&object.key);
-                    if is_last { &mut goes_last } else { &mut goes }.push(object.key);
+            let mut goes_last = Vec::new();
+            self.remove_each(Listing::below(&directory), intent, |object| {
+                if last.contains(&object.key) {
+                    goes_last.push(object.key);
+                    return None;
                 }
-                next = page.next;
-                if goes.len() >= AT_ONCE * MOST_DELETED || next.is_none() {
-                    calls.delete_all(&std::mem::take(&mut goes), calls.deadline()).await?;
-                }
-                if next.is_none() {
-                    break;
-                }
-            }
-            calls.delete_all(&goes_last, calls.deadline()).await?;
+                Some(object.key)
+            })
+            .await?;
+            self.calls.delete_all(&goes_last, self.calls.deadline()).await?;
             self.remove_keeper(&directory).await
         };
-        calls.wait(|| format!("remove '{store}'"), remove)?;
+        self.calls.wait(|| format!("remove '{store}'"), remove)?;
         self.stores.forget(store);
         self.versions.forget_store(store, &[]);
         Ok(())
@@ -178,7 +148,7 @@ impl Shared {
 
     fn rename_all(&self, from: &StoreName, to: &StoreName, name: Option<&str>) -> Result<()> {
         let action = || format!("look at '{to}'");
-        if self.calls.wait(action, self.is_there(to, &self.calls, self.calls.deadline()))? {
+        if self.calls.wait(action, self.is_there(to, self.calls.deadline()))? {
             return Err(Error::StoreExists { store: to.to_string() });
         }
         let intent = self.begin(Operation::Rename {
@@ -201,21 +171,16 @@ impl Shared {
     ) -> Result<()> {
         let (source, target) = (self.tree.directory(from), self.tree.directory(to));
         let move_all = async {
-            let mut next = None::<String>;
-            loop {
-                let listing = Listing::below(&source);
-                let page = self.calls.list(listing, next.as_deref(), self.calls.deadline()).await?;
+            let mut pages = pin!(self.calls.pages(Listing::below(&source)));
+            while let Some(page) = pages.try_next().await? {
                 let objects = page.objects.into_iter().filter(|object| is_before(object, intent));
                 futures_util::stream::iter(objects)
                     .map(|object| self.copy_to(&source, &target, object))
                     .buffer_unordered(AT_ONCE)
                     .try_for_each(|()| async { Ok(()) })
                     .await?;
-                next = page.next;
-                if next.is_none() {
-                    return Ok::<_, Failure>(());
-                }
             }
+            Ok::<_, Failure>(())
         };
         self.calls.wait(|| format!("rename '{from}' to '{to}'"), move_all)?;
         if !from.is_plain() {
@@ -285,25 +250,15 @@ impl Shared {
         let last = [self.tree.metadata(from), source.to_owned()];
         let calls = &self.calls;
         let remove = async {
-            let (mut next, mut goes_last) = (None::<String>, Vec::new());
-            loop {
-                let listing = Listing::below(source);
-                let page = calls.list(listing, next.as_deref(), calls.deadline()).await?;
-                let mut goes = Vec::new();
-                for object in page.objects.into_iter().filter(|object| is_before(object, intent)) {
-                    if last.contains(&object.key) {
-                        goes_last.push(object.key);
-                    } else {
-                        goes.push(object);
-                    }
-                }
-                // Nothing goes that has come since, and is not there.
+            let mut goes_last = Vec::new();
+            let mut pages = pin!(calls.pages(Listing::below(source)));
+            while let Some(page) = pages.try_next().await? {
+                let objects = page.objects.into_iter().filter(|object| is_before(object, intent));
+                let (keeping, goes): (Vec<_>, Vec<_>) =
+                    objects.partition(|object| last.contains(&object.key));
+                goes_last.extend(keeping.into_iter().map(|object| object.key));
                 let there = self.moved(goes, source, target).await?;
                 calls.delete_all(&there, calls.deadline()).await?;
-                next = page.next;
-                if next.is_none() {
-                    break;
-                }
             }
             calls.delete_all(&goes_last, calls.deadline()).await?;
             self.remove_keeper(source).await
@@ -311,8 +266,7 @@ impl Shared {
         calls.wait(|| format!("remove what was renamed from '{from}'"), remove)
     }
 
-    /// Those of some objects that are in the other directory too. What was replaced since its copy was made is copied
-    /// again in its place.
+    /// Those of some objects that may go, since the other directory has what they have, or something newer.
     async fn moved(
         &self,
         objects: Vec<ListedObject>,
@@ -321,23 +275,38 @@ impl Shared {
     ) -> Result<Vec<String>, Failure> {
         let looks = objects.into_iter().map(|listed| async move {
             let name = listed.key.strip_prefix(source).unwrap_or_default();
-            let to = format!("{target}{name}");
-            let there = self.calls.head(&to, self.calls.deadline()).await?;
-            let is_same = there.is_some_and(|there| is_copy(&there, &listed));
-            if !is_same {
-                let Some(now) = self.calls.head(&listed.key, self.calls.deadline()).await? else {
-                    return Ok(None);
-                };
-                let copied = self.copy(&listed.key, &now, &to, None, Condition::Anything).await?;
-                if !super::intents::is_done(&copied) {
-                    return Ok(None);
-                }
-            }
-            Ok::<_, Failure>(Some(listed.key))
+            let may_go = self.is_moved(&listed, &format!("{target}{name}")).await?;
+            Ok::<_, Failure>(may_go.then_some(listed.key))
         });
-        let there: Vec<Option<String>> =
+        let may_go: Vec<Option<String>> =
             futures_util::stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await?;
-        Ok(there.into_iter().flatten().collect())
+        Ok(may_go.into_iter().flatten().collect())
+    }
+
+    /// Whether an object may go that was copied to another key. What others have written there since is newer, and stays. What
+    /// they have written here since the copy is copied again, in the place of that copy only. Which of two of one second is
+    /// the newer nobody can tell: then both stay.
+    async fn is_moved(&self, listed: &ListedObject, to: &str) -> Result<bool, Failure> {
+        let there = self.calls.head(to, self.calls.deadline()).await?;
+        let condition = match &there {
+            // It has come since the others were copied.
+            None => self.over_nothing(),
+            Some(there) if is_copy(there, listed) || there.modified > listed.modified => {
+                return Ok(true);
+            }
+            Some(there) if there.modified == listed.modified => {
+                let key = &listed.key;
+                log::warn!("'{key}' is left where it is: '{to}' was written in the same second");
+                return Ok(false);
+            }
+            Some(there) if self.conditions == Conditions::Enforced => Condition::Only(&there.tag),
+            Some(_) => Condition::Anything,
+        };
+        let Some(now) = self.calls.head(&listed.key, self.calls.deadline()).await? else {
+            return Ok(false);
+        };
+        let copied = self.copy(&listed.key, &now, to, None, condition).await?;
+        Ok(matches!(copied, Written::Done(..)))
     }
 }
 
@@ -353,42 +322,30 @@ fn is_before(object: &ListedObject, intent: &Intent) -> bool {
     intent.since.is_none_or(|since: SystemTime| object.modified <= since)
 }
 
-/// Says of an object what a purge does with it.
-fn sort(place: &Place, input_key: &str, object: ListedObject, sorted: &mut Sorted) {
-    let name = object.key.strip_prefix(&place.directory).unwrap_or_default();
-    if name.is_empty() || name == layout::METADATA {
-        return;
+/// The key of an object that a purge removes, which is counted; `None` for one that stays.
+fn sort(
+    place: &Place,
+    input_key: &str,
+    object: ListedObject,
+    purged: &mut Purged,
+) -> Option<String> {
+    let name = object.key.strip_prefix(&place.directory).unwrap_or_default().as_bytes();
+    if name.is_empty() || name == layout::METADATA.as_bytes() {
+        return None;
     }
     if place.dialect == Dialect::Plain {
         // Of datasets and queues, what the SDK's purge removes.
-        if is_item(name.as_bytes()) {
-            sorted.purged.removed += 1;
-            sorted.purged.bytes += object.size;
-            sorted.goes.push(object.key);
+        if !is_item(name) {
+            return None;
         }
-        return;
+    } else if let Some(value) = layout::value_of_sidecar(name) {
+        let stays = place.dialect.key(value).is_ok_and(|key| is_spared(&key, input_key));
+        return (!stays).then_some(object.key);
+    } else if let Some(key) = place.record(&object.key).filter(|key| is_spared(key, input_key)) {
+        purged.spared.push(key);
+        return None;
     }
-    if let Some(value) = layout::value_of_sidecar(name.as_bytes()) {
-        // A sidecar's name begins with its value's, so it is listed behind it.
-        let value = String::from_utf8_lossy(value);
-        let is_spared = sorted.spared.contains(&*value) || {
-            let key = place.dialect.key(value.as_bytes());
-            key.is_ok_and(|key| is_spared(&key, input_key))
-        };
-        if !is_spared {
-            sorted.goes.push(object.key);
-        }
-        return;
-    }
-    match place.record(&object.key) {
-        Some(key) if is_spared(&key, input_key) => {
-            sorted.spared.insert(name.to_owned());
-            sorted.purged.spared.push(key);
-        }
-        _ => {
-            sorted.purged.removed += 1;
-            sorted.purged.bytes += object.size;
-            sorted.goes.push(object.key);
-        }
-    }
+    purged.removed += 1;
+    purged.bytes += object.size;
+    Some(object.key)
 }

@@ -15,7 +15,7 @@ use crate::backend::directory::dialect::Dialect;
 use crate::backend::document::Document;
 use crate::backend::elsewhere::file_time;
 use crate::model::{
-    Attributes, BackendErrorKind, Error, Result, StoreMetadata, StoreName, StoreTimes, epoch_ns,
+    BackendErrorKind, Error, Result, StoreMetadata, StoreName, StoreTimes, epoch_ns,
 };
 
 /// So often is an edit tried anew because somebody else has written the object meanwhile.
@@ -37,8 +37,7 @@ impl Shared {
         match self.metadata_object(store)? {
             Some((object, text)) => {
                 let number = u64::from_ne_bytes(epoch_ns(object.modified).to_ne_bytes());
-                let attributes =
-                    Attributes { ..self.shown.record(number, object.size, object.modified) };
+                let attributes = self.shown.record(number, object.size, object.modified);
                 Ok(Some(MetadataText { bytes: text.to_vec(), attributes }))
             }
             None => self.store(store).map(|_| None),
@@ -95,12 +94,8 @@ impl Shared {
 
     /// Makes the metadata of a store that has none.
     pub(super) fn add_metadata(&self, store: &StoreName, metadata: &StoreMetadata) -> Result<()> {
-        let condition = match self.conditions {
-            Conditions::Enforced => Condition::Nothing,
-            _ => Condition::Anything,
-        };
         let text = Document::new(metadata).to_bytes();
-        self.put_metadata(store, text, condition).map(drop)
+        self.put_metadata(store, text, self.over_nothing()).map(drop)
     }
 
     /// Moves the store's times forward. A store without metadata, or with damaged, has none that could be moved.

@@ -45,20 +45,25 @@ mod upload;
 mod xml;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub use aws::AwsOptions;
 use backend::BucketBackend;
 use calls::Calls;
-use shared::{Opened, Shared};
+use known_stores::KnownStores;
+use shared::{MOST_LACKING, Shared};
 use tree::Tree;
+use upload::Room;
 
 use super::Backend;
 use super::directory::DialectChoice;
+use super::elsewhere::{Generations, KeptBytes, Shown, Versions};
 use super::source::Source;
 use super::spool::{PartCache, Spool};
 use crate::model::{DEFAULT_INPUT_KEY, Error, Result};
+use crate::ranks::Mutex;
 
 /// Bytes of values that are kept on disk, unless another bound is told.
 pub const DEFAULT_CACHE_BYTES: u64 = 1 << 30;
@@ -114,7 +119,7 @@ pub fn open(source: &Source, options: &BucketOptions) -> Result<Arc<dyn Backend>
     if let Some(reason) = read_only.as_ref().filter(|_| !options.read_only) {
         log::warn!("nothing can be written: {reason}");
     }
-    let shared = Arc::new(Shared::new(Opened {
+    let shared = Arc::new(Shared {
         calls,
         tree,
         conditions,
@@ -123,8 +128,17 @@ pub fn open(source: &Source, options: &BucketOptions) -> Result<Arc<dyn Backend>
         input_key: options.input_key.clone(),
         spool: Spool::open(options.cache_dir.as_deref())?,
         cache: PartCache::new(options.cache_bytes),
-        cache_bytes: options.cache_bytes,
-    }));
+        versions: Versions::default(),
+        kept: KeptBytes::of_parts(options.cache_bytes),
+        stores: KnownStores::default(),
+        shown: Shown::default(),
+        room: Room::default(),
+        copies_parts: AtomicBool::new(true),
+        keeps_directories: OnceLock::new(),
+        keeps_names: AtomicBool::new(false),
+        making: Mutex::new(()),
+        lacking: Mutex::new(Generations::new(MOST_LACKING)),
+    });
     if shared.read_only.is_none() {
         complete(&shared);
     }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::calls::Calls;
 use super::known_stores::KnownStores;
 use super::listing::ListedObject;
-use super::requests::{Object, Tag};
+use super::requests::{Condition, Object, Tag};
 use super::tree::Tree;
 use super::upload::Room;
 use crate::backend::directory::DialectChoice;
@@ -28,21 +28,6 @@ pub(super) enum Conditions {
     Unknown,
 }
 
-/// What is known of a bucket when it is opened.
-#[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) calls: Calls,
-    pub(super) tree: Tree,
-    pub(super) conditions: Conditions,
-    pub(super) read_only: Option<String>,
-    pub(super) dialect: DialectChoice,
-    pub(super) input_key: String,
-    pub(super) spool: Spool,
-    /// Keeps the parts of large values below `cache_bytes` on the disk.
-    pub(super) cache: Arc<PartCache>,
-    pub(super) cache_bytes: u64,
-}
-
 /// An open bucket.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -54,6 +39,7 @@ pub(super) struct Shared {
     pub(super) dialect: DialectChoice,
     pub(super) input_key: String,
     pub(super) spool: Spool,
+    /// Holds the parts of large values.
     pub(super) cache: Arc<PartCache>,
     pub(super) versions: Versions<Tag>,
     pub(super) kept: KeptBytes<Tag>,
@@ -74,7 +60,7 @@ pub(super) struct Shared {
 }
 
 /// So many records are remembered whose sidecar is lacking. `doctor` finds the others.
-const MOST_LACKING: u64 = 1 << 16;
+pub(super) const MOST_LACKING: u64 = 1 << 16;
 
 impl Sight<Tag> for Object {
     fn size(&self) -> u64 {
@@ -97,39 +83,11 @@ impl Sight<Tag> for ListedObject {
 }
 
 impl Shared {
-    /// An open bucket of which nothing is known yet.
-    pub(super) fn new(opened: Opened) -> Self {
-        let Opened {
-            calls,
-            tree,
-            conditions,
-            read_only,
-            dialect,
-            input_key,
-            spool,
-            cache,
-            cache_bytes,
-        } = opened;
-        let kept = KeptBytes::of_parts(cache_bytes);
-        Self {
-            calls,
-            tree,
-            conditions,
-            read_only,
-            dialect,
-            input_key,
-            spool,
-            cache,
-            versions: Versions::default(),
-            kept,
-            stores: KnownStores::default(),
-            shown: Shown::default(),
-            room: Room::default(),
-            copies_parts: AtomicBool::new(true),
-            keeps_directories: OnceLock::new(),
-            keeps_names: AtomicBool::new(false),
-            making: Mutex::new(()),
-            lacking: Mutex::new(Generations::new(MOST_LACKING)),
+    /// The condition of a write that must find nothing, as far as the server keeps any.
+    pub(super) fn over_nothing(&self) -> Condition<'static> {
+        match self.conditions {
+            Conditions::Enforced => Condition::Nothing,
+            Conditions::Ignored | Conditions::Unknown => Condition::Anything,
         }
     }
 

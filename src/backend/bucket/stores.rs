@@ -4,6 +4,7 @@
 //! keeps one without metadata, and a plain directory, is an empty object whose key is that of the directory, as other tools
 //! make them, too. It is written before the last object may go, and stays.
 
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
@@ -11,10 +12,11 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::failure::Failure;
 use super::known_stores::{KnownStore, LATE};
-use super::listing::{AT_ONCE, Listing, Page};
+use super::listing::{AT_ONCE, ListedObject, Listing};
 use super::looks::is_empty;
 use super::requests::{Condition, Written};
 use super::shared::{Conditions, Shared, no_such_store};
+use super::tree::Place;
 use crate::backend::directory::dialect::Dialect;
 use crate::backend::directory::layout;
 use crate::backend::document::Document;
@@ -27,21 +29,16 @@ impl Shared {
     /// All pages of the directories in a directory, by the keys with which they end in a slash.
     pub(super) fn directories(&self, directory: &str) -> Result<Vec<String>> {
         let list = async {
-            let (mut names, mut next) = (Vec::new(), None);
-            loop {
-                let listing = Listing::of(directory);
-                let page: Page =
-                    self.calls.list(listing, next.as_deref(), self.calls.deadline()).await?;
+            let mut names = Vec::new();
+            let mut pages = pin!(self.calls.pages(Listing::of(directory)));
+            while let Some(page) = pages.try_next().await? {
                 let own = page.prefixes.iter().filter_map(|prefix| {
                     let name = prefix.strip_prefix(directory)?.strip_suffix('/')?;
                     Some(name.to_owned())
                 });
                 names.extend(own);
-                next = page.next;
-                if next.is_none() {
-                    return Ok::<_, Failure>(names);
-                }
             }
+            Ok::<_, Failure>(names)
         };
         self.calls.wait(|| "list directories of the bucket".to_owned(), list)
     }
@@ -62,7 +59,7 @@ impl Shared {
     /// Those of some stores in which there is anything.
     fn those_there(&self, names: Vec<StoreName>) -> Result<Vec<StoreName>> {
         let looks = names.into_iter().map(|name| async move {
-            let is_there = self.is_there(&name, &self.calls, self.calls.deadline()).await?;
+            let is_there = self.is_there(&name, self.calls.deadline()).await?;
             Ok::<_, Failure>(is_there.then_some(name))
         });
         let there = futures_util::stream::iter(looks).buffered(AT_ONCE).try_collect::<Vec<_>>();
@@ -78,16 +75,13 @@ impl Shared {
         // One of several here makes it, also where the server would let all.
         let _alone = (self.conditions != Conditions::Enforced).then(|| self.making.lock());
         let deadline = self.calls.deadline();
-        if self.calls.wait(action, self.is_there(store, &self.calls, deadline))? {
+        if self.calls.wait(action, self.is_there(store, deadline))? {
             return Err(taken());
         }
         let looked = Instant::now();
         let dialect = self.calls.wait(action, self.dialect_of_others(store, deadline))?;
         let has_metadata = dialect != Dialect::Js3;
-        let condition = match self.conditions {
-            Conditions::Enforced => Condition::Nothing,
-            _ => Condition::Anything,
-        };
+        let condition = self.over_nothing();
         let written = if has_metadata {
             let text = Document::new(metadata).to_bytes();
             self.put_text(&self.tree.metadata(store), text, condition)?
@@ -166,17 +160,8 @@ impl Shared {
     /// Removes a store if it holds no records.
     pub(super) fn drop_store_if_empty(&self, store: &StoreName) -> Result<bool> {
         let place = self.place(store)?;
-        // Nothing of a store is larger than its metadata, its keeper, and what is no record.
-        if self.has_records(store)? {
-            return Ok(false);
-        }
+        let Some(keys) = self.keys_of_empty(store, &place)? else { return Ok(false) };
         let metadata = self.metadata_object(store)?;
-        let list = self.calls.list(Listing::of(&place.directory), None, self.calls.deadline());
-        let page = self.calls.wait(|| format!("list store '{store}'"), list)?;
-        let keys: Vec<String> = page.objects.into_iter().map(|object| object.key).collect();
-        if keys.iter().any(|key| place.record(key).is_some()) {
-            return Ok(false);
-        }
         let action = || format!("remove store '{store}'");
         let deadline = self.calls.deadline();
         let remove = async {
@@ -186,13 +171,10 @@ impl Shared {
         self.calls.wait(action, remove)?;
         self.stores.forget(store);
         // Who has published meanwhile keeps the store, and its metadata.
-        if self.calls.wait(action, self.is_there(store, &self.calls, self.calls.deadline()))? {
+        if self.calls.wait(action, self.is_there(store, self.calls.deadline()))? {
             if let Some((_, text)) = metadata {
-                let condition = match self.conditions {
-                    Conditions::Enforced => Condition::Nothing,
-                    _ => Condition::Anything,
-                };
-                self.put_text(&self.tree.metadata(store), text.to_vec(), condition)?;
+                let key = self.tree.metadata(store);
+                self.put_text(&key, text.to_vec(), self.over_nothing())?;
             }
             return Ok(false);
         }
@@ -200,24 +182,20 @@ impl Shared {
         Ok(true)
     }
 
-    fn has_records(&self, store: &StoreName) -> Result<bool> {
-        let place = self.place(store)?;
+    /// The keys of all objects in a store that holds no records; `None` if it holds any. What lies deeper is no record, but
+    /// somebody's.
+    fn keys_of_empty(&self, store: &StoreName, place: &Place) -> Result<Option<Vec<String>>> {
         let look = async {
-            let mut next = None;
-            loop {
-                let listing = Listing::of(&place.directory);
-                let page = self.calls.list(listing, next.as_deref(), self.calls.deadline()).await?;
-                // What lies deeper is no record, but somebody's.
-                if !page.prefixes.is_empty()
-                    || page.objects.iter().any(|object| place.record(&object.key).is_some())
-                {
-                    return Ok::<_, Failure>(true);
+            let mut keys = Vec::new();
+            let mut pages = pin!(self.calls.pages(Listing::of(&place.directory)));
+            while let Some(page) = pages.try_next().await? {
+                let is_record = |object: &ListedObject| place.record(&object.key).is_some();
+                if !page.prefixes.is_empty() || page.objects.iter().any(is_record) {
+                    return Ok(None);
                 }
-                next = page.next;
-                if next.is_none() {
-                    return Ok(false);
-                }
+                keys.extend(page.objects.into_iter().map(|object| object.key));
             }
+            Ok::<_, Failure>(Some(keys))
         };
         self.calls.wait(|| format!("list store '{store}'"), look)
     }
@@ -229,7 +207,7 @@ impl Shared {
         self.require_parent(directory)?;
         let action = || format!("make directory '{directory}'");
         let (deadline, looked) = (self.calls.deadline(), Instant::now());
-        if self.calls.wait(action, self.is_there(directory, &self.calls, deadline))?
+        if self.calls.wait(action, self.is_there(directory, deadline))?
             || self.is_file(directory)?
         {
             return Err(Error::StoreExists { store: directory.to_string() });
