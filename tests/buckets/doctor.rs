@@ -9,8 +9,12 @@ use crate::database::{Database, STORE, on_rclone, sidecar_key, value_key};
 use crate::proxy::{Fault, Proxy, Request};
 
 /// What it finds, whether or not anything is wrong.
+#[track_caller]
 fn found(db: &Database) -> String {
-    String::from_utf8(db.try_run(&["doctor", "--json"]).stdout).unwrap()
+    let output = db.try_run(&["doctor", "--json"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!errors.contains("cannot"), "{errors}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
@@ -29,7 +33,8 @@ fn uploads_that_nobody_has_completed_are_listed_and_those_of_late_are_left() {
 fn a_server_that_ignores_conditions_is_told() {
     on_rclone(|db| {
         db.run(&["create", STORE]);
-        assert!(found(db).contains("ignored-conditions"));
+        let told = found(db);
+        assert!(told.contains("ignored-conditions"), "{told}");
     });
     let Some(db) = Database::fresh() else { return };
     assert!(!found(&db).contains("ignored-conditions"));

@@ -193,7 +193,13 @@ impl Calls {
                     .with_query("key-marker", after.0.as_str())
                     .with_query("upload-id-marker", after.1.as_str());
             }
-            let answer = self.ask(&ask, self.deadline()).await?;
+            let answer = self.ask(&ask.expecting(&[404]), self.deadline()).await?;
+            match answer.refusal {
+                // A server that lists none says so, where no upload is named.
+                Some(refusal) if refusal.code == "NoSuchUpload" => return Ok(found),
+                Some(refusal) => return Err(Failure::Refused(refusal)),
+                None => {}
+            }
             let Uploads { upload, is_truncated, next_key_marker, next_upload_id_marker } =
                 xml::uploads(&answer.body)?;
             found.extend(upload);
