@@ -154,6 +154,8 @@ pub enum FindingKind {
     Unreadable,
     /// An upload in parts that nobody has completed.
     UnfinishedUpload,
+    /// An upload in parts that was begun of late: it may be on its way.
+    RecentUpload,
     /// A server that takes no conditions into account.
     IgnoredConditions,
 }
@@ -194,6 +196,7 @@ impl FindingKind {
             Self::ForeignStore => "foreign-store",
             Self::Unreadable => "unreadable",
             Self::UnfinishedUpload => "unfinished-upload",
+            Self::RecentUpload => "recent-upload",
             Self::IgnoredConditions => "ignored-conditions",
         }
     }
@@ -201,6 +204,6 @@ impl FindingKind {
     /// Whether nothing is wrong and it is only worth knowing.
     #[must_use]
     pub fn is_note(self) -> bool {
-        matches!(self, Self::HardLink | Self::IgnoredConditions)
+        matches!(self, Self::HardLink | Self::IgnoredConditions | Self::RecentUpload)
     }
 }

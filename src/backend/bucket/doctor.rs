@@ -41,15 +41,19 @@ pub(super) fn examine(shared: &Shared) -> Result<Vec<Finding>> {
         let finding = Finding::in_storage(FindingKind::Abandoned, intent.key.as_bytes(), problem);
         findings.push(finding.with_remedy(Some(Remedy::Heal)));
     }
-    findings.extend(uploads(shared)?.iter().map(|upload| {
-        let begun = if upload.initiated.is_empty() { "?" } else { &upload.initiated };
-        let problem =
-            format!("an upload that was begun at {begun} is not completed, and takes room");
-        let finding =
-            Finding::in_storage(FindingKind::UnfinishedUpload, upload.key.as_bytes(), problem);
-        finding.with_remedy(is_stale(upload).then_some(Remedy::Remove))
-    }));
+    findings.extend(uploads(shared)?.iter().map(upload_finding));
     Ok(findings)
+}
+
+fn upload_finding(upload: &Upload) -> Finding {
+    let begun = if upload.initiated.is_empty() { "?" } else { &upload.initiated };
+    let problem = format!("an upload that was begun at {begun} is not completed, and takes room");
+    let of = |kind, problem| Finding::in_storage(kind, upload.key.as_bytes(), problem);
+    if is_stale(upload) {
+        of(FindingKind::UnfinishedUpload, problem).with_remedy(Some(Remedy::Remove))
+    } else {
+        of(FindingKind::RecentUpload, format!("{problem}; it may be on its way"))
+    }
 }
 
 /// Unfinished uploads, where the server tells of them.
@@ -289,4 +293,23 @@ fn rewrite(
     }
     // From now on the type travels with the value.
     shared.set_type(&record, record_type)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uploads_of_the_last_day_are_notes_and_others_are_removed() {
+        let begun = |initiated: String| upload_finding(&Upload { initiated, ..Upload::default() });
+        let hours_ago =
+            |hours: i64| (Timestamp::now() - jiff::SignedDuration::from_hours(hours)).to_string();
+        for recent in [hours_ago(1), hours_ago(23), hours_ago(-1), String::new()] {
+            let finding = begun(recent);
+            assert!(!finding.is_open() && finding.remedy.is_none(), "{finding:?}");
+        }
+        let finding = begun(hours_ago(25));
+        assert_eq!(finding.kind, FindingKind::UnfinishedUpload);
+        assert!(finding.is_open() && finding.remedy == Some(Remedy::Remove), "{finding:?}");
+    }
 }
