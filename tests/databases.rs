@@ -93,6 +93,7 @@ on_both! {
         p2_a_version_keeps_its_number_and_time;
     writing:
         p3_nobody_sees_what_is_not_published
+        p3_p6_what_others_have_made_is_emptied_as_any_other
         p3_p4_value_and_type_are_one_for_all
         p5_what_is_synced_is_there_after_a_kill
         p6_lines_that_many_add_are_all_there

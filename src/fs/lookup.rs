@@ -96,7 +96,12 @@ impl FileSystem {
             return Ok(None);
         }
         let published = self.published(store, key)?;
-        Ok(Some(session).filter(|session| session.is_of(published.as_ref())))
+        // A look may tell that the record is not as new as it was taken for.
+        let leads = |session: &Arc<WriteSession>| {
+            session.is_of(published.as_ref())
+                && (session.is_new() || session.is_written_by(caller.thread))
+        };
+        Ok(Some(session).filter(leads))
     }
 
     /// What is published of a record, if it is.
@@ -262,6 +267,14 @@ impl FileSystem {
             }
             call => call.filter(SystemCall::opens_to_create),
         };
+        if let Some(call) = creating.as_ref().filter(|call| call.opens_to_replace())
+            && !store.is_plain()
+            && !self.store(store).may_have_made(key)
+        {
+            let unlooked = Found::Unlooked(store.record(key));
+            self.writers.announcements().foresee(caller.thread, call.clone(), unlooked);
+            return Err(FsError::NotFound);
+        }
         let attributes = match self.store(store).record(key) {
             Err(Error::NoSuchRecord { .. }) => {
                 if let Some(call) = creating {

@@ -13,7 +13,7 @@ use super::permits::Access;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::{Node, Ticket, VersionNode};
-use super::writers::{Announced, Join, Purpose, Share, StagedRecord, WriteSession};
+use super::writers::{Absence, Announced, Join, Purpose, Share, StagedRecord, WriteSession};
 use crate::engine::{Staged, Value};
 use crate::failpoint;
 use crate::model::{Error, Key};
@@ -447,9 +447,9 @@ impl FileSystem {
             return Ok((session, false));
         }
         match self.found_for_create(share.opener(), store, key)? {
-            Some(_) if exclusive => Err(FsError::Exists),
-            Some(base) => Ok((self.begin_on(base, store, key, join), false)),
-            None => {
+            Ok(_) if exclusive => Err(FsError::Exists),
+            Ok(base) => Ok((self.begin_on(base, store, key, join), false)),
+            Err(absence) => {
                 // Whoever still writes a record of this name that others have removed goes on without the name.
                 self.writers.detach(store, key);
                 let staging = self.stage_for(share.opener(), (store, key), permissions)?;
@@ -457,29 +457,33 @@ impl FileSystem {
                 let (at, key_there) = (Arc::clone(store), key.clone());
                 let session = WriteSession::of_new_record(ino, at, key_there, staging, exclusive);
                 let session = Arc::new(session);
+                if absence == Absence::Supposed {
+                    session.set_unlooked();
+                }
                 self.writers.begin(store, key, join, &session);
                 Ok((session, true))
             }
         }
     }
 
-    /// The record that an open is about to create, if it is there. The lookup of that open may have found that it is not:
-    /// then only this mount can have made it since, as far as its writers would share it. For who holds the record.
+    /// The record that an open is about to create, if it is there. The lookup of that open may have told that it is not: then
+    /// only this mount can have made it since, as far as its writers would share it. For who holds the record.
     fn found_for_create(
         &self,
         caller: &Caller,
         store: &StoreNode,
         key: &Key,
-    ) -> FsResult<Option<Arc<dyn Value>>> {
+    ) -> FsResult<Result<Arc<dyn Value>, Absence>> {
         if self.is_remote
-            && self.writers.announcements().take_absence(caller.thread, &store.record(key))
+            && let record = store.record(key)
+            && let Some(absence) = self.writers.announcements().take_absence(caller.thread, &record)
             && !self.store(store).may_have_made(key)
         {
-            return Ok(None);
+            return Ok(Err(absence));
         }
         match self.store(store).open_value(key) {
-            Err(Error::NoSuchRecord { .. }) => Ok(None),
-            value => Ok(Some(value?)),
+            Err(Error::NoSuchRecord { .. }) => Ok(Err(Absence::Seen)),
+            value => Ok(Ok(value?)),
         }
     }
 

@@ -86,9 +86,20 @@ impl SystemCall {
         self.open_flags().is_some_and(|flags| flags & libc::O_CREAT != 0)
     }
 
+    /// Whether it is an open after which a record is there and empty, whatever was there before.
+    pub(super) fn opens_to_replace(&self) -> bool {
+        let all = libc::O_CREAT | libc::O_TRUNC;
+        let is_replacing = |flags: i32| {
+            flags & (all | libc::O_EXCL) == all && flags & libc::O_ACCMODE != libc::O_RDONLY
+        };
+        self.open_flags().is_some_and(is_replacing)
+    }
+
     /// The flags of an open. What openat2(2) is asked for cannot be seen.
     fn open_flags(&self) -> Option<i32> {
         let argument = match self.number()? {
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_creat => return Some(libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC),
             libc::SYS_openat => 3,
             #[cfg(target_arch = "x86_64")]
             libc::SYS_open => 2,
@@ -203,6 +214,7 @@ mod tests {
         let later = seen(&reader, false);
         assert!(later != reads && !later.opens_to_read(), "{later:?}");
         assert!(!reads.opens_to_create() && !later.opens_to_create());
+        assert!(!reads.opens_to_replace() && !later.opens_to_replace());
         let go_on = |child: &mut std::process::Child| {
             child.stdin.take().unwrap().write_all(b"\n").unwrap();
         };
@@ -211,6 +223,7 @@ mod tests {
         go_on(&mut writer);
         let writes = seen(&writer, true);
         assert!(!writes.opens_to_read() && writes.opens_to_create(), "{writes:?}");
+        assert!(writes.opens_to_replace(), "{writes:?}");
         writer.kill().unwrap();
         writer.wait().unwrap();
         assert_eq!(SystemCall::of(0), None);

@@ -2,12 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::thread;
 
 use rustix::io::Errno;
 use serde_json::json;
 
+use crate::common::stranger::{stranger, stranger_reads};
 use crate::common::{METADATA, mime_type, names, sh};
 use crate::database::{Database, STORE, bytes};
 use crate::sdk::hex;
@@ -31,6 +33,47 @@ pub(crate) fn p3_nobody_sees_what_is_not_published(db: &Database) {
     drop(file);
     assert!(fs::read(other.store(STORE).join("k")).unwrap() == bytes(1, 5_000_000));
     assert_eq!(db.size_of("k"), 5_000_000);
+}
+
+/// The mount has not heard of a record when somebody empties it: all the same it is hidden from nobody, is the writer's, keeps
+/// its type, and goes for good if somebody removes it meanwhile.
+pub(crate) fn p3_p6_what_others_have_made_is_emptied_as_any_other(db: &Database) {
+    let mount = db.mount_with_store();
+    let store = mount.store(STORE);
+    let empty = |name: &str| {
+        db.put(name, b"of others", "text/x-own");
+        let mut file = File::create(store.join(name)).unwrap();
+        file.write_all(b"new").unwrap();
+        file
+    };
+    let path = store.join("k");
+    let file = empty("k");
+    assert_eq!(stranger_reads(&path), b"of others");
+    assert_eq!(fs::read(&path).unwrap(), b"new", "who writes it finds it");
+    assert_eq!(fs::metadata(&path).unwrap().ino(), file.metadata().unwrap().ino());
+    assert_eq!(db.record("k").unwrap().0, b"of others");
+    drop(file);
+    assert_eq!(stranger_reads(&path), b"new");
+    assert_eq!(db.record("k").unwrap(), (b"new".to_vec(), "text/x-own".to_owned()));
+
+    let file = empty("listed");
+    let listed = stranger("ls -- \"$1\"", &store);
+    assert_eq!(String::from_utf8(listed).unwrap().lines().filter(|it| *it == "listed").count(), 1);
+    drop(file);
+
+    let file = empty("removed");
+    fs::remove_file(store.join("removed")).unwrap();
+    drop(file);
+    assert!(db.record("removed").is_none());
+    let file = empty("purged");
+    fs::write(store.join("@purge"), "1").unwrap();
+    drop(file);
+    assert!(db.record("purged").is_none());
+    let error = OpenOptions::new().write(true).create_new(true).open({
+        db.put("there", b"of others", TEXT);
+        store.join("there")
+    });
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::AlreadyExists);
 }
 
 /// A value of one of three kinds and one of two lengths that shows whether it is whole.

@@ -26,6 +26,11 @@
 //! creates. It is given to that only if its thread is still in the system call that the lookup came from. So both are in
 //! one call, and what was published before the call is seen by it. The kernel trusts the name of such an entry for no time:
 //! each open by name makes a lookup of its own, which takes the place of what an earlier one has left.
+//!
+//! An open that creates and empties (`O_CREAT | O_TRUNC`) needs no look at all, unless this process knows of the record: its
+//! lookup is told that there is none. The kernel holds the directory meanwhile, so who creates many files would have each
+//! wait for the look of the other. The session learns what was there from the first look that anybody makes, or from its
+//! publish.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -123,6 +128,17 @@ pub(in crate::fs) enum Found {
     Version(Ino, Arc<dyn Value>),
     /// That there is no such record.
     Nothing(RecordId),
+    /// Nobody has looked: the open replaces whatever is there.
+    Unlooked(RecordId),
+}
+
+/// How far a record is known not to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::fs) enum Absence {
+    /// A look has found none.
+    Seen,
+    /// Nobody has looked.
+    Supposed,
 }
 
 impl Announcements {
@@ -232,13 +248,17 @@ impl Announcements {
     pub(in crate::fs) fn take_version(&self, thread: u32, ino: Ino) -> Option<Arc<dyn Value>> {
         match self.take_foreseen(thread)? {
             Found::Version(found, value) if found == ino => Some(value),
-            Found::Version(..) | Found::Nothing(_) => None,
+            _ => None,
         }
     }
 
-    /// Whether the thread is in the call still that has found no such record.
-    pub(in crate::fs) fn take_absence(&self, thread: u32, record: &RecordId) -> bool {
-        matches!(self.take_foreseen(thread), Some(Found::Nothing(missed)) if missed == *record)
+    /// What the thread's call has found of a record that it is about to create, if it is in that call still.
+    pub(in crate::fs) fn take_absence(&self, thread: u32, record: &RecordId) -> Option<Absence> {
+        match self.take_foreseen(thread)? {
+            Found::Nothing(missed) if missed == *record => Some(Absence::Seen),
+            Found::Unlooked(missed) if missed == *record => Some(Absence::Supposed),
+            _ => None,
+        }
     }
 
     fn take_foreseen(&self, thread: u32) -> Option<Found> {

@@ -27,7 +27,7 @@ mod state;
 mod table;
 mod users;
 
-pub(in crate::fs) use announcements::{Announced, FOLLOWS_WITHIN, Found, Led, Purpose};
+pub(in crate::fs) use announcements::{Absence, Announced, FOLLOWS_WITHIN, Found, Led, Purpose};
 pub(in crate::fs) use duplicates::is_last;
 pub(in crate::fs) use kept_aside::KeptAside;
 pub(in crate::fs) use publishing::Target;

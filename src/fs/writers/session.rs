@@ -8,7 +8,7 @@
 //! A record that has never been published is in the mount as its session is: by the same inode, for everybody.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::awaited_release::AwaitedRelease;
 use super::failure::Failure;
@@ -44,6 +44,8 @@ pub(in crate::fs) struct WriteSession {
     /// The object that holds the version which the session has published or begun with, or that there is none. Changes
     /// with `state`, and is read without waiting for what is done to that.
     object: AtomicU64,
+    /// Whether the record was created without a look at what its name stood for. The first look tells.
+    is_unlooked: AtomicBool,
     /// Held over the backend's I/O for this one record.
     pub(super) state: Mutex<OpenFile, State>,
     /// What the writers saw before something began that holds `state` for long.
@@ -108,6 +110,7 @@ impl WriteSession {
             ino,
             shown_ino,
             object: AtomicU64::new(NOT_PUBLISHED),
+            is_unlooked: AtomicBool::new(false),
             users: Mutex::default(),
             failure: Failure::default(),
             state: Mutex::new(State::new(place, content)),
@@ -255,9 +258,21 @@ impl WriteSession {
         state.base()?.attributes().ok().map(|attributes| attributes.stamp)
     }
 
-    /// Whether this is the record that the session writes: the version that it has published or begun with.
+    /// The record was created without a look: what the next one finds is what it was begun with.
+    pub(in crate::fs) fn set_unlooked(&self) {
+        self.is_unlooked.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether this is the record that the session writes: the version that it has published or begun with. `record` is what
+    /// a look has found that began after the session.
     pub(in crate::fs) fn is_of(&self, record: Option<&Attributes>) -> bool {
         let object = record.map_or(NOT_PUBLISHED, |record| record.stamp.object);
+        if self.is_unlooked.load(Ordering::SeqCst) {
+            // Unless it has published since. Only then is it known to all that somebody has looked.
+            let (none, order) = (NOT_PUBLISHED, Ordering::SeqCst);
+            let _ = self.object.compare_exchange(none, object, order, order);
+            self.is_unlooked.store(false, Ordering::SeqCst);
+        }
         self.object.load(Ordering::SeqCst) == object
     }
 
