@@ -17,8 +17,8 @@ use crate::backend::elsewhere::RecordId;
 use crate::backend::spool::Arriving;
 use crate::model::Result;
 
-/// So many bytes are given on at once: a reader does not wait long for the first, and a write to the spool, which goes to a
-/// thread that may block, is worth its way there.
+/// So many bytes are given on at once: a reader does not wait long for the first, and writes to the spool, which a thread
+/// makes that may block, are worth the way there.
 const AT_ONCE: usize = 512 * 1024;
 
 /// A range that is being fetched. What has come is not asked for again when a connection breaks.
@@ -30,7 +30,8 @@ pub(super) struct Pouring {
     tag: Tag,
     /// Bytes of the object that were not given on yet.
     rest: Range<u64>,
-    buffer: Vec<u8>,
+    /// What has come and was not given on yet, and its length in bytes.
+    gathered: (Vec<Bytes>, usize),
     /// `None` while it takes something, and if it takes no more.
     arriving: Option<Arriving>,
 }
@@ -44,22 +45,16 @@ impl Pouring {
         rest: Range<u64>,
         arriving: Arriving,
     ) -> Self {
-        Self { record, key, tag, rest, buffer: Vec::new(), arriving: Some(arriving) }
+        Self { record, key, tag, rest, gathered: (Vec::new(), 0), arriving: Some(arriving) }
     }
 
     /// Gives on what was gathered.
     async fn give(&mut self) {
         let Some(mut arriving) = self.arriving.take() else { return };
-        let mut bytes = std::mem::take(&mut self.buffer);
-        self.rest.start += bytes.len() as u64;
-        let write = spawn_blocking(move || {
-            let goes_on = arriving.take(&bytes);
-            bytes.clear();
-            (goes_on.then_some(arriving), bytes)
-        });
-        if let Ok((arriving, bytes)) = write.await {
-            (self.arriving, self.buffer) = (arriving, bytes);
-        }
+        let (pieces, len) = std::mem::take(&mut self.gathered);
+        self.rest.start += len as u64;
+        let write = spawn_blocking(move || arriving.take(&pieces).then_some(arriving));
+        self.arriving = write.await.ok().flatten();
     }
 
     /// Fetches all of it, and tells when no more comes: all has, or a failure. `action` completes "cannot ...".
@@ -113,7 +108,7 @@ impl Asking for Pouring {
                 return Err(Failure::Unreadable(reason.to_owned()));
             }
         };
-        self.buffer.clear();
+        self.gathered = (Vec::new(), 0);
         let mut pieces = body.bytes_stream();
         while !self.rest.is_empty() && self.arriving.is_some() {
             let piece = match timeout_at(Instant::now() + patience, pieces.next()).await {
@@ -124,10 +119,11 @@ impl Asking for Pouring {
             let at = usize::try_from(skipped).unwrap_or(usize::MAX).min(piece.len());
             skipped -= at as u64;
             let piece = piece.slice(at..);
-            let wanted = self.rest.end - self.rest.start - self.buffer.len() as u64;
+            let wanted = self.rest.end - self.rest.start - self.gathered.1 as u64;
             let len = usize::try_from(wanted).unwrap_or(usize::MAX).min(piece.len());
-            self.buffer.extend_from_slice(&piece.slice(..len));
-            if self.buffer.len() >= AT_ONCE || len as u64 == wanted {
+            self.gathered.0.push(piece.slice(..len));
+            self.gathered.1 += len;
+            if self.gathered.1 >= AT_ONCE || len as u64 == wanted {
                 self.give().await;
             }
         }

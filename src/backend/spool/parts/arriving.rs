@@ -38,25 +38,27 @@ impl Arriving {
         Self { kept: Arc::downgrade(kept), part, rest: bytes, has_ended: false }
     }
 
-    /// Takes the next bytes, which readers get at at once. Tells whether the fetch is to go on: not if nobody has the
+    /// Takes the next bytes, in pieces, which readers get at at once. Tells whether the fetch is to go on: not if nobody has the
     /// value any more, if the bytes could not be written, or if there are more than were asked for.
     #[must_use = "a fetch that nobody wants goes on"]
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) fn take(&mut self, pieces: &[impl AsRef<[u8]>]) -> bool {
         let Some(kept) = self.kept.upgrade() else { return false };
-        if self.has_ended || bytes.is_empty() {
+        let len = pieces.iter().map(|piece| piece.as_ref().len() as u64).sum::<u64>();
+        if self.has_ended || len == 0 {
             return !self.has_ended;
         }
-        let len = bytes.len() as u64;
         if len > self.rest.end - self.rest.start {
             self.close(Some(Failure::damaged("more has come than was asked for")));
             return false;
         }
         // Nobody else writes there, and no part goes that is on its way.
-        if let Err(error) = kept.cache.write(&kept.file, bytes, self.rest.start) {
-            self.close(Some(error.into()));
-            return false;
+        for piece in pieces {
+            if let Err(error) = kept.cache.write(&kept.file, piece.as_ref(), self.rest.start) {
+                self.close(Some(error.into()));
+                return false;
+            }
+            self.rest.start += piece.as_ref().len() as u64;
         }
-        self.rest.start += len;
         kept.cache.state.lock().note_come(kept.number, self.part, len);
         if self.rest.is_empty() {
             self.has_ended = true;
@@ -80,7 +82,7 @@ impl Arriving {
     pub(crate) fn done(mut self, outcome: Result<impl AsRef<[u8]>>) {
         match outcome {
             Ok(bytes) => {
-                if self.take(bytes.as_ref()) {
+                if self.take(&[bytes]) {
                     self.end(Ok(()));
                 }
             }

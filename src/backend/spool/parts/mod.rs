@@ -24,7 +24,7 @@ pub(crate) use cache::PartCache;
 
 use self::cache::Kept;
 use self::state::Step;
-use self::streams::MOST_IN_FLIGHT;
+use self::streams::MOST_AHEAD;
 use crate::model::{BackendErrorKind, Error, Result};
 
 /// One version of a value of which some parts are here, and the others can be fetched.
@@ -140,7 +140,11 @@ impl Parted {
                     state = cache.state.lock();
                 }
                 Step::Ready => return Ok(()),
-                Step::Wait => moved.wait(&mut state),
+                Step::Wait => {
+                    moved.wait(&mut state);
+                    // Another part may have come, and left its place to one that follows.
+                    has_asked = false;
+                }
                 Step::Queue => {
                     state.queue(*number, 1);
                     moved.wait(&mut state);
@@ -153,7 +157,7 @@ impl Parted {
     /// Begins to fetch what is worth it, from a part on to offset `until`, as far as there is room.
     fn ask(&self, first: u64, until: u64) {
         let Kept { cache, number, .. } = &*self.kept;
-        let end = until.div_ceil(cache.part_bytes).min(first + MOST_IN_FLIGHT as u64);
+        let end = until.div_ceil(cache.part_bytes).min(first + MOST_AHEAD);
         let mut state = cache.state.lock();
         let mut parts = (first..end).peekable();
         while let Some(part) = parts.peek().copied() {

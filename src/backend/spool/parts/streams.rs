@@ -4,8 +4,11 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// So many parts of one value are in flight at most, so 32 MiB: one connection seldom fills a fast line, and some do.
-/// Who reads in sequence has as many fetched ahead at most.
 pub(super) const MOST_IN_FLIGHT: usize = 8;
+
+/// So many parts, from the one that it is in, are fetched ahead of who reads in sequence: those in flight, and as many that have
+/// come, so that as many are in flight at each moment.
+pub(super) const MOST_AHEAD: u64 = 2 * MOST_IN_FLIGHT as u64;
 
 /// So many readers of one value are told apart. Beyond, the one that was seen longest ago is forgotten, and its window
 /// begins anew.
@@ -34,10 +37,10 @@ struct Stream {
 impl Streams {
     /// A read of these bytes, of which there is one at least. Tells the end in bytes of what is worth asking for: the
     /// read itself, and what is ahead of its reader. That is nothing at first, one part more than the reader is in when
-    /// it has read half a part in sequence, and twice the window with each half that follows: 2, 4 and 8 parts.
+    /// it has read half a part in sequence, and twice the window with each half that follows: 2, 4, 8 and 16 parts.
     ///
     /// So what is fetched ahead for nothing is a few times what was read at most, and a reader that goes on is at the
-    /// full window after one part and a half.
+    /// full window after two parts.
     pub(super) fn note(&mut self, read: Range<u64>, part_bytes: u64, now: Instant) -> u64 {
         // The kernel sends several reads at once, of up to 1 MiB each, and they may overtake each other.
         let (ahead, behind) = (part_bytes / 4, part_bytes / 2);
@@ -50,7 +53,7 @@ impl Streams {
         if let Some(stream) = known {
             let halves = stream.run / (part_bytes / 2).max(1);
             let window = 1_u64.checked_shl(u32::try_from(halves).unwrap_or(u32::MAX));
-            let window = window.unwrap_or(u64::MAX).min(MOST_IN_FLIGHT as u64);
+            let window = window.unwrap_or(u64::MAX).min(MOST_AHEAD);
             let until = own.max(first.saturating_add(window));
             stream.run += read.end.saturating_sub(stream.next);
             stream.next = stream.next.max(read.end);
@@ -94,7 +97,7 @@ mod tests {
         let mut streams = Streams::default();
         let reads = (0..16).map(|number| (number * 16, 16));
         let grown = windows(&mut streams, reads);
-        assert_eq!(grown, [1, 1, 2, 2, 4, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8]);
+        assert_eq!(grown, [1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 16, 16, 16, 16, 16, 16]);
     }
 
     #[test]
@@ -113,7 +116,7 @@ mod tests {
         let mut streams = Streams::default();
         windows(&mut streams, (0..8).map(|number| (number * 16, 16)));
         assert_eq!(windows(&mut streams, [(6400, 16), (9600, 130), (640, 1)]), [1, 3, 1]);
-        assert_eq!(windows(&mut streams, [(128, 16)]), [8]);
+        assert_eq!(windows(&mut streams, [(128, 16)]), [16]);
         // Of too many the one that was seen longest ago begins anew.
         let later = Instant::now() + Duration::from_secs(1);
         for number in 1..=4 {

@@ -78,10 +78,10 @@ impl FetchPart for Threads {
         thread::spawn(move || {
             let all = bytes(seed, range);
             let (early, last) = all.split_at(all.len() - 1);
-            let is_wanted = early.chunks(10_000).all(|piece| arriving.take(piece));
+            let is_wanted = early.chunks(10_000).all(|piece| arriving.take(&[piece]));
             // With the last byte another may begin.
             in_flight.fetch_sub(1, Ordering::SeqCst);
-            if is_wanted && arriving.take(last) {
+            if is_wanted && arriving.take(&[last]) {
                 arriving.end(Ok(()));
             }
         });
