@@ -26,6 +26,7 @@ mod values;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use activity::Activity;
 pub use copy::{Copied, CopyNews, CopyOptions, TellCopy, ends_copy};
@@ -64,6 +65,8 @@ struct Shared {
     input_key: String,
     activity: Activity,
     moved_aside: MovedAside,
+    /// Whether the last publish, or look at a record, has failed for the storage's own sake.
+    is_failing: AtomicBool,
 }
 
 impl Storage {
@@ -126,7 +129,8 @@ impl Storage {
         let input_key = options::input_key(input_key);
         let activity = Activity::new(backend.traits().times_follow_changes);
         let moved_aside = MovedAside::default();
-        Self { shared: Arc::new(Shared { backend, input_key, activity, moved_aside }) }
+        let is_failing = AtomicBool::new(false);
+        Self { shared: Arc::new(Shared { backend, input_key, activity, moved_aside, is_failing }) }
     }
 
     /// What the storage keeps of the promises, and its limits.
@@ -390,6 +394,19 @@ impl Storage {
                 "this storage has none but its stores",
             )
         })
+    }
+
+    /// Whether a storage elsewhere was of late not reached, or has said no: then whoever begins to write had better ask it
+    /// first.
+    #[cfg(feature = "mount")]
+    pub(crate) fn is_failing(&self) -> bool {
+        self.shared.is_failing.load(Ordering::Relaxed)
+    }
+
+    /// Notes what a publish or look has come to.
+    fn note_answer(&self, error: Option<&Error>) {
+        let is_failing = matches!(error, Some(Error::Backend { .. }));
+        self.shared.is_failing.store(is_failing, Ordering::Relaxed);
     }
 
     fn backend(&self) -> &dyn Backend {

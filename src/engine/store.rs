@@ -231,7 +231,9 @@ impl Store {
     /// # Errors
     /// [`Error::NoSuchRecord`], [`Error::NoSuchStore`].
     pub fn record(&self, key: &Key) -> Result<Attributes> {
-        self.backend().record(&self.name, key)
+        let record = self.backend().record(&self.name, key);
+        self.storage.note_answer(record.as_ref().err());
+        record
     }
 
     /// Lets `act` look at many records, each as [`record`](Self::record) does. The store stays in its place
@@ -333,7 +335,9 @@ impl Store {
         }
         let (durable, over) = (publish.durable, publish.over);
         let publishing = Publish { store: &self.name, key, content_type, durable, over };
-        let value = self.backend().publish(staging, &publishing)?;
+        let published = self.backend().publish(staging, &publishing);
+        self.storage.note_answer(published.as_ref().err().map(|(error, _)| error));
+        let value = published?;
         self.storage.moved_aside().forget(&self.name, key);
         self.storage.activity().modified(&self.name);
         if publish.durable {

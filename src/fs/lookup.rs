@@ -270,6 +270,7 @@ impl FileSystem {
         if let Some(call) = creating.as_ref().filter(|call| call.opens_to_replace())
             && !store.is_plain()
             && !self.store(store).may_have_made(key)
+            && !self.storage.is_failing()
         {
             let unlooked = Found::Unlooked(store.record(key));
             self.writers.announcements().foresee(caller.thread, call.clone(), unlooked);

@@ -57,6 +57,8 @@ fn all_fail(mount: &TempMount, allowed: &[Errno]) {
     errno_in("open", allowed, || File::open(store.join("k"))?.read(&mut [0; 10]));
     errno_in("list", allowed, || fs::read_dir(&store)?.collect::<io::Result<Vec<_>>>());
     errno_in("make", allowed, || File::create(store.join("new"))?.sync_all());
+    // Who comes later is told at the open: not all look at what their close says.
+    errno_in("open to make", allowed, || File::create(store.join("another")));
     errno_in("remove", allowed, || fs::remove_file(store.join("k")));
     errno_in("move", allowed, || fs::rename(store.join("k"), store.join("l")));
     errno_in("purge", allowed, || {

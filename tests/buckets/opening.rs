@@ -6,9 +6,10 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use serde_json::json;
 
 use crate::common::buckets::{self, PART, Place, Who};
-use crate::common::{can_mount, is_mounted, names, storefs, temp_dir};
+use crate::common::{TempMount, can_mount, is_mounted, names, storefs, temp_dir};
 use crate::database::{Database, STORE, value_key, within};
 use crate::proxy::{Fault, Proxy};
 
@@ -195,4 +196,41 @@ fn a_mount_that_only_reads_asks_for_nothing_else() {
         .filter(|it| !matches!(it.kind(), "GET" | "HEAD" | "LIST"))
         .collect();
     assert!(changing.is_empty(), "{changing:?}");
+}
+
+/// Keys that a program gives, and that the server takes no more: the program is asked again, and nobody sees that.
+#[test]
+fn keys_that_have_expired_are_had_anew() {
+    let Some(db) = Database::fresh() else { return };
+    db.run(&["create", STORE]);
+    db.put("k", b"value", "text/plain");
+    let proxy = Proxy::to(db.place.port);
+    let through = db.as_seen_from(db.place.through(proxy.port()));
+    let (key, secret) = Who::All.keys();
+    let beside = db.beside();
+    let keys = json!({"Version": 1, "AccessKeyId": key, "SecretAccessKey": secret});
+    fs::write(beside.join("keys"), keys.to_string()).unwrap();
+    let (asked, config) = (beside.join("asked"), beside.join("config"));
+    let process = format!("sh -c 'cd {}; echo >> asked; cat keys'", beside.display());
+    fs::write(&config, format!("[default]\ncredential_process = {process}\n")).unwrap();
+    let mount = TempMount::configured(&through.url(), |command| {
+        command.arg("--cache-dir").arg(through.spool()).envs(through.place.variables());
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        command.env("AWS_CONFIG_FILE", &config);
+    });
+    let times = || fs::read_to_string(&asked).unwrap().lines().count();
+    assert_eq!(times(), 1);
+    let path = mount.store(STORE).join("k");
+    proxy.befall(
+        1,
+        |it| it.method == "GET" && it.is_for("/k"),
+        Fault::Answered(400, "ExpiredToken"),
+    );
+    assert_eq!(fs::read(&path).unwrap(), b"value");
+    assert_eq!((proxy.to_come(), times()), (0, 2));
+    // So soon it would give the same keys: they are tried again, and the program is not asked for each no.
+    proxy.befall(1, |it| it.method == "PUT", Fault::Answered(403, "InvalidAccessKeyId"));
+    fs::write(mount.store(STORE).join("new"), "new").unwrap();
+    assert_eq!((proxy.to_come(), times()), (0, 2));
+    assert_eq!(db.record("new").unwrap().0, b"new");
 }

@@ -27,8 +27,8 @@
 //! one call, and what was published before the call is seen by it. The kernel trusts the name of such an entry for no time:
 //! each open by name makes a lookup of its own, which takes the place of what an earlier one has left.
 //!
-//! An open that creates and empties (`O_CREAT | O_TRUNC`) needs no look at all, unless this process knows of the record: its
-//! lookup is told that there is none. The kernel holds the directory meanwhile, so who creates many files would have each
+//! An open that creates and empties (`O_CREAT | O_TRUNC`) needs no look at all, unless this process knows of the record, or the
+//! storage has failed of late, which is better told at the open than at the close: its lookup is told that there is none. The kernel holds the directory meanwhile, so who creates many files would have each
 //! wait for the look of the other. The session learns what was there from the first look that anybody makes, or from its
 //! publish.
 
