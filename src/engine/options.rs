@@ -65,7 +65,7 @@ impl StorageOptions {
     /// The defaults, with what the environment names: the input key by `ACTOR_INPUT_KEY`, `APIFY_INPUT_KEY` or
     /// `CRAWLEE_INPUT_KEY`, the first of them that is set and not empty; the cache directory as `storefs` in
     /// `XDG_CACHE_HOME`, or in `.cache` of `HOME`; where buckets are and whose keys open them, as the tools of AWS have it
-    /// ([`AwsOptions::from_env`]). Nothing else in this crate asks the environment for them.
+    /// (`AwsOptions::from_env`). Nothing else in this crate asks the environment for them.
     #[must_use]
     pub fn from_env() -> Self {
         let input_key = first_set(|variable| env::var(variable).ok());
