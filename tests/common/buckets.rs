@@ -175,7 +175,7 @@ fn seaweedfs() -> Option<Server> {
         processes.start("weed", "weed", &arguments);
         let filer = Some([ports[6], ports[7]]);
         let server = Server { processes, port: ports[8], filer };
-        server.is_ready("weed").then(|| server.with_bucket())
+        server.is_ready("weed").then(|| server.with_bucket("weed")).flatten()
     }))
 }
 
@@ -197,7 +197,7 @@ fn rclone() -> Option<Server> {
         ];
         processes.start("rclone", "rclone", &arguments);
         let server = Server { processes, port, filer: None };
-        server.is_ready("rclone").then(|| server.with_bucket())
+        server.is_ready("rclone").then(|| server.with_bucket("rclone")).flatten()
     }))
 }
 
@@ -246,10 +246,11 @@ impl Server {
         self.processes.answers(name, self.port)
     }
 
+    /// With the bucket that all share; `None` if it has ended meanwhile.
     #[track_caller]
-    fn with_bucket(self) -> Self {
-        make_bucket(self.port, BUCKET);
-        self
+    fn with_bucket(self, name: &str) -> Option<Self> {
+        let is_made = make_bucket_unless(self.port, BUCKET, || self.processes.has_ended(name));
+        is_made.then_some(self)
     }
 }
 
@@ -261,6 +262,12 @@ fn number() -> u32 {
 /// Makes a bucket, by a request that curl signs. A server that has just begun may know nobody yet.
 #[track_caller]
 pub(crate) fn make_bucket(port: u16, bucket: &str) {
+    make_bucket_unless(port, bucket, || false);
+}
+
+/// The same, unless it turns out to be in vain. Gives back whether it is made.
+#[track_caller]
+fn make_bucket_unless(port: u16, bucket: &str, is_vain: impl Fn() -> bool) -> bool {
     let (key, secret) = Who::All.keys();
     let begun = Instant::now();
     loop {
@@ -270,8 +277,11 @@ pub(crate) fn make_bucket(port: u16, bucket: &str) {
             .arg(format!("http://127.0.0.1:{port}/{bucket}"))
             .output()
             .unwrap();
+        if is_vain() {
+            return false;
+        }
         if output.stdout == b"200" {
-            return;
+            return true;
         }
         assert!(begun.elapsed() < DEADLINE, "no bucket can be made: {output:?}");
         thread::sleep(Duration::from_millis(100));

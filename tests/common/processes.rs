@@ -8,6 +8,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -110,6 +111,13 @@ impl Processes {
         String::from_utf8_lossy(&log).into_owned()
     }
 
+    /// Whether one has ended by itself.
+    pub(crate) fn has_ended(&self, name: &str) -> bool {
+        let mut started = self.started.lock();
+        let child = started.get_mut(name).and_then(|started| started.child.as_mut());
+        child.is_some_and(|child| child.try_wait().unwrap().is_some())
+    }
+
     /// SeaweedFS makes sockets beside its ports, wherever it is told to keep its files.
     pub(crate) fn has_socket(&self, of: &str, port: u16) {
         let path = format!("/tmp/seaweedfs-{of}-grpc-{port}.sock");
@@ -125,13 +133,12 @@ impl Processes {
                 .args(["-s", "--max-time", "5", "-o", "/dev/null", "-w", "%{http_code}", &url])
                 .output()
                 .unwrap();
+            // What answers in the place of one that has ended is another's.
+            if self.has_ended(name) {
+                return false;
+            }
             if asked.stdout != b"000" {
                 return true;
-            }
-            if let Some(child) = &mut self.started.lock().get_mut(name).unwrap().child
-                && child.try_wait().unwrap().is_some()
-            {
-                return false;
             }
             assert!(begun.elapsed() < DEADLINE, "{name} does not answer: {}", self.said(name));
             thread::sleep(Duration::from_millis(50));
@@ -151,11 +158,19 @@ impl Drop for Processes {
     }
 }
 
-/// Ports that nobody listens at, each another.
+/// Ports that nobody listens at, each another. They are below those that the kernel gives to whoever asks for any, and each
+/// process of tests begins elsewhere: what is free is still so when a server comes to take it.
 pub(crate) fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
-    let listeners: [TcpListener; COUNT] =
-        std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    const FIRST: u16 = 10_000;
+    const EACH: u32 = 37;
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let next = || {
+        let own = std::process::id().wrapping_mul(EACH);
+        let number = own.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        FIRST + u16::try_from(number).unwrap()
+    };
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::array::from_fn(|_| std::iter::repeat_with(next).find(is_free).unwrap())
 }
 
 /// Tries to start something until it runs: a port that was free may be somebody else's a moment later.
