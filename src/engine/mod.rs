@@ -406,7 +406,10 @@ impl Storage {
     /// Notes what a publish or look has come to.
     fn note_answer(&self, error: Option<&Error>) {
         let is_failing = matches!(error, Some(Error::Backend { .. }));
-        self.shared.is_failing.store(is_failing, Ordering::Relaxed);
+        // Mostly nothing changes, and each lookup of each thread comes by here.
+        if self.shared.is_failing.load(Ordering::Relaxed) != is_failing {
+            self.shared.is_failing.store(is_failing, Ordering::Relaxed);
+        }
     }
 
     fn backend(&self) -> &dyn Backend {

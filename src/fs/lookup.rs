@@ -13,7 +13,7 @@ use super::processes::SystemCall;
 use super::store_node::StoreNode;
 use super::system::FileSystem;
 use super::versions::{Node, Ticket, VersionNode};
-use super::writers::{Found, Join, Led, WriteSession};
+use super::writers::{Absence, Found, Join, Led, WriteSession};
 use crate::engine::Value;
 use crate::model::{Attributes, Error, Key, StoreName};
 
@@ -92,16 +92,14 @@ impl FileSystem {
         key: &Key,
     ) -> FsResult<Option<Arc<WriteSession>>> {
         let Some(session) = self.writers.get(store, key) else { return Ok(None) };
-        if !session.is_new() && !session.is_written_by(caller.thread) {
+        let was_new = session.is_new();
+        if !was_new && !session.is_written_by(caller.thread) {
             return Ok(None);
         }
-        let published = self.published(store, key)?;
-        // A look may tell that the record is not as new as it was taken for.
-        let leads = |session: &Arc<WriteSession>| {
-            session.is_of(published.as_ref())
-                && (session.is_new() || session.is_written_by(caller.thread))
-        };
-        Ok(Some(session).filter(leads))
+        let is_its = session.is_of(self.published(store, key)?.as_ref());
+        // The look may have told that the record is not as new as it was taken for.
+        let is_seen = !was_new || session.is_new() || session.is_written_by(caller.thread);
+        Ok((is_its && is_seen).then_some(session))
     }
 
     /// What is published of a record, if it is.
@@ -272,14 +270,14 @@ impl FileSystem {
             && !self.store(store).may_have_made(key)
             && !self.storage.is_failing()
         {
-            let unlooked = Found::Unlooked(store.record(key));
-            self.writers.announcements().foresee(caller.thread, call.clone(), unlooked);
+            let nothing = Found::Nothing(store.record(key), Absence::Supposed);
+            self.writers.announcements().foresee(caller.thread, call.clone(), nothing);
             return Err(FsError::NotFound);
         }
         let attributes = match self.store(store).record(key) {
             Err(Error::NoSuchRecord { .. }) => {
                 if let Some(call) = creating {
-                    let nothing = Found::Nothing(store.record(key));
+                    let nothing = Found::Nothing(store.record(key), Absence::Seen);
                     self.writers.announcements().foresee(caller.thread, call, nothing);
                 }
                 return Err(FsError::NotFound);

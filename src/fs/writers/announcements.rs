@@ -27,10 +27,10 @@
 //! one call, and what was published before the call is seen by it. The kernel trusts the name of such an entry for no time:
 //! each open by name makes a lookup of its own, which takes the place of what an earlier one has left.
 //!
-//! An open that creates and empties (`O_CREAT | O_TRUNC`) needs no look at all, unless this process knows of the record, or the
-//! storage has failed of late, which is better told at the open than at the close: its lookup is told that there is none. The kernel holds the directory meanwhile, so who creates many files would have each
-//! wait for the look of the other. The session learns what was there from the first look that anybody makes, or from its
-//! publish.
+//! An open that creates and empties (`O_CREAT | O_TRUNC`) needs no look: its lookup is told that there is no such record. The
+//! kernel holds the directory meanwhile, so who creates many files would have each wait for the look of the other. The session
+//! learns what was there from the first look that anybody makes, or from its publish. All the same it is looked where this
+//! process knows of the record, and where the storage has failed of late, which is better told at the open than at the close.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -126,10 +126,8 @@ struct Foreseen {
 pub(in crate::fs) enum Found {
     /// A version, by its inode and with its bytes.
     Version(Ino, Arc<dyn Value>),
-    /// That there is no such record.
-    Nothing(RecordId),
-    /// Nobody has looked: the open replaces whatever is there.
-    Unlooked(RecordId),
+    /// No such record, as far as that is known.
+    Nothing(RecordId, Absence),
 }
 
 /// How far a record is known not to be there.
@@ -137,7 +135,7 @@ pub(in crate::fs) enum Found {
 pub(in crate::fs) enum Absence {
     /// A look has found none.
     Seen,
-    /// Nobody has looked.
+    /// Nobody has looked: the open replaces whatever is there.
     Supposed,
 }
 
@@ -248,16 +246,15 @@ impl Announcements {
     pub(in crate::fs) fn take_version(&self, thread: u32, ino: Ino) -> Option<Arc<dyn Value>> {
         match self.take_foreseen(thread)? {
             Found::Version(found, value) if found == ino => Some(value),
-            _ => None,
+            Found::Version(..) | Found::Nothing(..) => None,
         }
     }
 
-    /// What the thread's call has found of a record that it is about to create, if it is in that call still.
+    /// How far a record is absent that the thread is about to create, if it is in the call still that has told so.
     pub(in crate::fs) fn take_absence(&self, thread: u32, record: &RecordId) -> Option<Absence> {
         match self.take_foreseen(thread)? {
-            Found::Nothing(missed) if missed == *record => Some(Absence::Seen),
-            Found::Unlooked(missed) if missed == *record => Some(Absence::Supposed),
-            _ => None,
+            Found::Nothing(missed, absence) if missed == *record => Some(absence),
+            Found::Version(..) | Found::Nothing(..) => None,
         }
     }
 
